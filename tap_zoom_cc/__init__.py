@@ -1,0 +1,1 @@
+"""A Singer tap for the engagement logs of Zoom Contact Center master accounts."""

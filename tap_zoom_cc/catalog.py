@@ -1,0 +1,79 @@
+"""The catalog: refusing one by which a sync could lose rows or make them twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tap_zoom_cc.filters import nearest
+from tap_zoom_cc.settings import ENGAGEMENT_STREAMS
+from tap_zoom_cc.state import REPLICATION_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+METHODS = ("INCREMENTAL", "FULL_TABLE")
+
+
+def problems(catalog: object, keys: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Say what is wrong with a catalog as it was given, one line each.
+
+    Args:
+        catalog: the decoded catalog file.
+        keys: the key properties of each stream of the tap.
+    """
+    entries = catalog.get("streams") if isinstance(catalog, dict) else None
+    if not isinstance(entries, list):
+        return ["catalog: has no list 'streams'; make one with --discover"]
+    lines: list[str] = []
+    for number, entry in enumerate(entries):
+        name = entry.get("tap_stream_id", entry.get("stream")) if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or not isinstance(name, str):
+            lines.append(f"catalog: streams[{number}]: has no tap_stream_id")
+        elif name not in keys:
+            lines.append(f"catalog: there is no stream {name[:40]}{nearest(name, keys)}")
+        else:
+            lines += [f"catalog: stream {name}: {line}" for line in _entry(entry, name, keys[name])]
+    return lines
+
+
+def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[str]:
+    """Say what is wrong with a stream's entry, whose metadata may speak for it."""
+    schema = entry.get("schema")
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
+        return ["has no schema with properties; make the catalog with --discover"]
+    missing = [key for key in keys if key not in schema["properties"]]
+    if missing:
+        return [f"its schema lacks {', '.join(missing)}, which every row needs"]
+    metadata = entry.get("metadata", [])
+    if not isinstance(metadata, list) or not all(_is_metadata(part) for part in metadata):
+        return ["metadata must be a list of objects with breadcrumb and metadata"]
+    root: dict[str, object] = next(
+        (part["metadata"] for part in metadata if not part["breadcrumb"]), {}
+    )
+    lines = []
+    found = entry.get("key_properties") or root.get("table-key-properties")
+    if not isinstance(found, list) or set(found) != set(keys):
+        lines.append(f"key_properties must be {', '.join(keys)}: they keep rows from coming twice")
+    if name not in ENGAGEMENT_STREAMS:
+        return lines
+    method = (
+        entry.get("replication_method")
+        or root.get("forced-replication-method")
+        or root.get("replication-method")
+    )
+    if method is not None and method not in METHODS:
+        lines.append(f"replication_method must be {' or '.join(METHODS)}, not {str(method)[:40]}")
+    key = entry.get("replication_key") or root.get("replication-key")
+    if key is not None and key != REPLICATION_KEY:
+        lines.append(f"replication_key must be {REPLICATION_KEY}, not {str(key)[:40]}")
+    if key is None and method == METHODS[0]:
+        lines.append(f"replication_key must be {REPLICATION_KEY}")
+    return lines
+
+
+def _is_metadata(part: object) -> bool:
+    return (
+        isinstance(part, dict)
+        and isinstance(part.get("breadcrumb"), list)
+        and isinstance(part.get("metadata"), dict)
+    )

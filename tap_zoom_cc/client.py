@@ -1,0 +1,298 @@
+"""The REST base of every stream: how a page is asked for, and what becomes of a bad answer.
+
+Requests are composed of the SDK's public parts (`get_http_request`, `build_prepared_request`,
+`validate_response`, `request_decorator`) so that they can be sent from several threads, each
+attempt with the token and at the pace of the moment.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import backoff
+import msgspec
+import requests
+from singer_sdk import RESTStream
+from singer_sdk.exceptions import RetriableAPIError
+from singer_sdk.streams.rest import PageContext
+from typing_extensions import override
+
+from tap_zoom_cc.errors import (
+    DAILY_LIMIT,
+    MALFORMED_ANSWER,
+    NO_ANSWER,
+    AccountError,
+    Action,
+    Answer,
+    AnswerError,
+    RunError,
+    decide,
+    error_for,
+    read_answer,
+    shorten,
+)
+from tap_zoom_cc.pagination import NextPageTokenPaginator, PageReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from backoff.types import Details
+    from singer_sdk.helpers.types import Auth, Context, RequestFunc
+
+    from tap_zoom_cc.errors import (
+        Rule,
+    )
+    from tap_zoom_cc.pagination import Page
+    from tap_zoom_cc.rows import Notices
+    from tap_zoom_cc.run import Run
+    from tap_zoom_cc.tap import TapZoomCC
+
+TIMEOUT_SECONDS = (10.0, 60.0)
+"""To connect, and between two bytes of an answer."""
+
+TRIES = 8
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
+
+LONG_RETRY_AFTER_SECONDS = 300.0
+"""A refusal that asks to wait longer than this is the daily limit, whatever it calls itself."""
+
+
+PASSING_FAULTS = (
+    requests.Timeout,
+    requests.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+
+
+class TransientError(RetriableAPIError):
+    """An answer after which the same request is worth another try, ``wait`` seconds later.
+
+    ``wait`` is None where the usual, growing wait is right.
+    """
+
+    def __init__(self, rule: Rule, answer: Answer, wait: float | None = None) -> None:
+        """Keep what was answered."""
+        super().__init__(str(answer))
+        self.rule = rule
+        self.answer = answer
+        self.wait = wait
+
+
+class ZoomStream(RESTStream[str | None]):
+    """A stream of rows that one Zoom endpoint lists page by page."""
+
+    rows_key: str
+    """The key of an answer that holds the rows."""
+
+    allow_redirects = False
+
+    def __init__(self, tap: TapZoomCC) -> None:
+        """Belong to a tap, and so to its run."""
+        self._zoom_tap = tap
+        self._page_reader = PageReader(self.rows_key)
+        super().__init__(tap)
+
+    @property
+    def run(self) -> Run:
+        """What the streams of one run share; there is none during discovery."""
+        return self._zoom_tap.run
+
+    @property
+    @override
+    def url_base(self) -> str:
+        return self.run.settings.api_url
+
+    @property
+    @override
+    def authenticator(self) -> Auth:
+        return self.run.authenticator
+
+    @property
+    @override
+    def requests_session(self) -> requests.Session:
+        return self.run.session
+
+    @override
+    def get_new_paginator(self) -> NextPageTokenPaginator:
+        return NextPageTokenPaginator(self._page_reader)
+
+    def where(self, context: Context | None) -> str:
+        """Return stream and account for a message."""
+        account_id = (context or {}).get("account_id")
+        return f"{self.name}, account {account_id}" if account_id else self.name
+
+    def next_page(
+        self,
+        context: Context | None,
+        paginator: NextPageTokenPaginator,
+        before_retry: Callable[[], None] = lambda: None,
+        check: Callable[[Page], bool] = lambda _: True,
+    ) -> Page:
+        """Ask for the paginator's next page, trying again where that helps, and move it on.
+
+        Args:
+            context: the partition, and what else the query depends on.
+            paginator: says which page; is advanced.
+            before_retry: called before each attempt but the first; what it raises ends the request.
+            check: takes in the page and says whether it had news; it raises ``ValueError`` for
+                a page that is malformed.
+
+        Raises:
+            AccountError: if this account cannot be read.
+            WindowExpiredError: if the page token is no longer valid.
+            RunError: if nothing can be read any more.
+            StoppedError: if the run is to end.
+        """
+        attempts = 0
+
+        def attempt(request: requests.PreparedRequest, _: Context | None) -> requests.Response:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:
+                before_retry()
+            response = self._send(request, retry=attempts > 1)
+            try:
+                has_news = check(paginator.read(response))
+            except (msgspec.MsgspecError, ValueError) as error:
+                answer = Answer(response.status_code, message=shorten(str(error)))
+                raise TransientError(MALFORMED_ANSWER, answer) from error
+            paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
+            return response
+
+        request = self._prepare(context, paginator.current_value)
+        where = self.where(context)
+        try:
+            response = self.request_decorator(attempt)(request, context)
+        except AnswerError as error:
+            raise error_for(error.rule, error.answer, where) from error
+        except TransientError as error:
+            if error.rule.action is Action.RENEW_TOKEN:
+                message = (
+                    f"{where}: {error.answer} - {error.rule.meaning}, renewed ones too; is another "
+                    f"program using the same app? {error.rule.advice}"
+                )
+                raise RunError(message) from error
+            raise AccountError(error.rule, error.answer, where) from error
+        except requests.Timeout as error:
+            raise AccountError(NO_ANSWER, f"{TRIES} time-outs in a row", where) from error
+        except requests.RequestException as error:
+            message = (
+                f"{where}: no answer from {self.url_base} in {TRIES} tries "
+                f"({type(error).__name__}); check the network and api_url, then run again"
+            )
+            raise RunError(message) from error
+        self.run.pacer.speed_up()
+        paginator.advance(response)
+        return paginator.read(response)
+
+    def _prepare(self, context: Context | None, token: str | None) -> requests.PreparedRequest:
+        request = self.get_http_request(
+            page=PageContext(stream_context=context, next_page_token=token)
+        )
+        return self.build_prepared_request(
+            method=request.method,
+            url=request.url,
+            params=request.encode_params(),
+            headers=request.headers,
+        )
+
+    def _send(self, request: requests.PreparedRequest, *, retry: bool) -> requests.Response:
+        """Send a request at its turn, signed with the token of the moment."""
+        self.run.pacer.wait_for_turn()
+        self.run.report.count_request(retry=retry)
+        session = self.requests_session
+        proxies_and_certificates = session.merge_environment_settings(
+            request.url, {}, None, None, None
+        )
+        response = session.send(
+            self.authenticator(request),
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=self.allow_redirects,
+            **proxies_and_certificates,
+        )
+        self.validate_response(response)
+        return response
+
+    @override
+    def validate_response(self, response: requests.Response) -> None:
+        """Decide by the table of errors what an answer means.
+
+        Raises:
+            TransientError: if the request is to be sent again.
+            AnswerError: if it is not; the rule says what is done instead.
+        """
+        if response.status_code == requests.codes.ok:
+            return
+        now = datetime.now(timezone.utc)
+        answer = read_answer(response, now)
+        rule = decide(answer)
+        wait = (answer.retry_after - now).total_seconds() if answer.retry_after else None
+        if rule.action is Action.COOL_DOWN and (wait or 0) > LONG_RETRY_AFTER_SECONDS:
+            rule = DAILY_LIMIT
+        if rule.action is Action.COOL_DOWN:
+            seconds = self.run.pacer.cool_down(wait)
+            self.run.report.warn_once(
+                "cool down", f"{answer} - the whole run waits {seconds:.1f} s; {rule.advice}"
+            )
+            wait = 0.0
+        if rule.action is Action.RENEW_TOKEN:
+            sent = response.request.headers.get("Authorization", "")
+            self.run.authenticator.discard(sent.removeprefix("Bearer "))
+            wait = 0.0
+        if rule.action in {Action.RETRY, Action.COOL_DOWN, Action.RENEW_TOKEN}:
+            raise TransientError(rule, answer, wait)
+        raise AnswerError(rule, answer)
+
+    @override
+    def request_decorator(self, func: RequestFunc) -> RequestFunc:
+        """Let a request be tried again after passing faults.
+
+        The SDK's own decorator would also log each function call with its arguments.
+        """
+        retrying: RequestFunc = backoff.on_exception(
+            self.backoff_wait_generator,
+            (TransientError, *PASSING_FAULTS),
+            max_tries=TRIES,
+            jitter=None,
+            on_backoff=self.backoff_handler,
+            giveup=lambda _: self.run.stop.asked,
+            logger=None,
+        )(func)
+        return retrying
+
+    @override
+    def backoff_wait_generator(self) -> Generator[float, None, None]:
+        """Wait as long as Zoom asks, or twice as long each time."""
+        error: object = yield 0.0
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            asked = error.wait if isinstance(error, TransientError) else None
+            error = yield min(
+                backoff.full_jitter(wait) if asked is None else asked, LONGEST_WAIT_SECONDS
+            )
+            wait *= 2
+
+    @override
+    def backoff_handler(self, details: Details) -> None:
+        """Say at debug level why a request is sent again; the summary counts it."""
+        error = details.get("exception")
+        reason = str(error) if isinstance(error, TransientError) else type(error).__name__
+        self.logger.debug("Trying again in %.1f s: %s", details["wait"], reason)
+
+    def notice(self, notices: Notices) -> None:
+        """Warn, once for each field, of rows that had to be changed to fit the schema."""
+        warn_once = self.run.report.warn_once
+        for name in sorted(notices.unknown_fields):
+            warn_once(
+                f"{self.name} unknown {name}",
+                f"{self.name}: Zoom sends a field {name} that the schema does not have; it is left "
+                "out until a newer version of the tap, or your catalog, declares it",
+            )
+        for name in sorted(notices.converted_fields):
+            warn_once(
+                f"{self.name} converted {name}",
+                f"{self.name}: field {name} came in another type than declared; it was converted",
+            )

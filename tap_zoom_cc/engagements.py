@@ -1,0 +1,378 @@
+"""The base of the two engagement streams: plan windows, fetch them, check them, emit them.
+
+Windows of all accounts are read in worker threads (`read_window`); the main thread hands their rows
+to the SDK in order and moves the bookmark after each window (`get_records`). A bookmark is the end
+of the last window that is complete, never the date of a row.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
+from typing_extensions import override
+
+from tap_zoom_cc.client import ZoomStream
+from tap_zoom_cc.errors import AccountError, Action, RunError, WindowExpiredError
+from tap_zoom_cc.filters import query_parameters
+from tap_zoom_cc.pacing import Budget, BudgetSpentError
+from tap_zoom_cc.prefetch import Fetched, Parts, Prefetcher
+from tap_zoom_cc.readings import PAGE_SIZE, Reading, Seen, pages_for, parts_of
+from tap_zoom_cc.rows import RowDecoder, UnfitRowError
+from tap_zoom_cc.state import bookmark_of
+from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.windows import begin_of_sync, end_of_sync, format_instant, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from singer_sdk.helpers.types import Context, Record
+
+    from tap_zoom_cc.filters import FilterValue
+    from tap_zoom_cc.run import Account
+    from tap_zoom_cc.tap import TapZoomCC
+    from tap_zoom_cc.windows import Window
+
+MOST_PASSES = 4
+"""How often a window is read from its first page before its account is given up."""
+
+MEMORY_BYTES = 80 * 1024 * 1024
+"""Rows, as JSON, that may wait for their turn to be emitted."""
+
+SECONDS_BETWEEN_STATES = 1.0
+"""State holds every account: a message after each window would make the output quadratic."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowJob:
+    """A window of an account to be read; ``parent_total`` is set for a part of a split window."""
+
+    account: Account
+    window: Window
+    parent_total: int | None = None
+
+
+class EngagementStream(ZoomStream):
+    """Finished engagements of one channel, of every account, in windows of time."""
+
+    primary_keys = ("account_id", "engagement_id")
+    replication_key = "start_time"
+
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    """Rows are conformed by `RowDecoder`, which does it in C."""
+
+    STATE_MSG_FREQUENCY = sys.maxsize
+    """Within a window there is no state worth writing."""
+
+    def __init__(self, tap: TapZoomCC) -> None:
+        """Belong to a tap, and so to its run."""
+        super().__init__(tap)
+        self._writer = tap.writer
+        self._budget = Budget(None)
+        self._state_written = 0.0
+        self._accounts_read = 0
+        self._accounts_without_rows: list[str] = []
+
+    # What differs between the streams
+
+    def query(self) -> Mapping[str, FilterValue]:
+        """Return the query parameters besides range and page."""
+        return query_parameters(self.name, self.run.settings.filters[self.name])
+
+    # Requests
+
+    @override
+    def get_url(self, context: Context | None) -> str:
+        account = self.run.accounts[(context or {})["account_id"]]
+        scope = "" if account.own else f"/accounts/{quote(account.account_id, safe='')}"
+        return f"{self.url_base}{scope}{self.path}"
+
+    @override
+    def get_url_params(
+        self, context: Context | None, next_page_token: str | None
+    ) -> dict[str, object]:
+        window: Window = (context or {})["window"]
+        return {
+            "from": format_instant(window.begin),
+            "to": format_instant(window.end),
+            "page_size": PAGE_SIZE,
+            **self._query,
+            "next_page_token": next_page_token,
+        }
+
+    @cached_property
+    def _query(self) -> Mapping[str, FilterValue]:
+        return self.query()
+
+    # Plan
+
+    @cached_property
+    @override
+    def partitions(self) -> list[dict[str, str]]:
+        """One for each account, that with the oldest bookmark first."""
+        contexts = [{"account_id": account_id} for account_id in self.run.accounts]
+        states = {
+            state["context"].get("account_id"): state
+            for state in self.state_manager.get_state_partitions() or []
+        }
+        never = self.run.started.min.replace(tzinfo=self.run.started.tzinfo)
+        return sorted(
+            contexts, key=lambda context: bookmark_of(states.get(context["account_id"])) or never
+        )
+
+    def _plan(self, context: Mapping[str, str]) -> list[WindowJob]:
+        settings = self.run.settings
+        now = self.run.present
+        full_table = self.replication_method == REPLICATION_FULL_TABLE
+        begin = begin_of_sync(
+            bookmark=None if full_table else bookmark_of(self.get_context_state(context)),
+            lookback=settings.lookbacks[self.name],
+            start_date=settings.start_date,
+            now=now,
+        )
+        end = end_of_sync(end_date=settings.end_date, now=now)
+        account = self.run.accounts[context["account_id"]]
+        return [WindowJob(account, window) for window in plan(begin, end)]
+
+    @cached_property
+    def _prefetcher(self) -> Prefetcher[WindowJob, Reading]:
+        lanes = {context["account_id"]: self._plan(context) for context in self.partitions}
+        self.run.report.tallies[self.name].windows_planned = sum(map(len, lanes.values()))
+        self._budget = self.run.budget_for(self.name, self._streams_to_come())
+        return Prefetcher(
+            self.read_window,
+            lanes,
+            workers=self.run.settings.max_concurrency,
+            capacity=MEMORY_BYTES,
+        )
+
+    def _streams_to_come(self) -> int:
+        """Return how many engagement streams are yet to be read, this one included."""
+        streams = self._zoom_tap.streams.values()
+        return sum(
+            isinstance(stream, EngagementStream) and stream.selected and stream.name >= self.name
+            for stream in streams
+        )
+
+    # Fetch: in worker threads
+
+    def read_window(self, job: WindowJob) -> Fetched[Reading] | Parts[WindowJob]:
+        """Read a window to its end, several times if need be, or say which parts replace it.
+
+        Raises:
+            AccountError: if the account cannot be read.
+            BudgetSpentError: if ``max_requests_per_run`` has no room for the window.
+            RunError: if nothing can be read any more.
+            StoppedError: if the run is to end.
+        """
+        reading = Reading(job.window)
+        for number in range(1, MOST_PASSES + 1):
+            try:
+                parts = self._read_pass(job, reading)
+            except WindowExpiredError as error:
+                if number == MOST_PASSES:
+                    where = self.where({"account_id": job.account.account_id})
+                    raise AccountError(error.rule, error.answer, where) from error
+                continue
+            if parts:
+                self.run.report.tallies[self.name].windows_planned += len(parts) - 1
+                return Parts(parts)
+            if reading.complete:
+                break
+        return Fetched(reading, reading.size)
+
+    def _read_pass(self, job: WindowJob, reading: Reading) -> list[WindowJob]:
+        """Read a window's pages once, or return the parts that it must be read in."""
+        context = {"account_id": job.account.account_id, "window": job.window}
+        paginator = self.get_new_paginator()
+        reading.begin_pass()
+        reserved = 0
+        while not paginator.finished:
+            needed = max(paginator.count + 1, pages_for(reading.total or 0))
+            needed = 1 if paginator.count == 0 else needed
+            self._budget.reserve(max(0, needed - reserved), begins=paginator.count == 0)
+            reserved = max(reserved, needed)
+            self.next_page(
+                context,
+                paginator,
+                before_retry=lambda: self._budget.reserve(1),
+                check=reading.add,
+            )
+            windows = parts_of(reading, job.parent_total)
+            if len(windows) > 1:
+                total = max(reading.total or 0, len(reading.rows))
+                return [WindowJob(job.account, window, total) for window in windows]
+        return []
+
+    # Check and emit: in the main thread
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """Bookmarks are set by windows alone, so there is nothing to cap them with."""
+
+    @override
+    def get_records(self, context: Context | None) -> Iterator[Record]:
+        """Yield an account's engagements, window by window, and move its bookmark after each.
+
+        What goes wrong with an account is reported, and ends its rows but not the run. The SDK's
+        progress markers are taken away in any case: they would move the bookmark by a row's date.
+        """
+        if context is None or self.run.stop.asked:
+            return
+        account = self.run.accounts[context["account_id"]]
+        state = self.get_context_state(context)
+        bookmark_before = bookmark_of(state)
+        state["progress_markers"] = {}
+        try:
+            yield from self._account_records(context)
+            self._accounts_read += 1
+        except AccountError as error:
+            self._cannot_read(account, error, has_bookmark=bookmark_before is not None)
+        except UnfitRowError as error:
+            self.run.report.fail(f"{self.where(context)}: {error}")
+        except BudgetSpentError:
+            self._accounts_read += 1
+        except RunError as error:
+            self.run.report.fail(str(error))
+            self.run.stop.ask(str(error), EXIT_FAILED)
+        except StoppedError:
+            self.logger.debug("%s: stopped", self.where(context))
+        finally:
+            state.pop("progress_markers", None)
+            self._prefetcher.drop(account.account_id)
+        self._writer.flush()
+
+    def _account_records(self, context: Context) -> Iterator[Record]:
+        account_id: str = context["account_id"]
+        tally = self.run.report.tallies[self.name]
+        seen = Seen()
+        complete = True
+        for reading in self._prefetcher.results(account_id, self._while_waiting):
+            seen.forget_before(reading.window)
+            for key, row in reading.in_order_of_start():
+                self.run.stop.check()
+                if not seen.is_new(key, reading.window):
+                    continue
+                try:
+                    record = self.decoder.decode(row)
+                except UnfitRowError as error:
+                    message = (
+                        f"engagement {key.engagement_id}: {error}; deselect the field to go on, "
+                        "and report it"
+                    )
+                    raise UnfitRowError(message) from error
+                record["account_id"] = account_id
+                tally.rows += 1
+                yield record
+            self._remark(reading, context)
+            complete = complete and self._is_complete(reading, context)
+            if complete:
+                self._checkpoint(context, reading.window)
+            tally.windows_done += 1
+            self.run.report.show_progress(self.name)
+
+    def _while_waiting(self) -> None:
+        self.run.stop.check()
+        self.run.report.show_progress(self.name)
+
+    @cached_property
+    def decoder(self) -> RowDecoder:
+        """What turns this stream's rows into records."""
+        return RowDecoder(
+            self.effective_schema, lambda name: self.mask[("properties", name)], self.notice
+        )
+
+    def _remark(self, reading: Reading, context: Context) -> None:
+        """Warn, once for each stream and account, of what is odd but no reason to fail."""
+        where = self.where(context)
+        if reading.surplus:
+            self.run.report.warn_once(
+                f"surplus {where}",
+                f"{where}: {len(reading.rows)} engagements came where Zoom announced "
+                f"{reading.total}, from {reading.window}; all are loaded",
+            )
+        if reading.narrower:
+            self.run.report.warn_once(
+                f"narrower {where}",
+                f"{where}: asked for {reading.window}, Zoom answered for {reading.narrower}; does "
+                "Zoom keep less history?",
+            )
+
+    def _is_complete(self, reading: Reading, context: Context) -> bool:
+        """Say whether the bookmark may pass a window, and report it if not."""
+        if reading.complete:
+            return True
+        announced = reading.total if reading.total is not None else "an unknown number of"
+        message = (
+            f"{self.where(context)}: Zoom announced {announced} engagements from {reading.window} "
+            f"but delivered {len(reading.rows)} in {MOST_PASSES} passes"
+        )
+        if self.run.settings.mismatch_fails:
+            self.run.report.fail(
+                f"{message}; the bookmark stays, run again; on_count_mismatch: warn accepts it"
+            )
+            return False
+        self.run.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
+        return True
+
+    def _checkpoint(self, context: Context, window: Window) -> None:
+        """Move an account's bookmark to a window's end, and write state once in a while."""
+        if self.replication_method == REPLICATION_FULL_TABLE:
+            return
+        state = self.get_context_state(context)
+        # Rows have moved the markers; an empty set of them keeps the SDK from warning each time.
+        state["progress_markers"] = {}
+        bookmark = max(window.end, bookmark_of(state) or window.end)
+        self.state_manager.increment_state(
+            {self.replication_key: format_instant(bookmark)},
+            context=context,
+            replication_key=self.replication_key,
+        )
+        self.state_manager.finalize_state(state)
+        now = time.monotonic()
+        if now - self._state_written >= SECONDS_BETWEEN_STATES:
+            self._state_written = now
+            self.finalize_state_progress_markers(state)
+        state["progress_markers"] = {}
+
+    def _cannot_read(self, account: Account, error: AccountError, *, has_bookmark: bool) -> None:
+        action = error.rule.action
+        if action is Action.NO_ROWS and self.run.settings.filters[self.name]:
+            self._accounts_without_rows.append(account.account_id)
+            self.logger.info("%s", error)
+        elif action is Action.REFUSED and account.listed and not has_bookmark:
+            self._accounts_without_rows.append(account.account_id)
+            self.logger.warning("%s. The account is skipped", error)
+        else:
+            self.run.report.fail(str(error))
+
+    def conclude(self) -> None:
+        """Report what can only be said at the end of a run: nothing read, or no way forward."""
+        tally = self.run.report.tallies[self.name]
+        if self._accounts_without_rows and not self._accounts_read:
+            self.run.report.fail(
+                f"{self.name}: not one account could be read: refused, or without what the filters "
+                "name; see the lines above, and correct the filters or the app's permissions"
+            )
+        if not self._budget.exhausted:
+            return
+        if self.replication_method == REPLICATION_FULL_TABLE:
+            self.run.report.fail(
+                f"{self.name}: max_requests_per_run was spent before all was read, and a "
+                "full-table sync cannot go on in the next run; raise it or sync incrementally"
+            )
+        elif not tally.windows_done:
+            self.run.report.fail(
+                f"{self.name}: max_requests_per_run does not suffice for a single window, so that "
+                "no run would ever come further; raise it"
+            )
+        else:
+            self.logger.info(
+                "%s: max_requests_per_run is spent; the next run goes on from here", self.name
+            )

@@ -1,0 +1,199 @@
+"""Reads jobs side by side in threads and hands their results over strictly in order.
+
+Knows nothing of Zoom. Jobs come in lanes (one per account); `Prefetcher.results` walks through one
+lane. A job may turn out to be too large: its parts then take its place. How far the threads run
+ahead of the reader is bounded by their number and by the bytes that wait to be handed over.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+WAITING, RUNNING, DONE = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts(Generic[Job]):
+    """What a job is replaced by, in order."""
+
+    jobs: Sequence[Job]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched(Generic[Result]):
+    """A job's result, and the bytes that it holds on to."""
+
+    result: Result
+    size: int
+
+
+@dataclass(slots=True, eq=False)
+class _Slot(Generic[Job, Result]):
+    job: Job
+    lane: str
+    state: int = WAITING
+    fetched: Fetched[Result] | None = None
+    parts: list[_Slot[Job, Result]] = field(default_factory=list)
+    error: Exception | None = None
+
+
+class Prefetcher(Generic[Job, Result]):
+    """Runs ``read`` on jobs in ``workers`` daemon threads, in the order of the lanes given."""
+
+    def __init__(
+        self,
+        read: Callable[[Job], Fetched[Result] | Parts[Job]],
+        lanes: Mapping[str, Sequence[Job]],
+        *,
+        workers: int,
+        capacity: int,
+    ) -> None:
+        """Start reading.
+
+        Args:
+            read: reads one job; it is called in several threads.
+            lanes: the jobs of each lane, in order; lanes are read in their order too.
+            workers: the number of threads.
+            capacity: bytes of results that may wait, counting those still being read at the mean
+                size so far.
+        """
+        self._read = read
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._lanes: dict[str, list[_Slot[Job, Result]]] = {
+            lane: [_Slot(job, lane) for job in jobs] for lane, jobs in lanes.items()
+        }
+        self._waiting = deque(slot for slots in self._lanes.values() for slot in slots)
+        self._dropped: set[str] = set()
+        self._running = 0
+        self._held = 0
+        self._fetched_sizes = 0
+        self._fetched_count = 0
+        self._reader_waits = False
+        self._closed = False
+        for number in range(workers):
+            threading.Thread(target=self._work, name=f"fetch-{number + 1}", daemon=True).start()
+
+    def results(self, lane: str, while_waiting: Callable[[], None]) -> Iterator[Result]:
+        """Yield the results of a lane in order; each is let go of when the next is asked for.
+
+        Args:
+            lane: the lane to walk through.
+            while_waiting: called about twice a second while there is nothing to hand over; what it
+                raises ends the walk.
+
+        Raises:
+            Exception: what ``read`` raised for a job, at that job's place.
+        """
+        for slot in self._lanes.pop(lane, []):
+            yield from self._walk(slot, while_waiting)
+
+    def _walk(
+        self, slot: _Slot[Job, Result], while_waiting: Callable[[], None]
+    ) -> Iterator[Result]:
+        self._wait_for(slot, while_waiting)
+        if slot.error is not None:
+            raise slot.error
+        for part in slot.parts:
+            yield from self._walk(part, while_waiting)
+        slot.parts.clear()
+        if slot.fetched is not None:
+            yield slot.fetched.result
+            self._release(slot)
+
+    def _wait_for(self, slot: _Slot[Job, Result], while_waiting: Callable[[], None]) -> None:
+        while True:
+            with self._changed:
+                self._reader_waits = slot.state != DONE
+                if not self._reader_waits:
+                    return
+                self._changed.notify_all()
+                self._changed.wait(timeout=0.5)
+            while_waiting()
+
+    def _release(self, slot: _Slot[Job, Result]) -> None:
+        with self._changed:
+            if slot.fetched is not None:
+                self._held -= slot.fetched.size
+                slot.fetched = None
+            self._changed.notify_all()
+
+    def drop(self, lane: str) -> None:
+        """Read nothing more of a lane."""
+        with self._changed:
+            self._dropped.add(lane)
+            self._lanes.pop(lane, None)
+
+    def close(self) -> None:
+        """Let the threads end after what they are doing."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while (slot := self._next()) is not None:
+            fetched: Fetched[Result] | None = None
+            parts: list[_Slot[Job, Result]] = []
+            error: Exception | None = None
+            try:
+                outcome = self._read(slot.job)
+                if isinstance(outcome, Parts):
+                    parts = [_Slot(job, slot.lane) for job in outcome.jobs]
+                else:
+                    fetched = outcome
+            except Exception as raised:  # noqa: BLE001 (raised again in the reader's thread)
+                error = raised
+            self._finish(slot, fetched, parts, error)
+
+    def _next(self) -> _Slot[Job, Result] | None:
+        """Wait for the next job that may be read; None when there will be no more."""
+        with self._changed:
+            while True:
+                while self._waiting and self._waiting[0].lane in self._dropped:
+                    self._waiting.popleft()
+                if self._closed or not (self._waiting or self._running):
+                    self._changed.notify_all()
+                    return None
+                if self._waiting and self._has_room():
+                    slot = self._waiting.popleft()
+                    slot.state = RUNNING
+                    self._running += 1
+                    return slot
+                self._changed.wait()
+
+    def _has_room(self) -> bool:
+        # What the reader waits for is first in order: without this it could wait for ever.
+        if self._reader_waits and not self._running:
+            return True
+        mean = self._fetched_sizes // self._fetched_count if self._fetched_count else 0
+        return self._held + (self._running + 1) * mean <= self._capacity
+
+    def _finish(
+        self,
+        slot: _Slot[Job, Result],
+        fetched: Fetched[Result] | None,
+        parts: list[_Slot[Job, Result]],
+        error: Exception | None,
+    ) -> None:
+        with self._changed:
+            self._running -= 1
+            slot.parts, slot.error, slot.state = parts, error, DONE
+            if fetched is not None:
+                self._fetched_sizes += fetched.size
+                self._fetched_count += 1
+            if fetched is not None and slot.lane not in self._dropped and not self._closed:
+                slot.fetched = fetched
+                self._held += fetched.size
+            if not self._closed:
+                self._waiting.extendleft(reversed(parts))
+            self._changed.notify_all()

@@ -1,0 +1,156 @@
+"""What is known of a window while it is read: its rows so far, and whether they are all.
+
+Pure bookkeeping, page by page. A window may be read more than once (its page token expired, rows
+were missing); what any pass found is kept, so that a row which moved between pages is not lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tap_zoom_cc.rows import read_key
+from tap_zoom_cc.windows import SECOND, parse_instant, split
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import msgspec
+
+    from tap_zoom_cc.pagination import Page
+    from tap_zoom_cc.rows import RowKey
+    from tap_zoom_cc.windows import Window
+
+PAGE_SIZE = 100
+"""The most rows that Zoom gives in a page."""
+
+MOST_ROWS = 2_500
+"""A window with more rows is split. It bounds memory, redo after a crash and a token's age."""
+
+AIMED_ROWS = 1_800
+"""The rows that parts of a split window should have on average: few are then split again."""
+
+BYTES_PER_KEY = 400
+"""What a row takes in memory besides its JSON, roughly."""
+
+RETURN_PERIOD = timedelta(hours=48)
+"""How long after its end an engagement can come again: whole-day ranges, any time zone."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """The rows of one window, by engagement, and what Zoom says of them."""
+
+    window: Window
+    rows: dict[str, tuple[RowKey, msgspec.Raw]] = field(default_factory=dict)
+    total: int | None = None
+    narrower: str = ""
+    size: int = 0
+    _pass_ids: set[str] = field(default_factory=set)
+    _ended_in_order: bool = False
+
+    def begin_pass(self) -> None:
+        """Begin to read the window from its first page."""
+        self._pass_ids.clear()
+        self._ended_in_order = False
+
+    def add(self, page: Page) -> bool:
+        """Take in a page.
+
+        Returns:
+            Whether it held rows that this pass had not seen yet.
+
+        Raises:
+            msgspec.MsgspecError, ValueError: if a row lacks its key or start; nothing is taken in.
+        """
+        rows = page.rows or []
+        keys = [read_key(row) for row in rows]
+        before = len(self._pass_ids)
+        for key, row in zip(keys, rows, strict=True):
+            if key.engagement_id not in self.rows:
+                self.size += len(memoryview(row)) + BYTES_PER_KEY
+            self.rows[key.engagement_id] = (key, row)
+            self._pass_ids.add(key.engagement_id)
+        if page.total_records is not None:
+            self.total = page.total_records
+        self.narrower = self.narrower or narrower_range(self.window, page)
+        self._ended_in_order = not rows or not page.next_page_token
+        return len(self._pass_ids) > before
+
+    @property
+    def missing(self) -> int:
+        """How many rows Zoom announced on the last page but did not deliver."""
+        return max(0, (self.total or 0) - len(self.rows))
+
+    @property
+    def surplus(self) -> int:
+        """How many rows came in addition to those announced."""
+        return 0 if self.total is None else max(0, len(self.rows) - self.total)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows are there, as far as anybody can tell.
+
+        Without a total only a pass that ended in order can be believed.
+        """
+        return not self.missing and (self._ended_in_order or self.total is not None)
+
+    def in_order_of_start(self) -> list[tuple[RowKey, msgspec.Raw]]:
+        """Return the rows, earliest start first."""
+        return sorted(self.rows.values(), key=lambda row: (row[0].start_time, row[0].engagement_id))
+
+
+def pages_for(rows: int) -> int:
+    """Return how many pages that many rows take; an empty range takes one."""
+    return max(1, -(-rows // PAGE_SIZE))
+
+
+def parts_of(reading: Reading, parent_total: int | None) -> list[Window]:
+    """Return the parts that take a window's place when it has too many rows, else nothing.
+
+    A part with as many rows as its parent is not split again: its rows lie within a second, or the
+    server looks at days only.
+    """
+    rows = max(reading.total or 0, len(reading.rows))
+    if rows <= MOST_ROWS or reading.window.end - reading.window.begin <= SECOND:
+        return []
+    if parent_total is not None and rows >= parent_total:
+        return []
+    return split(reading.window, max(2, -(-rows // AIMED_ROWS)))
+
+
+def narrower_range(window: Window, page: Page) -> str:
+    """Say which range a page answers, if that is narrower than the window; else nothing.
+
+    A second at either end, or an answer in days, is no narrower; nor is what cannot be read.
+    """
+    try:
+        begin = parse_instant(page.begin) if page.begin else window.begin
+        end = parse_instant(page.end) if page.end else window.end
+    except ValueError:
+        return ""
+    tolerance = timedelta(days=1)
+    if begin - window.begin > tolerance or window.end - end > tolerance:
+        return f"{page.begin} to {page.end}"
+    return ""
+
+
+@dataclass(slots=True)
+class Seen:
+    """The engagements of an account that were emitted in this run and may come again."""
+
+    _ends: dict[str, datetime] = field(default_factory=dict)
+
+    def is_new(self, key: RowKey, window: Window) -> bool:
+        """Say whether an engagement was not emitted yet, and remember it."""
+        if key.engagement_id in self._ends:
+            return False
+        self._ends[key.engagement_id] = key.end_time or window.end
+        return True
+
+    def forget_before(self, window: Window) -> None:
+        """Forget what cannot come again in this window or a later one."""
+        earliest = window.begin - RETURN_PERIOD
+        if any(end < earliest for end in self._ends.values()):
+            self._ends = {name: end for name, end in self._ends.items() if end >= earliest}

@@ -1,0 +1,108 @@
+"""What a run tells its reader: progress, warnings once each, what failed, and the summary."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
+
+PROGRESS_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far a stream has come."""
+
+    windows_planned: int = 0
+    windows_done: int = 0
+    rows: int = 0
+
+
+@dataclass
+class Report:
+    """Collects what happens. Thread-safe where workers report; the main thread prints."""
+
+    logger: logging.Logger
+    requests_per_second: float
+    tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Start the clock."""
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        self._printed = self._began
+        self._printed_requests = 0
+        self._warned: set[str] = set()
+        self.requests = 0
+        self.retries = 0
+        self.accounts = 0
+
+    def count_request(self, *, retry: bool) -> None:
+        """Count a request that is about to be sent."""
+        with self._lock:
+            self.requests += 1
+            self.retries += retry
+
+    def warn_once(self, about: str, message: str) -> None:
+        """Log a warning, unless there was one about the same thing in this run."""
+        with self._lock:
+            if about in self._warned:
+                return
+            self._warned.add(about)
+        self.logger.warning(message)
+
+    def fail(self, message: str) -> None:
+        """Note something that could not be read: the run will end with exit code 1."""
+        with self._lock:
+            self.failures.append(message)
+        self.logger.error(message)
+
+    def show_progress(self, stream: str) -> None:
+        """Log a line of progress, at most every `PROGRESS_SECONDS`."""
+        now = time.monotonic()
+        since = now - self._printed
+        if since < PROGRESS_SECONDS:
+            return
+        rate = (self.requests - self._printed_requests) / since
+        self._printed, self._printed_requests = now, self.requests
+        tally = self.tallies[stream]
+        left = "unknown"
+        if tally.windows_done:
+            elapsed = now - self._began
+            seconds = elapsed / tally.windows_done * (tally.windows_planned - tally.windows_done)
+            left = _duration(seconds)
+        self.logger.info(
+            "%s: %d of %d windows, %d rows, %.1f of %g requests a second, time left about %s",
+            stream,
+            tally.windows_done,
+            tally.windows_planned,
+            tally.rows,
+            rate,
+            self.requests_per_second,
+            left,
+        )
+
+    def summary(self) -> str:
+        """Return the run in one line."""
+        windows = sum(tally.windows_done for tally in self.tallies.values())
+        rows = ", ".join(f"{name} {tally.rows}" for name, tally in sorted(self.tallies.items()))
+        seconds = time.monotonic() - self._began
+        return (
+            f"Summary: {self.accounts} accounts, {windows} windows, {self.requests} requests, "
+            f"rows: {rows or 'none'}, {self.retries} retries, {len(self.failures)} failures, "
+            f"{_duration(seconds)}"
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:  # noqa: PLR2004 (a minute)
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -1,0 +1,109 @@
+"""State: reading bookmarks, and refusing a state that a sync could silently lose rows by.
+
+State is the SDK's: ``bookmarks.<stream>.partitions[]`` with a context of ``account_id``, the
+replication key and its value in UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tap_zoom_cc.windows import format_instant, parse_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+REPLICATION_KEY = "start_time"
+
+CLOCK_TOLERANCE = timedelta(hours=1)
+"""How far a bookmark may lie in the future: clocks differ, but not by more."""
+
+
+def bookmark_of(state: Mapping[str, object] | None) -> datetime | None:
+    """Return a partition's bookmark in UTC, or None if it has none of this replication key."""
+    if not state or state.get("replication_key") != REPLICATION_KEY:
+        return None
+    value = state.get("replication_key_value")
+    return parse_instant(value) if isinstance(value, str) else None
+
+
+def problems(
+    state: object, *, partitioned: Collection[str], streams: Collection[str], now: datetime
+) -> list[str]:
+    """Say what is wrong with a state as it was given, one line each.
+
+    Args:
+        state: the decoded state file.
+        partitioned: the streams that have bookmarks.
+        streams: all streams of the tap.
+        now: the start of the run.
+    """
+    if not isinstance(state, dict):
+        return ['state: must be an object such as {"bookmarks": {}}']
+    if not state:
+        return []
+    bookmarks = state.get("bookmarks")
+    if not isinstance(bookmarks, dict):
+        return ["state: has no object 'bookmarks'; it is not the state of a Singer tap"]
+    if bookmarks and not any(name in streams for name in bookmarks):
+        found = ", ".join(str(name)[:40] for name in bookmarks)
+        return [f"state: belongs to another tap: it has bookmarks of {found}"]
+    lines = []
+    for name in partitioned:
+        if name in bookmarks:
+            wrong = _stream_problems(bookmarks[name], now)
+            lines += [f"state: bookmarks.{name}: {line}" for line in wrong]
+    return lines
+
+
+def _stream_problems(state: object, now: datetime) -> list[str]:
+    if not isinstance(state, dict):
+        return ["must be an object"]
+    if "replication_key_value" in state:
+        return ["has a bookmark that is of no account; put it into partitions, or remove it"]
+    partitions = state.get("partitions", [])
+    if not isinstance(partitions, list):
+        return ["partitions must be a list"]
+    lines = []
+    seen = set()
+    for number, partition in enumerate(partitions):
+        account_id, wrong = _partition_problem(partition, now)
+        if account_id and account_id in seen:
+            wrong = f"account {account_id} is there twice; keep the entry with the earlier bookmark"
+        seen.add(account_id)
+        if wrong:
+            lines.append(f"partitions[{number}]: {wrong}")
+    return lines
+
+
+def _partition_problem(partition: object, now: datetime) -> tuple[str, str]:
+    """Return the account of a partition, and what is wrong with it."""
+    context = partition.get("context") if isinstance(partition, dict) else None
+    account_id = context.get("account_id") if isinstance(context, dict) else None
+    if not isinstance(partition, dict) or not isinstance(account_id, str):
+        return "", 'has no context such as {"account_id": "…"}'
+    if isinstance(context, dict) and len(context) > 1:
+        return account_id, "has a context with more than account_id"
+    value = partition.get("replication_key_value")
+    if value is None:
+        return account_id, ""
+    if partition.get("replication_key") != REPLICATION_KEY:
+        return account_id, f"has a bookmark that is not of replication_key '{REPLICATION_KEY}'"
+    return account_id, _bookmark_problem(value, now)
+
+
+def _bookmark_problem(value: object, now: datetime) -> str:
+    try:
+        bookmark = parse_instant(value) if isinstance(value, str) else None
+    except ValueError:
+        bookmark = None
+    if bookmark is None:
+        return f"the bookmark '{str(value)[:40]}' is no date-time"
+    if bookmark > now + CLOCK_TOLERANCE:
+        return (
+            f"the bookmark {format_instant(bookmark)} lies in the future; check this machine's "
+            "clock, or set the bookmark back"
+        )
+    return ""

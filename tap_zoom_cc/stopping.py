@@ -1,0 +1,104 @@
+"""Ending a run early, in one way: a signal, a limit or a fatal answer asks, everybody complies.
+
+A stop is a flag that is only ever set. The streams stop giving rows when they see it, so the SDK
+finishes in its ordinary way and writes the state of the last complete window.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+GRACE_SECONDS = 5.0
+"""How long a signalled run may take to end by itself; a full pipe can block it for ever."""
+
+EXIT_FAILED = 1
+EXIT_TERMINATED = 143
+EXIT_INTERRUPTED = 130
+
+
+class StoppedError(Exception):
+    """Raised in a thread that was waiting or about to send when the run was stopped."""
+
+
+class Stop:
+    """The one place where a run is told to end. Thread-safe; the first reason is kept."""
+
+    def __init__(self) -> None:
+        """Start with nothing asked for."""
+        self._asked = threading.Event()
+        self._lock = threading.Lock()
+        self.reason = ""
+        self.exit_code = 0
+
+    def ask(self, reason: str, exit_code: int) -> None:
+        """Ask the run to end, with a one-line reason and an exit code; the first call counts."""
+        # A signal handler runs in a thread that may hold the lock: never wait for it.
+        if self._lock.acquire(blocking=False):
+            try:
+                if not self._asked.is_set():
+                    self.reason, self.exit_code = reason, exit_code
+                    self._asked.set()
+            finally:
+                self._lock.release()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the run is to end."""
+        return self._asked.is_set()
+
+    def check(self) -> None:
+        """Do nothing, unless the run is to end.
+
+        Raises:
+            StoppedError: when it is.
+        """
+        if self._asked.is_set():
+            raise StoppedError(self.reason)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait that many seconds.
+
+        Raises:
+            StoppedError: at once when the run is to end.
+        """
+        if self._asked.wait(seconds):
+            raise StoppedError(self.reason)
+
+
+def end_on_signals(stop: Stop, logger: logging.Logger) -> None:
+    """Let SIGTERM and SIGINT ask for a stop, with exit codes 143 and 130.
+
+    The handlers only set the flag. When the run has not ended `GRACE_SECONDS` later, because it is
+    blocked in writing to a target that does not read, the process is ended where it stands: rows
+    that were not followed by a STATE message are read again by the next run.
+    """
+
+    def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (signal's signature)
+        name = signal.Signals(number).name
+        exit_code = EXIT_TERMINATED if number == signal.SIGTERM else EXIT_INTERRUPTED
+        stop.ask(
+            f"{name} received: the run was ended; the next one goes on from its state", exit_code
+        )
+        watchdog = threading.Timer(GRACE_SECONDS, _end_blocked_process, (logger, name, exit_code))
+        watchdog.daemon = True
+        watchdog.start()
+
+    signal.signal(signal.SIGTERM, handler)
+    signal.signal(signal.SIGINT, handler)
+
+
+def _end_blocked_process(logger: logging.Logger, name: str, exit_code: int) -> None:
+    logger.error(
+        "%s received: the target does not read, so the run was ended within a window; "
+        "the next one goes on from the last state written",
+        name,
+    )
+    logging.shutdown()
+    os._exit(exit_code)

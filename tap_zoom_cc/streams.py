@@ -1,0 +1,149 @@
+"""The streams: what differs between them, and nothing else."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.schema.source import StreamSchema
+from typing_extensions import override
+
+from tap_zoom_cc.client import ZoomStream
+from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.errors import AccountError, RunError, WindowExpiredError
+from tap_zoom_cc.rows import RowDecoder, UnfitRowError
+from tap_zoom_cc.schema_files import SCHEMAS
+from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from singer_sdk.helpers.types import Context, Record
+
+    from tap_zoom_cc.filters import FilterValue
+    from tap_zoom_cc.pagination import Page
+
+
+LISTING_PAGE_SIZE = 300
+MOST_PASSES = 4
+
+
+class SmsStream(EngagementStream):
+    """SMS engagements: one row each, when it is over."""
+
+    name = "sms"
+    path = "/contact_center/sms"
+    rows_key = "sms"
+    scope = "contact_center:read:sms_log"
+    schema = StreamSchema(SCHEMAS)
+
+
+class VoiceCallsStream(EngagementStream):
+    """Voice call engagements: one row each, when it is over, with the legs of the call."""
+
+    name = "voice_calls"
+    path = "/contact_center/voice_calls"
+    rows_key = "voice_calls"
+    scope = "contact_center:read:voice_call_log"
+    schema = StreamSchema(SCHEMAS)
+
+    @override
+    def query(self) -> Mapping[str, FilterValue]:
+        """Ask for the legs of the calls only when they are selected, unless a filter says which."""
+        details = self.mask[("properties", "voice_call_details")]
+        return {"view_type": "detail" if details else "summary", **super().query()}
+
+
+class SubAccountsStream(ZoomStream):
+    """The sub accounts that Zoom lists; also what the other streams read when none are named."""
+
+    name = "sub_accounts"
+    path = "/accounts"
+    rows_key = "accounts"
+    primary_keys = ("id",)
+    schema = StreamSchema(SCHEMAS)
+
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    """Rows are conformed by `RowDecoder`, which does it in C."""
+
+    @override
+    def get_url_params(
+        self, context: Context | None, next_page_token: str | None
+    ) -> dict[str, object]:
+        return {"page_size": LISTING_PAGE_SIZE, "next_page_token": next_page_token}
+
+    @cached_property
+    def listing(self) -> dict[str, msgspec.Raw]:
+        """Every sub account by its ID, as undecoded JSON; listed once a run.
+
+        Raises:
+            RunError: if the list cannot be had, or lacks accounts that Zoom counts.
+            StoppedError: if the run is to end.
+        """
+        rows: dict[str, msgspec.Raw] = {}
+        announced = 0
+        for _ in range(MOST_PASSES):
+            try:
+                announced = self._read_pass(rows)
+            except WindowExpiredError:
+                continue
+            except AccountError as error:
+                message = f"{error}; or name the accounts in sub_account_ids"
+                raise RunError(message) from error
+            if len(rows) >= announced:
+                return rows
+        message = (
+            f"{self.name}: Zoom announced {announced} sub accounts but listed {len(rows)} in "
+            f"{MOST_PASSES} passes; run again, or name the accounts in sub_account_ids"
+        )
+        if self.run.settings.mismatch_fails:
+            raise RunError(message)
+        self.run.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
+        return rows
+
+    def _read_pass(self, rows: dict[str, msgspec.Raw]) -> int:
+        """Add the accounts of all pages, and return how many Zoom announced on the last one."""
+        paginator = self.get_new_paginator()
+        announced = 0
+        passed: set[str] = set()
+
+        def take_in(page: Page) -> bool:
+            listed = {_id_decoder.decode(row).id: row for row in page.rows or []}
+            news = listed.keys() - passed
+            passed.update(listed)
+            rows.update(listed)
+            return bool(news)
+
+        while not paginator.finished:
+            page = self.next_page(None, paginator, check=take_in)
+            announced = page.total_records or announced
+        return announced
+
+    @override
+    def get_records(self, context: Context | None) -> Iterator[Record]:
+        """Yield the sub accounts; what goes wrong is reported and ends the run."""
+        if self.run.stop.asked:
+            return
+        decoder = RowDecoder(
+            self.effective_schema, lambda name: self.mask[("properties", name)], self.notice
+        )
+        tally = self.run.report.tallies[self.name]
+        try:
+            for row in self.run.in_background(lambda: self.listing).values():
+                tally.rows += 1
+                yield decoder.decode(row)
+        except (RunError, UnfitRowError) as error:
+            message = str(error)
+            self.run.report.fail(message)
+            self.run.stop.ask(message, EXIT_FAILED)
+        except StoppedError:
+            self.logger.debug("stopped")
+
+
+class _Id(msgspec.Struct):
+    id: str
+
+
+_id_decoder = msgspec.json.Decoder(_Id)

@@ -1,0 +1,286 @@
+"""The tap: its settings, its streams, and a command line that tells the truth by its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from singer_sdk import Tap
+from singer_sdk.exceptions import (
+    ConfigValidationError,
+    MapExpressionError,
+    StreamMapConfigError,
+)
+from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
+from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
+
+from tap_zoom_cc import catalog as catalogs
+from tap_zoom_cc import state as states
+from tap_zoom_cc.access import check_access
+from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.errors import RunError
+from tap_zoom_cc.run import Run
+from tap_zoom_cc.settings import CONFIG_SCHEMA, ENGAGEMENT_STREAMS, Settings
+from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError, end_on_signals
+from tap_zoom_cc.streams import SmsStream, SubAccountsStream, VoiceCallsStream
+from tap_zoom_cc.writer import BufferedWriter
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Mapping, Sequence
+    from typing import IO
+
+    import click
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+    from singer_sdk.plugin_base import _ConfigInput
+
+
+USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    stream.name: tuple(stream.primary_keys)
+    for stream in (SmsStream, VoiceCallsStream, SubAccountsStream)
+}
+
+
+class TapZoomCC(Tap):
+    """Engagement logs of Zoom Contact Center master accounts: SMS and voice calls."""
+
+    name = "tap-zoom-cc"
+    package_name = "tap-zoom-cc"
+    config_jsonschema = CONFIG_SCHEMA
+    message_writer_class = BufferedWriter
+
+    # Not ACTIVATE_VERSION (it could delete good rows when one account fails) and not BATCH (it
+    # would put STATE before the rows).
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        TapCapabilities.CATALOG,
+        TapCapabilities.STATE,
+        TapCapabilities.DISCOVER,
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+
+    @cached_property
+    def run(self) -> Run:
+        """What the streams of this run share.
+
+        Raises:
+            ConfigValidationError: if the settings are not valid.
+        """
+        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
+        settings = Settings.from_config(self.config, now=started, known=self.known_settings())
+        for advice in settings.advice():
+            self.logger.warning(advice)
+        return Run(settings, started, self.logger, lambda: self._directory.listing)
+
+    @property
+    def writer(self) -> BufferedWriter:
+        """The writer of Singer messages, to send off what it has collected."""
+        return cast("BufferedWriter", self.message_writer)
+
+    @cached_property
+    def _directory(self) -> SubAccountsStream:
+        return SubAccountsStream(self)
+
+    @classmethod
+    def known_settings(cls) -> list[str]:
+        """Return the names of all settings, those of the SDK's own capabilities included."""
+        schema: dict[str, dict[str, object]] = dict(cls.config_jsonschema)
+        cls.append_builtin_config(schema)
+        return list(schema["properties"])
+
+    @override
+    def discover_streams(self) -> Sequence[SmsStream | VoiceCallsStream | SubAccountsStream]:
+        """Return the streams; sub accounts only when they are listed anyway, for its scope."""
+        lists_accounts = self.config.get("sub_account_ids") is None
+        return [
+            SmsStream(self),
+            VoiceCallsStream(self),
+            *([self._directory] if lists_accounts else []),
+        ]
+
+    def sync(self) -> int:
+        """Sync every selected stream and return the exit code: 0 only if nothing was missed.
+
+        Raises:
+            BrokenPipeError: if the target is gone.
+        """
+        run = self.run
+        selected = [stream for stream in self.streams.values() if stream.selected]
+        engagement_streams = [stream for stream in selected if isinstance(stream, EngagementStream)]
+        try:
+            if engagement_streams:
+                self.logger.info("Reading %d accounts", len(run.accounts))
+            self.sync_all()
+        except RunError as error:
+            run.report.fail(str(error))
+        except StoppedError:
+            self.logger.debug("stopped before the first stream")
+        self.writer.flush()
+        if not run.stop.asked:
+            for stream in engagement_streams:
+                stream.conclude()
+        self.logger.info(run.report.summary())
+        if run.stop.asked:
+            self.logger.error(run.stop.reason)
+            return run.stop.exit_code
+        if run.report.failures:
+            count = len(run.report.failures)
+            self.logger.error("%d could not be read; the first: %s", count, run.report.failures[0])
+            return EXIT_FAILED
+        return 0
+
+    # The command line
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]  # as in the SDK
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the tap; ends the process with the exit code that tells the truth."""
+        if about:
+            cls.print_about(about_format)
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        try:
+            tap = cls._checked(config, state, catalog)
+            end_on_signals(tap.run.stop, cls.logger)
+            exit_code = tap.sync()
+        except USER_ERRORS as error:
+            exit_code = _explain(cls.logger, error)
+        except BrokenPipeError:
+            exit_code = _leave_pipe(cls.logger)
+        sys.exit(exit_code)
+
+    @classmethod
+    def _checked(
+        cls,
+        config: _ConfigInput | None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> TapZoomCC:
+        """Return a tap whose settings, state and catalog are all in order.
+
+        Raises:
+            ConfigValidationError: with everything that is wrong, one line each.
+        """
+        values = config.config if config else {}
+        if config and config.parse_env:
+            values = dict(
+                cls(
+                    config=values, parse_env_config=True, validate_config=False, setup_mapper=False
+                ).config
+            )
+        now = datetime.now(timezone.utc)
+        problems: list[str] = []
+        try:
+            Settings.from_config(values, now=now, known=cls.known_settings())
+        except ConfigValidationError as error:
+            problems += error.errors
+        state_value, wrong = _load(state, "state")
+        problems += wrong
+        if state and not wrong:
+            problems += states.problems(
+                state_value, partitioned=ENGAGEMENT_STREAMS, streams=KEYS, now=now
+            )
+        catalog_value, wrong = _load(catalog, "catalog")
+        problems += wrong
+        if catalog and not wrong:
+            problems += catalogs.problems(catalog_value, KEYS)
+        if problems:
+            summary = "The input is not valid"
+            raise ConfigValidationError(summary, errors=problems, schema={})
+        tap = cls(
+            config=values,
+            state=state_value if state else None,  # type: ignore[arg-type]
+            catalog=catalog_value if catalog else None,  # type: ignore[arg-type]
+        )
+        if not any(stream.selected for stream in tap.streams.values()):
+            summary = "catalog: no stream is selected, so nothing would be read"
+            raise ConfigValidationError(summary, errors=[summary], schema={})
+        return tap
+
+    @classmethod
+    @override
+    def cb_config(
+        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> _ConfigInput:
+        """Read the configuration files; one line and exit code 1 if that fails."""
+        try:
+            return super().cb_config(ctx, param, value)
+        except (OSError, ValueError, TypeError) as error:
+            cls.logger.error("--config %s: %s", " ".join(value), _reason(error))  # noqa: TRY400
+            ctx.exit(EXIT_FAILED)
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Say for each stream and account whether it can be read, and if not, why."""
+        if value == CliTestOptionValue.Disabled.value:
+            return
+        try:
+            tap = cls._checked(ctx.params.get("config"))
+            if value == CliTestOptionValue.Schema.value:
+                tap.write_schemas()
+                exit_code = 0
+            else:
+                end_on_signals(tap.run.stop, cls.logger)
+                exit_code = check_access(tap)
+        except USER_ERRORS as error:
+            exit_code = _explain(cls.logger, error)
+        except BrokenPipeError:
+            exit_code = _leave_pipe(cls.logger)
+        ctx.exit(exit_code)
+
+
+def _load(file: IO[str] | None, name: str) -> tuple[object, list[str]]:
+    """Return a JSON file's value, and what is wrong with the file."""
+    if file is None:
+        return None, []
+    try:
+        return json.loads(file.read()), []
+    except ValueError as error:
+        return None, [f"{name}: {_reason(error)}"]
+
+
+def _reason(error: Exception) -> str:
+    """Say why a file could not be read, without quoting from it."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return "is not UTF-8 text"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "must be a JSON object"
+
+
+def _explain(logger: logging.Logger, error: Exception) -> int:
+    """Log what the user can mend, one line for each thing; return the exit code."""
+    lines = error.errors if isinstance(error, ConfigValidationError) else [f"stream_maps: {error}"]
+    for line in lines:
+        logger.error(line)
+    return EXIT_FAILED
+
+
+def _leave_pipe(logger: logging.Logger) -> int:
+    """Say that the target is gone, and keep Python from writing to it at exit."""
+    logger.error(
+        "The target closed its input, so the run was ended; see the target's own log. The next "
+        "run goes on from the state that the target kept"
+    )
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_FAILED

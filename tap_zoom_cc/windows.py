@@ -1,0 +1,130 @@
+"""Time windows: which ranges of time a sync asks Zoom for, in which order, and how one is cut.
+
+Everything here is pure and in UTC. Instants are aware datetimes; windows begin and end at whole
+seconds, because that is the precision of the API's ``from`` and ``to``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+
+import msgspec
+from typing_extensions import override
+
+LONGEST_WINDOW = timedelta(days=28)
+"""Zoom allows "a month"; 28 days are within a month under every reading of that word."""
+
+SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A range of time, in UTC and whole seconds; neighbours share their boundary instant."""
+
+    begin: datetime
+    end: datetime
+
+    @override
+    def __str__(self) -> str:
+        """Return the range as it is written in messages."""
+        return f"{format_instant(self.begin)} to {format_instant(self.end)}"
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an ISO 8601 date or date-time as an instant in UTC.
+
+    A bare date is midnight UTC. A time without an offset is UTC: the document says so for rows,
+    and settings say so of themselves.
+
+    Raises:
+        ValueError: if the text is neither a date nor a date-time.
+    """
+    try:
+        if len(text) == len("2026-01-31"):
+            day = msgspec.convert(f"{text}T00:00:00", datetime)
+            return day.replace(tzinfo=timezone.utc)
+        instant = msgspec.convert(text, datetime)
+    except msgspec.ValidationError as error:
+        message = f"'{text[:40]}' is neither a date nor a date-time"
+        raise ValueError(message) from error
+    if instant.tzinfo is None:
+        return instant.replace(tzinfo=timezone.utc)
+    try:
+        return instant.astimezone(timezone.utc)
+    except OverflowError as error:
+        message = f"'{text[:40]}' is out of range"
+        raise ValueError(message) from error
+
+
+def format_instant(instant: datetime) -> str:
+    """Write an instant as ISO 8601 in UTC with ``+00:00``: the one form used everywhere."""
+    return instant.astimezone(timezone.utc).isoformat()
+
+
+def whole_second(instant: datetime) -> datetime:
+    """Return the last whole second that is not after the instant."""
+    return instant.replace(microsecond=0)
+
+
+def begin_of_sync(
+    *,
+    bookmark: datetime | None,
+    lookback: timedelta,
+    start_date: datetime | None,
+    now: datetime,
+) -> datetime:
+    """Return the instant from which an account is read.
+
+    With a bookmark that is ``lookback`` before it, but not before a configured ``start_date``;
+    without one it is ``start_date``, or 28 days ago.
+    """
+    if bookmark is None:
+        return whole_second(start_date or now - LONGEST_WINDOW)
+    begin = bookmark - lookback
+    return whole_second(max(begin, start_date) if start_date else begin)
+
+
+def end_of_sync(*, end_date: datetime | None, now: datetime) -> datetime:
+    """Return the instant up to which an account is read: ``end_date``, or the start of the run."""
+    return whole_second(min(end_date, now) if end_date else now)
+
+
+def plan(begin: datetime, end: datetime, longest: timedelta = LONGEST_WINDOW) -> list[Window]:
+    """Cut a range into windows of at most ``longest``, oldest first; none if it is empty.
+
+    The windows cover the range exactly: the first begins at ``begin``, each next one begins where
+    the one before ends, the last ends at ``end``.
+    """
+    windows = []
+    while begin < end:
+        window_end = min(begin + longest, end)
+        windows.append(Window(begin, window_end))
+        begin = window_end
+    return windows
+
+
+def split(window: Window, parts: int) -> list[Window]:
+    """Cut a window into ``parts`` of nearly the same length, at whole seconds, oldest first.
+
+    Returns fewer parts when the window has fewer seconds than that, and the window alone when it
+    cannot be cut. Parts of a day or more are cut at midnight UTC: a server that looks at days only
+    then answers each day in as few parts as possible (own choice; see `plan` for what is covered).
+    """
+    length = window.end - window.begin
+    parts = min(parts, max(1, length // SECOND))
+    step = length / parts
+    cuts = [window.begin]
+    for number in range(1, parts):
+        cut = window.begin + step * number
+        cut = _nearest_midnight(cut) if step >= timedelta(days=1) else whole_second(cut)
+        if cuts[-1] < cut < window.end:
+            cuts.append(cut)
+    cuts.append(window.end)
+    return [Window(begin, end) for begin, end in pairwise(cuts)]
+
+
+def _nearest_midnight(instant: datetime) -> datetime:
+    noon_later = instant + timedelta(hours=12)
+    return noon_later.replace(hour=0, minute=0, second=0, microsecond=0)
