@@ -201,14 +201,16 @@ class ZoomStream(RESTStream[str | None]):
 
     def _send(self, request: requests.PreparedRequest, *, retry: bool) -> requests.Response:
         """Send a request at its turn, signed with the token of the moment."""
-        self.run.pacer.wait_for_turn()
-        self.run.report.count_request(retry=retry)
         session = self.requests_session
         proxies_and_certificates = session.merge_environment_settings(
             request.url, {}, None, None, None
         )
+        signed = self.authenticator(request)
+        # Last of all: what is done after it shifts the request against those before and behind.
+        self.run.pacer.wait_for_turn()
+        self.run.report.count_request(retry=retry)
         response = session.send(
-            self.authenticator(request),
+            signed,
             timeout=TIMEOUT_SECONDS,
             allow_redirects=self.allow_redirects,
             **proxies_and_certificates,

@@ -121,6 +121,13 @@ class EngagementStream(ZoomStream):
             state["context"].get("account_id"): state
             for state in self.state_manager.get_state_partitions() or []
         }
+        if self.run.settings.sub_account_ids is None:
+            for account_id in states.keys() - self.run.accounts.keys():
+                self.run.report.warn_once(
+                    f"not listed {self.name} {account_id}",
+                    f"{self.name}, account {account_id}: has a bookmark, but Zoom does not list it "
+                    "any more; what came after the bookmark is not read",
+                )
         never = self.run.started.min.replace(tzinfo=self.run.started.tzinfo)
         return sorted(
             contexts, key=lambda context: bookmark_of(states.get(context["account_id"])) or never
@@ -243,9 +250,12 @@ class EngagementStream(ZoomStream):
             self.run.stop.ask(str(error), EXIT_FAILED)
         except StoppedError:
             self.logger.debug("%s: stopped", self.where(context))
+        except GeneratorExit:
+            # The SDK wants no more rows of any account.
+            self._prefetcher.close()
+            raise
         finally:
             state.pop("progress_markers", None)
-            self._prefetcher.drop(account.account_id)
         self._writer.flush()
 
     def _account_records(self, context: Context) -> Iterator[Record]:
@@ -253,7 +263,7 @@ class EngagementStream(ZoomStream):
         tally = self.run.report.tallies[self.name]
         seen = Seen()
         complete = True
-        for reading in self._prefetcher.results(account_id, self._while_waiting):
+        for reading in self._readings(account_id):
             seen.forget_before(reading.window)
             for key, row in reading.in_order_of_start():
                 self.run.stop.check()
@@ -276,6 +286,14 @@ class EngagementStream(ZoomStream):
                 self._checkpoint(context, reading.window)
             tally.windows_done += 1
             self.run.report.show_progress(self.name)
+
+    def _readings(self, account_id: str) -> Iterator[Reading]:
+        """Yield an account's windows in order; whatever ends that, nothing more is read of it."""
+        prefetcher = self._prefetcher
+        try:
+            yield from prefetcher.results(account_id, self._while_waiting)
+        finally:
+            prefetcher.drop(account_id)
 
     def _while_waiting(self) -> None:
         self.run.stop.check()

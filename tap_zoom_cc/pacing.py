@@ -13,12 +13,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tap_zoom_cc.stopping import Stop
 
-SPACING_MARGIN = 1.02
-"""Requests are this much further apart than the rate demands: some travel faster than others."""
+FIRST_MARGIN = 0.03
+"""Seconds by which requests may arrive at uneven times without being too many in any one second."""
 
-SLOWEST_SHARE = 8.0
-"""Repeated refusals slow the run down to an eighth of the configured rate, no further."""
+LONGEST_MARGIN = 0.2
 
+SLOW_DOWN = 1.25
+"""What a refusal multiplies the distance between requests by, and what it adds to the margin."""
+WIDEN_MARGIN = 0.01
+
+SPEED_UP = 0.995
+"""What each answered request multiplies it by, until the configured rate is reached again."""
+
+SLOWEST = 8.0
+
+SHORTEST_COOL_DOWN_SECONDS = 1.0
 LONGEST_COOL_DOWN_SECONDS = 60.0
 
 
@@ -27,17 +36,28 @@ class BudgetSpentError(Exception):
 
 
 class Pacer:
-    """Lets one request after another through, at most ``requests_per_second``. Thread-safe."""
+    """Lets one request after another through, at most ``requests_per_second``. Thread-safe.
+
+    Each refusal slows the run down for a while, and widens the margin for good: how unevenly
+    requests travel, and how many other apps share the limit, shows only in practice (own choice).
+    """
 
     def __init__(self, requests_per_second: float, stop: Stop) -> None:
         """Start at the full rate; ``stop`` ends every wait."""
-        self._interval = SPACING_MARGIN / requests_per_second
+        self._rate = requests_per_second
         self._stop = stop
         self._turn = threading.Lock()
+        self._turns = threading.local()
         self._state = threading.Lock()
-        self._next = 0.0
+        self._margin = FIRST_MARGIN
         self._slowness = 1.0
-        self.sent = 0
+        self._next = 0.0
+        self._cooled_at = 0.0
+
+    @property
+    def interval(self) -> float:
+        """The seconds between two requests at present."""
+        return (1.0 + self._margin) / self._rate * self._slowness
 
     def wait_for_turn(self) -> None:
         """Return when the next request may be sent. Call it right before sending.
@@ -49,13 +69,16 @@ class Pacer:
             # Looked at again after each wait: a refusal meanwhile moves the next turn.
             while (wait := self._next - time.monotonic()) > 0:
                 self._stop.sleep(wait)
-            self._stop.sleep(0)
+            self._stop.check()
             with self._state:
-                self._next = time.monotonic() + self._interval * self._slowness
-                self.sent += 1
+                self._turns.last = time.monotonic()
+                self._next = self._turns.last + self.interval
 
     def cool_down(self, seconds: float | None) -> float:
-        """Hold back everything after a refusal for the per-second limit, then go on more slowly.
+        """Hold back everything after the calling thread's request was refused as one too many.
+
+        Requests that were on their way when another was refused are refused for the same reason:
+        they slow the run down only once.
 
         Args:
             seconds: what Zoom asks for, or None when it does not say.
@@ -64,16 +87,21 @@ class Pacer:
             The seconds that the run waits.
         """
         with self._state:
-            self._slowness = min(self._slowness * 2, SLOWEST_SHARE)
-            wait = min(max(seconds or 0.0, self._slowness), LONGEST_COOL_DOWN_SECONDS)
-            self._next = max(self._next, time.monotonic() + wait)
+            now = time.monotonic()
+            if self._turns.last > self._cooled_at:
+                self._slowness = min(self._slowness * SLOW_DOWN, SLOWEST)
+                self._margin = min(self._margin + WIDEN_MARGIN, LONGEST_MARGIN)
+                self._cooled_at = now
+            wait = max(seconds or 0.0, SHORTEST_COOL_DOWN_SECONDS)
+            wait = min(wait, LONGEST_COOL_DOWN_SECONDS)
+            self._next = max(self._next, now + wait)
             return wait
 
     def speed_up(self) -> None:
         """Come back towards the full rate, a little with each request that was answered."""
         if self._slowness > 1.0:
             with self._state:
-                self._slowness = max(1.0, self._slowness * 0.97)
+                self._slowness = max(1.0, self._slowness * SPEED_UP)
 
 
 class Budget:

@@ -18,6 +18,7 @@ PROGRESS_SECONDS = 10.0
 class Tally:
     """How far a stream has come."""
 
+    began: float = field(default_factory=time.monotonic)
     windows_planned: int = 0
     windows_done: int = 0
     rows: int = 0
@@ -72,13 +73,12 @@ class Report:
         rate = (self.requests - self._printed_requests) / since
         self._printed, self._printed_requests = now, self.requests
         tally = self.tallies[stream]
-        left = "unknown"
+        left = "not known yet"
         if tally.windows_done:
-            elapsed = now - self._began
-            seconds = elapsed / tally.windows_done * (tally.windows_planned - tally.windows_done)
-            left = _duration(seconds)
+            to_do = tally.windows_planned - tally.windows_done
+            left = f"about {_duration((now - tally.began) / tally.windows_done * to_do)}"
         self.logger.info(
-            "%s: %d of %d windows, %d rows, %.1f of %g requests a second, time left about %s",
+            "%s: %d of %d windows, %d rows, %.1f of %g requests a second, time left: %s",
             stream,
             tally.windows_done,
             tally.windows_planned,

@@ -154,7 +154,7 @@ def _type_of(schema: Schema, name: str) -> object:
     kind = _kind(schema)
     if kind == "object" and _properties(schema):
         fields = [
-            (key, _type_of(part, f"{name}_{key}") | msgspec.UnsetType, msgspec.UNSET)  # type: ignore[operator]
+            (key, _type_of(part, f"{name}_{key}") | msgspec.UnsetType, msgspec.UNSET)
             for key, part in _properties(schema).items()
         ]
         return msgspec.defstruct(name, fields, forbid_unknown_fields=True, gc=False) | None
