@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 MOST_PASSES = 4
 """How often a window is read from its first page before its account is given up."""
 
-MEMORY_BYTES = 80 * 1024 * 1024
+MEMORY_BYTES = 48 * 1024 * 1024
 """Rows, as JSON, that may wait for their turn to be emitted."""
 
 SECONDS_BETWEEN_STATES = 1.0
@@ -178,6 +178,13 @@ class EngagementStream(ZoomStream):
             RunError: if nothing can be read any more.
             StoppedError: if the run is to end.
         """
+        try:
+            return self._read_window(job)
+        except RunError as error:
+            self.run.give_up(error)
+            raise
+
+    def _read_window(self, job: WindowJob) -> Fetched[Reading] | Parts[WindowJob]:
         reading = Reading(job.window)
         for number in range(1, MOST_PASSES + 1):
             try:
@@ -245,11 +252,11 @@ class EngagementStream(ZoomStream):
             self.run.report.fail(f"{self.where(context)}: {error}")
         except BudgetSpentError:
             self._accounts_read += 1
-        except RunError as error:
-            self.run.report.fail(str(error))
-            self.run.stop.ask(str(error), EXIT_FAILED)
-        except StoppedError:
-            self.logger.debug("%s: stopped", self.where(context))
+        except (RunError, StoppedError) as error:
+            fatal_error = self.run.fatal_error or (error if isinstance(error, RunError) else None)
+            if fatal_error is not None and not self.run.stop.asked:
+                self.run.report.fail(str(fatal_error))
+                self.run.stop.ask(str(fatal_error), EXIT_FAILED)
         except GeneratorExit:
             # The SDK wants no more rows of any account.
             self._prefetcher.close()

@@ -223,15 +223,6 @@ def decide(answer: Answer) -> Rule:
     return next((rule for rule in RULES if rule.fits(answer)), UNKNOWN_ANSWER)
 
 
-class _Body(msgspec.Struct):
-    code: int | str | None = None
-    error_code: int | str | None = msgspec.field(default=None, name="errorCode")
-    message: str | None = None
-    error_message: str | None = msgspec.field(default=None, name="errorMessage")
-    reason: str | None = None
-    errors: list[dict[str, object]] = []
-
-
 def read_answer(response: requests.Response, now: datetime) -> Answer:
     """Read what matters out of an error answer; any body is fine, HTML too.
 
@@ -240,20 +231,33 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
         now: the present, for a ``Retry-After`` in seconds.
     """
     try:
-        body = msgspec.json.decode(response.content, type=_Body)
+        body = msgspec.json.decode(response.content)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        body = _Body()
-    code = body.code if body.code is not None else body.error_code
-    details = [str(error.get("message", "")) for error in body.errors]
-    message = body.message or body.error_message or body.reason or response.reason or ""
-    text = " ".join([message, *details]).strip()
+        body = {}
+    if not isinstance(body, dict):
+        body = {}
+    errors = body.get("errors")
+    details = [
+        error["message"]
+        for error in (errors if isinstance(errors, list) else [])
+        if isinstance(error, dict) and isinstance(error.get("message"), str)
+    ]
+    texts = [body.get(name) for name in ("message", "errorMessage", "reason")]
+    message = next((text for text in texts if isinstance(text, str) and text), "")
+    codes = [_code(body.get(name)) for name in ("code", "errorCode")]
     return Answer(
         status=response.status_code,
-        code=int(code) if code is not None and str(code).isdecimal() else None,
-        message=shorten(text),
+        code=next((code for code in codes if code is not None), None),
+        message=shorten(" ".join([message or response.reason, *details])),
         limit_type=response.headers.get("X-RateLimit-Type", ""),
         retry_after=parse_retry_after(response.headers.get("Retry-After"), now),
     )
+
+
+def _code(value: object) -> int | None:
+    """Return a code that came as a number or as its digits."""
+    is_code = isinstance(value, (int, str)) and not isinstance(value, bool)
+    return int(str(value)) if is_code and str(value).isdecimal() else None
 
 
 def shorten(text: str) -> str:
@@ -275,9 +279,11 @@ def parse_retry_after(text: str | None, now: datetime) -> datetime | None:
         pass
     try:
         instant = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+        return (instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)).astimezone(
+            timezone.utc
+        )
+    except (ValueError, OverflowError):
         return None
-    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
 
 
 def missing_scopes(message: str) -> str:

@@ -10,6 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from tap_zoom_cc.stopping import StoppedError
+
 if TYPE_CHECKING:
     from tap_zoom_cc.stopping import Stop
 
@@ -27,6 +29,7 @@ SPEED_UP = 0.995
 
 SLOWEST = 8.0
 
+LONGEST_SLEEP_SECONDS = 0.5
 SHORTEST_COOL_DOWN_SECONDS = 1.0
 LONGEST_COOL_DOWN_SECONDS = 60.0
 
@@ -53,6 +56,7 @@ class Pacer:
         self._slowness = 1.0
         self._next = 0.0
         self._cooled_at = 0.0
+        self._closed = False
 
     @property
     def interval(self) -> float:
@@ -63,13 +67,16 @@ class Pacer:
         """Return when the next request may be sent. Call it right before sending.
 
         Raises:
-            StoppedError: when the run is to end.
+            StoppedError: when the run is to end, or nothing more is to be sent.
         """
         with self._turn:
             # Looked at again after each wait: a refusal meanwhile moves the next turn.
-            while (wait := self._next - time.monotonic()) > 0:
-                self._stop.sleep(wait)
+            while (wait := self._next - time.monotonic()) > 0 and not self._closed:
+                self._stop.sleep(min(wait, LONGEST_SLEEP_SECONDS))
             self._stop.check()
+            if self._closed:
+                message = "nothing more is sent in this run"
+                raise StoppedError(message)
             with self._state:
                 self._turns.last = time.monotonic()
                 self._next = self._turns.last + self.interval
@@ -96,6 +103,10 @@ class Pacer:
             wait = min(wait, LONGEST_COOL_DOWN_SECONDS)
             self._next = max(self._next, now + wait)
             return wait
+
+    def close(self) -> None:
+        """Send nothing more; what was read already can still be emitted."""
+        self._closed = True
 
     def speed_up(self) -> None:
         """Come back towards the full rate, a little with each request that was answered."""

@@ -40,6 +40,7 @@ class Fetched(Generic[Result]):
 class _Slot(Generic[Job, Result]):
     job: Job
     lane: str
+    place: tuple[int, ...]
     state: int = WAITING
     fetched: Fetched[Result] | None = None
     parts: list[_Slot[Job, Result]] = field(default_factory=list)
@@ -70,10 +71,12 @@ class Prefetcher(Generic[Job, Result]):
         self._capacity = capacity
         self._changed = threading.Condition()
         self._lanes: dict[str, list[_Slot[Job, Result]]] = {
-            lane: [_Slot(job, lane) for job in jobs] for lane, jobs in lanes.items()
+            lane: [_Slot(job, lane, (number,)) for number, job in enumerate(jobs)]
+            for lane, jobs in lanes.items()
         }
         self._waiting = deque(slot for slots in self._lanes.values() for slot in slots)
         self._dropped: set[str] = set()
+        self._failed_at: dict[str, tuple[int, ...]] = {}
         self._running = 0
         self._held = 0
         self._fetched_sizes = 0
@@ -148,7 +151,10 @@ class Prefetcher(Generic[Job, Result]):
             try:
                 outcome = self._read(slot.job)
                 if isinstance(outcome, Parts):
-                    parts = [_Slot(job, slot.lane) for job in outcome.jobs]
+                    parts = [
+                        _Slot(job, slot.lane, (*slot.place, number))
+                        for number, job in enumerate(outcome.jobs)
+                    ]
                 else:
                     fetched = outcome
             except Exception as raised:  # noqa: BLE001 (raised again in the reader's thread)
@@ -159,7 +165,7 @@ class Prefetcher(Generic[Job, Result]):
         """Wait for the next job that may be read; None when there will be no more."""
         with self._changed:
             while True:
-                while self._waiting and self._waiting[0].lane in self._dropped:
+                while self._waiting and self._is_pointless(self._waiting[0]):
                     self._waiting.popleft()
                 if self._closed or not (self._waiting or self._running):
                     self._changed.notify_all()
@@ -170,6 +176,11 @@ class Prefetcher(Generic[Job, Result]):
                     self._running += 1
                     return slot
                 self._changed.wait()
+
+    def _is_pointless(self, slot: _Slot[Job, Result]) -> bool:
+        """Say whether the reader will never ask for a job: it ends a lane at its first error."""
+        failed_at = self._failed_at.get(slot.lane)
+        return slot.lane in self._dropped or (failed_at is not None and slot.place > failed_at)
 
     def _has_room(self) -> bool:
         # What the reader waits for is first in order: without this it could wait for ever.
@@ -188,6 +199,9 @@ class Prefetcher(Generic[Job, Result]):
         with self._changed:
             self._running -= 1
             slot.parts, slot.error, slot.state = parts, error, DONE
+            if error is not None:
+                failed_at = self._failed_at.get(slot.lane, slot.place)
+                self._failed_at[slot.lane] = min(failed_at, slot.place)
             if fetched is not None:
                 self._fetched_sizes += fetched.size
                 self._fetched_count += 1

@@ -58,6 +58,7 @@ class Run:
         self.pacer = Pacer(self.settings.requests_per_second, self.stop)
         self.report = Report(self.logger, self.settings.requests_per_second)
         self.budgets: dict[str, Budget] = {}
+        self.fatal_error: RunError | None = None
         self._sessions = threading.local()
 
     @property
@@ -67,6 +68,11 @@ class Run:
         if session is None:
             session = self._sessions.session = requests.Session()
         return session
+
+    def give_up(self, error: RunError) -> None:
+        """Send nothing more because of an error; what was read before it is still emitted."""
+        self.fatal_error = self.fatal_error or error
+        self.pacer.close()
 
     def in_background(self, function: Callable[[], Result]) -> Result:
         """Call a function that waits for Zoom, in a thread that a stop need not wait for.
