@@ -39,8 +39,11 @@ if TYPE_CHECKING:
     from tap_zoom_cc.tap import TapZoomCC
     from tap_zoom_cc.windows import Window
 
-MOST_PASSES = 4
-"""How often a window is read from its first page before its account is given up."""
+MOST_PASSES = 3
+"""How often a window is read to its end while rows are missing."""
+
+MOST_EXPIRIES = 4
+"""How often a window's page token may expire before its account is given up."""
 
 MEMORY_BYTES = 48 * 1024 * 1024
 """Rows, as JSON, that may wait for their turn to be emitted."""
@@ -186,19 +189,20 @@ class EngagementStream(ZoomStream):
 
     def _read_window(self, job: WindowJob) -> Fetched[Reading] | Parts[WindowJob]:
         reading = Reading(job.window)
-        for number in range(1, MOST_PASSES + 1):
+        passes = expiries = 0
+        while passes < MOST_PASSES and not (passes and reading.complete):
             try:
                 parts = self._read_pass(job, reading)
             except WindowExpiredError as error:
-                if number == MOST_PASSES:
+                expiries += 1
+                if expiries == MOST_EXPIRIES:
                     where = self.where({"account_id": job.account.account_id})
                     raise AccountError(error.rule, error.answer, where) from error
                 continue
             if parts:
                 self.run.report.tallies[self.name].windows_planned += len(parts) - 1
                 return Parts(parts)
-            if reading.complete:
-                break
+            passes += 1
         return Fetched(reading, reading.size)
 
     def _read_pass(self, job: WindowJob, reading: Reading) -> list[WindowJob]:

@@ -243,12 +243,12 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
         if isinstance(error, dict) and isinstance(error.get("message"), str)
     ]
     texts = [body.get(name) for name in ("message", "errorMessage", "reason")]
-    message = next((text for text in texts if isinstance(text, str) and text), "")
+    message: str = next((text for text in texts if isinstance(text, str) and text), "")
     codes = [_code(body.get(name)) for name in ("code", "errorCode")]
     return Answer(
         status=response.status_code,
         code=next((code for code in codes if code is not None), None),
-        message=shorten(" ".join([message or response.reason, *details])),
+        message=shorten(" ".join([message or response.reason or "", *details])),
         limit_type=response.headers.get("X-RateLimit-Type", ""),
         retry_after=parse_retry_after(response.headers.get("Retry-After"), now),
     )
