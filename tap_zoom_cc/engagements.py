@@ -245,13 +245,12 @@ class EngagementStream(ZoomStream):
             return
         account = self.run.accounts[context["account_id"]]
         state = self.get_context_state(context)
-        bookmark_before = bookmark_of(state)
         state["progress_markers"] = {}
         try:
             yield from self._account_records(context)
             self._accounts_read += 1
         except AccountError as error:
-            self._cannot_read(account, error, has_bookmark=bookmark_before is not None)
+            self._cannot_read(account, error, has_bookmark=bookmark_of(state) is not None)
         except UnfitRowError as error:
             self.run.report.fail(f"{self.where(context)}: {error}")
         except BudgetSpentError:
