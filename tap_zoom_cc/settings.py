@@ -448,6 +448,19 @@ class _Reader:
         return {} if wrong else MappingProxyType(value)
 
 
+def with_numbers(config: Mapping[str, Value]) -> dict[str, Value]:
+    """Return settings from the environment with numbers as numbers: the SDK leaves them as text."""
+    values = dict(config)
+    for name, value in config.items():
+        declared = CONFIG_SCHEMA["properties"].get(name)
+        if isinstance(declared, dict) and "number" in declared["type"] and isinstance(value, str):
+            try:
+                values[name] = float(value)
+            except ValueError:
+                continue
+    return values
+
+
 def _unknown_settings(config: Mapping[str, Value], known: Iterable[str]) -> list[str]:
     names = {*CONFIG_SCHEMA["properties"], *known, *SDK_SETTINGS_NOT_DECLARED}
     problems = []

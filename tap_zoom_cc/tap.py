@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -23,9 +24,9 @@ from tap_zoom_cc import catalog as catalogs
 from tap_zoom_cc import state as states
 from tap_zoom_cc.access import check_access
 from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.errors import RunError
+from tap_zoom_cc.errors import RunError, shorten
 from tap_zoom_cc.run import Run
-from tap_zoom_cc.settings import CONFIG_SCHEMA, ENGAGEMENT_STREAMS, Settings
+from tap_zoom_cc.settings import CONFIG_SCHEMA, ENGAGEMENT_STREAMS, Settings, with_numbers
 from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError, end_on_signals
 from tap_zoom_cc.streams import SmsStream, SubAccountsStream, VoiceCallsStream
 from tap_zoom_cc.writer import BufferedWriter
@@ -164,6 +165,10 @@ class TapZoomCC(Tap):
             exit_code = _explain(cls.logger, error)
         except BrokenPipeError:
             exit_code = _leave_pipe(cls.logger)
+        except Exception as error:
+            if not _comes_from_a_stream_map(error):
+                raise
+            exit_code = _explain(cls.logger, error)
         sys.exit(exit_code)
 
     @classmethod
@@ -180,11 +185,7 @@ class TapZoomCC(Tap):
         """
         values = config.config if config else {}
         if config and config.parse_env:
-            values = dict(
-                cls(
-                    config=values, parse_env_config=True, validate_config=False, setup_mapper=False
-                ).config
-            )
+            values = {**values, **with_numbers(cls._env_var_config)}
         now = datetime.now(timezone.utc)
         problems: list[str] = []
         try:
@@ -270,10 +271,19 @@ def _reason(error: Exception) -> str:
 
 def _explain(logger: logging.Logger, error: Exception) -> int:
     """Log what the user can mend, one line for each thing; return the exit code."""
-    lines = error.errors if isinstance(error, ConfigValidationError) else [f"stream_maps: {error}"]
+    if isinstance(error, ConfigValidationError):
+        lines = error.errors
+    else:
+        lines = [f"stream_maps: an expression fails: {type(error).__name__}: {shorten(str(error))}"]
     for line in lines:
         logger.error(line)
     return EXIT_FAILED
+
+
+def _comes_from_a_stream_map(error: Exception) -> bool:
+    """Say whether an error came out of an expression in ``stream_maps``: it can be of any type."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") == "singer_sdk.mapper" for frame, _ in frames)
 
 
 def _leave_pipe(logger: logging.Logger) -> int:
