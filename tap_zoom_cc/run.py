@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +15,6 @@ from tap_zoom_cc.auth import ServerToServerOAuth
 from tap_zoom_cc.errors import RunError
 from tap_zoom_cc.pacing import Budget, Pacer
 from tap_zoom_cc.report import Report
-from tap_zoom_cc.stopping import Stop
 
 if TYPE_CHECKING:
     import logging
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tap_zoom_cc.settings import Settings
+    from tap_zoom_cc.stopping import Stop
 
 Result = TypeVar("Result")
 
@@ -49,8 +49,8 @@ class Run:
     settings: Settings
     started: datetime
     logger: logging.Logger
+    stop: Stop
     list_sub_accounts: Callable[[], Iterable[str]]
-    stop: Stop = field(default_factory=Stop)
 
     def __post_init__(self) -> None:
         """Set up what follows from the settings; nothing is requested yet."""

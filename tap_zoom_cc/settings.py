@@ -7,6 +7,7 @@ before anything is requested. No message repeats the value of a secret.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -459,6 +460,27 @@ def with_numbers(config: Mapping[str, Value]) -> dict[str, Value]:
             except ValueError:
                 continue
     return values
+
+
+def unreadable_variables(
+    declared: Mapping[str, Mapping[str, Value]], prefix: str, environment: Mapping[str, str]
+) -> list[str]:
+    """Say which settings in the environment are not of their type, one line each."""
+    problems = []
+    for name, schema in declared.items():
+        variable = f"{prefix}{name.upper()}"
+        text, types = environment.get(variable), schema.get("type", ())
+        if text is None or not isinstance(types, (list, tuple)):
+            continue
+        try:
+            if "integer" in types:
+                int(text)
+            elif "object" in types:
+                json.loads(text)
+        except ValueError:
+            right = "a whole number" if "integer" in types else "a JSON object"
+            problems.append(f"{name}: {variable} must be {right}, not '{text[:40]}'")
+    return problems
 
 
 def _unknown_settings(config: Mapping[str, Value], known: Iterable[str]) -> list[str]:

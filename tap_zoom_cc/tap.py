@@ -8,7 +8,8 @@ import sys
 import traceback
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk import Tap
 from singer_sdk.exceptions import (
@@ -26,8 +27,14 @@ from tap_zoom_cc.access import check_access
 from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.errors import RunError, shorten
 from tap_zoom_cc.run import Run
-from tap_zoom_cc.settings import CONFIG_SCHEMA, ENGAGEMENT_STREAMS, Settings, with_numbers
-from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError, end_on_signals
+from tap_zoom_cc.settings import (
+    CONFIG_SCHEMA,
+    ENGAGEMENT_STREAMS,
+    Settings,
+    unreadable_variables,
+    with_numbers,
+)
+from tap_zoom_cc.stopping import EXIT_FAILED, Stop, StoppedError, end_on_signals
 from tap_zoom_cc.streams import SmsStream, SubAccountsStream, VoiceCallsStream
 from tap_zoom_cc.writer import BufferedWriter
 
@@ -80,7 +87,20 @@ class TapZoomCC(Tap):
         settings = Settings.from_config(self.config, now=started, known=self.known_settings())
         for advice in settings.advice():
             self.logger.warning(advice)
-        return Run(settings, started, self.logger, lambda: self._directory.listing)
+        return Run(settings, started, self.logger, self.stop, lambda: self._directory.listing)
+
+    @cached_property
+    def stop(self) -> Stop:
+        """What ends the run early when it is asked; the command line sets one that signals ask."""
+        return Stop()
+
+    @override
+    def _setup_signal_handlers(self) -> None:
+        """Leave the handlers as they are.
+
+        The SDK's would write the state of the moment, which is empty while the tap is being set up,
+        and end with exit code 0.
+        """
 
     @property
     def writer(self) -> BufferedWriter:
@@ -158,8 +178,9 @@ class TapZoomCC(Tap):
             return
         cls.print_version(print_fn=cls.logger.info)
         try:
-            tap = cls._checked(config, state, catalog)
-            end_on_signals(tap.run.stop, cls.logger)
+            stop = Stop()
+            end_on_signals(stop, cls.logger)
+            tap = cls._checked(config, stop, state, catalog)
             exit_code = tap.sync()
         except USER_ERRORS as error:
             exit_code = _explain(cls.logger, error)
@@ -175,6 +196,7 @@ class TapZoomCC(Tap):
     def _checked(
         cls,
         config: _ConfigInput | None,
+        stop: Stop,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> TapZoomCC:
@@ -184,10 +206,11 @@ class TapZoomCC(Tap):
             ConfigValidationError: with everything that is wrong, one line each.
         """
         values = config.config if config else {}
-        if config and config.parse_env:
-            values = {**values, **with_numbers(cls._env_var_config)}
-        now = datetime.now(timezone.utc)
         problems: list[str] = []
+        if config and config.parse_env:
+            from_environment, problems = cls._from_environment()
+            values = {**values, **from_environment}
+        now = datetime.now(timezone.utc)
         try:
             Settings.from_config(values, now=now, known=cls.known_settings())
         except ConfigValidationError as error:
@@ -210,10 +233,21 @@ class TapZoomCC(Tap):
             state=state_value if state else None,  # type: ignore[arg-type]
             catalog=catalog_value if catalog else None,  # type: ignore[arg-type]
         )
+        tap.stop = stop
         if not any(stream.selected for stream in tap.streams.values()):
             summary = "catalog: no stream is selected, so nothing would be read"
             raise ConfigValidationError(summary, errors=[summary], schema={})
         return tap
+
+    @classmethod
+    def _from_environment(cls) -> tuple[dict[str, object], list[str]]:
+        """Return the settings in the environment, and what is wrong with them."""
+        try:
+            return with_numbers(cls._env_var_config), []
+        except ValueError:
+            schema: dict[str, dict[str, Any]] = dict(cls.config_jsonschema)
+            cls.append_builtin_config(schema)
+            return {}, unreadable_variables(schema["properties"], cls._env_var_prefix, os.environ)
 
     @classmethod
     @override
@@ -221,11 +255,11 @@ class TapZoomCC(Tap):
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
     ) -> _ConfigInput:
         """Read the configuration files; one line and exit code 1 if that fails."""
-        try:
-            return super().cb_config(ctx, param, value)
-        except (OSError, ValueError, TypeError) as error:
-            cls.logger.error("--config %s: %s", " ".join(value), _reason(error))  # noqa: TRY400
-            ctx.exit(EXIT_FAILED)
+        for path in value:
+            if path != "ENV" and (problem := _config_problem(Path(path))):
+                cls.logger.error("--config %s: %s", path, problem)
+                ctx.exit(EXIT_FAILED)
+        return super().cb_config(ctx, param, value)
 
     @classmethod
     @override
@@ -234,18 +268,28 @@ class TapZoomCC(Tap):
         if value == CliTestOptionValue.Disabled.value:
             return
         try:
-            tap = cls._checked(ctx.params.get("config"))
+            stop = Stop()
+            end_on_signals(stop, cls.logger)
+            tap = cls._checked(ctx.params.get("config"), stop)
             if value == CliTestOptionValue.Schema.value:
                 tap.write_schemas()
                 exit_code = 0
             else:
-                end_on_signals(tap.run.stop, cls.logger)
                 exit_code = check_access(tap)
         except USER_ERRORS as error:
             exit_code = _explain(cls.logger, error)
         except BrokenPipeError:
             exit_code = _leave_pipe(cls.logger)
         ctx.exit(exit_code)
+
+
+def _config_problem(path: Path) -> str:
+    """Say what is wrong with a configuration file as a file, or nothing."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        return _reason(error)
+    return "" if isinstance(value, dict) else "must be a JSON object"
 
 
 def _load(file: IO[str] | None, name: str) -> tuple[object, list[str]]:
@@ -266,7 +310,7 @@ def _reason(error: Exception) -> str:
         return "is not UTF-8 text"
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return "must be a JSON object"
+    return str(error)
 
 
 def _explain(logger: logging.Logger, error: Exception) -> int:
