@@ -1,0 +1,298 @@
+"""The steps of the demo: simulator, Meltano, tap, database, and a comparison of both ends.
+
+Started by demo.py, which installs what this needs. Everything that the demo makes is in
+`output/demo/`: the database, Meltano's log and state, and the simulated Zoom's scenario. The first
+run plays yesterday; `--again` plays the same scenario a day later, when it holds a day more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, cast
+
+import duckdb
+import msgspec
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from simulator.demo import demo_scenario  # noqa: E402 - found only with the repository's root
+from simulator.process import SimulatorProcess  # noqa: E402
+from simulator.scenario import Clock, dump, load  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from simulator.scenario import Scenario
+    from simulator.world import Count
+
+FOLDER = ROOT / "output" / "demo"
+LOG = FOLDER / "meltano.log"
+SCENARIO = FOLDER / "scenario.json"
+DATABASE = FOLDER / "zoom_cc.duckdb"
+
+LAST_PYTHON_WITH_DUCKDB = (3, 12)
+"""The newest Python for which there is a build of the duckdb that target-duckdb needs."""
+
+STREAMS = ("sms", "voice_calls")
+FAILED_LOG_LINES = 20
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How many engagements there are, and when the first and the last of them start, in UTC."""
+
+    rows: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+Key = tuple[str, str]
+"""Stream and account."""
+
+
+class Row(TypedDict):
+    """The columns of a loaded row that the comparison needs."""
+
+    account_id: str
+    engagement_id: str
+    start_time: str
+
+
+def main() -> int:
+    """Run the demo and return the exit code: 1 when the two ends differ, too."""
+    parser = argparse.ArgumentParser(
+        prog="python3 dev/demo.py", description="Load the simulated Zoom into a database."
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="go on from the last demo, a day later, instead of starting anew",
+    )
+    again = parser.parse_args().again
+    try:
+        return demo(again=again)
+    except DemoError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+
+
+def demo(*, again: bool) -> int:
+    """Load, compare and tell; return the exit code."""
+    scenario = prepare(again=again)
+    target = "target-duckdb" if sys.version_info[:2] <= LAST_PYTHON_WITH_DUCKDB else "target-jsonl"
+    with SimulatorProcess(scenario) as simulator:
+        step(1, f"The simulator stands in for Zoom at {simulator.url}")
+        day = " a day later than in the first run," if again else ""
+        note(f"Its clock stands{day} at {moment_text(scenario.clock.now)} UTC.")
+        step(2, f"Meltano runs the tap into {target}")
+        if target == "target-jsonl":
+            version = f"{sys.version_info.major}.{sys.version_info.minor}"
+            note(f"There is no DuckDB target for Python {version}: JSON lines are used instead.")
+        if not again:
+            note("The first time it installs both, which takes about a minute.")
+        note(f"Its log: {relative(LOG)}")
+        note(f"Loaded: {run_meltano(simulator, scenario, target)}")
+        truth = truth_of(simulator.counts(), own_account=scenario.account_id)
+    step(3, "What was loaded, next to what the simulator holds (times in UTC)")
+    loaded = read_duckdb() if target == "target-duckdb" else read_jsonl()
+    if not compare(loaded, truth):
+        msg = "The two differ: rows are missing, or there are too many."
+        raise DemoError(msg)
+    step(4, "Look at it yourself")
+    print_hints(target, again=again)
+    return 0
+
+
+def prepare(*, again: bool) -> Scenario:
+    """Return the scenario to play: a new one in an empty folder, or the last one a day later.
+
+    Raises:
+        DemoError: when there is no demo to go on from.
+    """
+    if again:
+        if not SCENARIO.exists():
+            msg = "There is no demo to go on from: run `python3 dev/demo.py` first."
+            raise DemoError(msg)
+        last = load(SCENARIO.read_bytes())
+        return replace(last, clock=Clock(now=last.history_end))
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    scenario = demo_scenario()
+    scenario = replace(scenario, clock=Clock(now=scenario.history_end - timedelta(days=1)))
+    SCENARIO.write_bytes(dump(scenario))
+    return scenario
+
+
+def run_meltano(simulator: SimulatorProcess, scenario: Scenario, target: str) -> str:
+    """Run the tap into the target and return the tap's summary of the run.
+
+    Raises:
+        DemoError: with the end of Meltano's log, when the run fails.
+    """
+    foreign = ("MELTANO_", "TAP_", "TARGET_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    config = simulator.tap_config() | {
+        "start_date": scenario.history_begin,
+        "end_date": scenario.clock.now,
+    }
+    env |= {f"TAP_ZOOM_CC_DEMO_{name.upper()}": str(value) for name, value in config.items()}
+    env["TARGET_DUCKDB_PATH"] = str(DATABASE)
+    env["TARGET_JSONL_DESTINATION_PATH"] = str(FOLDER)
+    env["MELTANO_DATABASE_URI"] = f"sqlite:///{FOLDER / 'meltano.db'}"
+    # Meltano keeps logs of its own under the home directory otherwise.
+    env["XDG_STATE_HOME"] = str(FOLDER / "state")
+    # An empty file instead of the project's `.env`, which holds settings of the real Zoom.
+    no_settings = FOLDER / "empty.env"
+    no_settings.touch()
+    meltano = Path(sys.executable).with_name("meltano")
+    began = time.monotonic()
+    with LOG.open("wb") as log:
+        result = subprocess.run(
+            [meltano, f"--env-file={no_settings}", "run", "tap-zoom-cc-demo", target],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    lines = LOG.read_text(encoding="utf-8", errors="replace").splitlines()
+    if result.returncode:
+        end = "\n".join(lines[-FAILED_LOG_LINES:])
+        msg = f"{end}\n\nMeltano failed; these are the last lines of {relative(LOG)}."
+        raise DemoError(msg)
+    summaries = [found[1] for line in lines if (found := re.search(r"Summary: (.*)", line))]
+    return summaries[-1] if summaries else f"in {time.monotonic() - began:.0f} s"
+
+
+def truth_of(counts: Iterable[Count], *, own_account: str) -> dict[Key, Extent]:
+    """Return what a complete load holds: the visible engagements of the sub accounts."""
+    return {
+        (count.stream, count.account_id): Extent(
+            count.rows, instant(count.first_start_time), instant(count.last_start_time)
+        )
+        for count in counts
+        if count.account_id != own_account
+    }
+
+
+def instant(text: str | None) -> datetime | None:
+    """Return an instant in UTC."""
+    return None if text is None else datetime.fromisoformat(text).astimezone(timezone.utc)
+
+
+def read_duckdb() -> dict[Key, Extent]:
+    """Return what the database holds."""
+    extents: dict[Key, Extent] = {}
+    with duckdb.connect(str(DATABASE), read_only=True) as database:
+        for stream in STREAMS:
+            rows = database.sql(
+                f"select account_id, count(*), min(start_time), max(start_time) from {stream} "  # noqa: S608 - our own names
+                "group by account_id"
+            ).fetchall()
+            for account_id, number, first, last in rows:
+                # The target stores instants in UTC, without saying so.
+                utc = [moment.replace(tzinfo=timezone.utc) for moment in (first, last)]
+                extents[stream, account_id] = Extent(number, *utc)
+    return extents
+
+
+def read_jsonl() -> dict[Key, Extent]:
+    """Return what the files hold; an engagement that a later run appended again counts once."""
+    extents: dict[Key, Extent] = {}
+    for stream in STREAMS:
+        starts: defaultdict[str, dict[str, datetime]] = defaultdict(dict)
+        with (FOLDER / f"{stream}.jsonl").open("rb") as lines:
+            for line in lines:
+                row = cast("Row", msgspec.json.decode(line))
+                start = datetime.fromisoformat(row["start_time"]).astimezone(timezone.utc)
+                starts[row["account_id"]][row["engagement_id"]] = start
+        for account_id, times in starts.items():
+            ordered = sorted(times.values())
+            extents[stream, account_id] = Extent(len(ordered), ordered[0], ordered[-1])
+    return extents
+
+
+def compare(loaded: dict[Key, Extent], truth: dict[Key, Extent]) -> bool:
+    """Print both ends, a line for each stream and account; return whether they are equal."""
+    nothing = Extent()
+    equal = True
+    lines = [("stream", "account", "rows", "first start", "last start", "simulator", "")]
+    for key in sorted(loaded.keys() | truth.keys()):
+        here, there = loaded.get(key, nothing), truth.get(key, nothing)
+        equal = equal and here == there
+        lines.append(
+            (
+                *key,
+                str(here.rows),
+                moment_text(here.first),
+                moment_text(here.last),
+                str(there.rows),
+                "equal" if here == there else "differs",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    print()
+    for line in lines:
+        cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+        print("   ", "  ".join(cells).rstrip())
+    return equal
+
+
+def moment_text(moment: datetime | None) -> str:
+    """Return an instant as the table shows it."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else "-"
+
+
+def print_hints(target: str, *, again: bool) -> None:
+    """Print how to query what was loaded, and what to try next."""
+    python = relative(Path(sys.executable))
+    # An engagement that a later run appended again is one all the same.
+    select = "select direction, count(distinct engagement_id) as calls, max(start_time) as latest"
+    if target == "target-duckdb":
+        query = (
+            f"import duckdb; duckdb.connect('{relative(DATABASE)}')"
+            f".sql('{select} from voice_calls group by all').show()"
+        )
+    else:
+        files = relative(FOLDER / "voice_calls.jsonl")
+        query = f"import duckdb; duckdb.sql('''{select} from '{files}' group by all''').show()"
+    print(f'\n    {python} -c "{query}"')
+    if not again:
+        note("")
+        note("And the next run, a day later, which reads only what may be new:")
+        print("\n    python3 dev/demo.py --again")
+
+
+def step(number: int, text: str) -> None:
+    """Print the heading of a step."""
+    print(f"\n[{number}/4] {text}", flush=True)
+
+
+def note(text: str) -> None:
+    """Print a line that belongs to the step."""
+    print(f"      {text}".rstrip(), flush=True)
+
+
+def relative(path: Path) -> Path:
+    """Return a path as seen from the repository's root, where the commands are started."""
+    return path.relative_to(ROOT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Writes the README's table of errors from the tap's own rules: `python dev/error_table.py`.
+
+With `--check` nothing is written, and the exit code is 1 when the table is not current.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tap_zoom_cc.errors import MALFORMED_ANSWER, NO_ANSWER, RULES, UNKNOWN_ANSWER
+
+if TYPE_CHECKING:
+    from tap_zoom_cc.errors import Rule
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BEGIN, END = "<!-- errors -->", "<!-- /errors -->"
+
+
+def table() -> str:
+    """Return the rules as a Markdown table, in the order in which they are tried."""
+    rows = [
+        "| HTTP status | Zoom code | message | what it means | what the tap does | what to do |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows += [_row(rule) for rule in (*RULES, UNKNOWN_ANSWER, MALFORMED_ANSWER, NO_ANSWER)]
+    return "\n".join(rows)
+
+
+def _row(rule: Rule) -> str:
+    statuses = _statuses(rule)
+    codes = ", ".join(map(str, rule.codes)) or "any"
+    pattern = f"`{rule.pattern}`".replace("|", "\\|") if rule.pattern else "any"
+    if rule is NO_ANSWER:
+        statuses, codes, pattern = "none", "-", "-"
+    return (
+        f"| {statuses} | {codes} | {pattern} | {rule.meaning} | {rule.action.value} "
+        f"| {rule.advice} |"
+    )
+
+
+def _statuses(rule: Rule) -> str:
+    """Return the statuses, a long run of them as a range."""
+    server_faults = tuple(range(500, 600))
+    few = [str(status) for status in rule.statuses if status not in server_faults]
+    if set(server_faults) <= set(rule.statuses):
+        few.append("5xx")
+    return ", ".join(few) or "any"
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the table; returns the exit code."""
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN, 1)
+    _, after = rest.split(END, 1)
+    current = f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    if "--check" in arguments:
+        if current != text:
+            print("README.md: the table of errors is not current; run python dev/error_table.py")
+            return 1
+        return 0
+    README.write_text(current, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

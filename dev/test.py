@@ -1,0 +1,13 @@
+"""Installs all that is needed and runs the tests: `python3 dev/test.py`.
+
+Arguments are passed on to pytest: `python3 dev/test.py -k lookback`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import bootstrap
+
+if __name__ == "__main__":
+    sys.exit(bootstrap.call(["-m", "pytest", *sys.argv[1:]]))

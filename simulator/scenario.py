@@ -1,0 +1,284 @@
+"""All that can be chosen about a simulated Zoom, as one tree of frozen dataclasses.
+
+A scenario is plain data: it comes from a JSON file or from a test, and
+:func:`dataclasses.replace` makes a variation of it. Nothing here acts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+
+from simulator.instants import parse_instant
+
+Stream = Literal["sms", "voice_calls"]
+Endpoint = Literal["token", "accounts", "sms", "voice_calls"]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A datetime with an offset."""
+
+STREAMS: tuple[Stream, ...] = get_args(Stream)
+
+SCOPES = (
+    "account:read:list_sub_accounts:master",
+    "contact_center:read:sms_log:master",
+    "contact_center:read:voice_call_log:master",
+    "contact_center:read:sms_log:admin",
+    "contact_center:read:voice_call_log:admin",
+)
+"""The granular scopes that reach every endpoint of the simulator, as Zoom's documents name them."""
+
+FaultKind = Literal[
+    "429_per_second",
+    "429_daily",
+    "500_json",
+    "500_html",
+    "502_json",
+    "502_html",
+    "503_json",
+    "503_html",
+    "reset_before_body",
+    "reset_inside_body",
+    "truncated_json",
+    "invalid_json",
+    "html_under_200",
+    "slow",
+    "401_code_124",
+    "400_code_124",
+    "401_status_false",
+    "access_token_expired",
+    "account_refuses",
+    "redirect",
+    "page_token_expired",
+    "page_token_repeated",
+    "page_repeated",
+    "token_after_last_page",
+    "missing_next_page_token",
+    "missing_total_records",
+    "total_too_high",
+    "total_too_low",
+    "duplicate_rows",
+    "rows_shift",
+    "new_field",
+    "null_fields",
+    "wrong_type",
+    "missing_engagement_id",
+    "missing_start_time",
+]
+"""Every way of misbehaving; :mod:`simulator.faults` says what each does and when it can."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """The error that an account answers instead of rows."""
+
+    status: int = 403
+    code: int = 200
+    message: str = "No permission."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """One Zoom account and its engagements.
+
+    ``sms`` and ``voice_calls`` are numbers of generated engagements. ``explicit_sms`` and
+    ``explicit_voice_calls`` are rows given word by word, served beside the generated ones: each
+    needs ``engagement_id``, ``start_time`` and ``end_time`` (with ``Z`` or an offset). A refusal
+    stands for a stream whose every request is refused. ``listed`` says whether the account is
+    among the sub accounts that Zoom lists. ``utc_offset_hours`` is the account's time zone.
+    ``support_fields`` says whether Zoom Support has switched on the voice fields about addresses,
+    SIP zones and session border controllers.
+    """
+
+    id: str
+    name: str = ""
+    sms: int = 0
+    voice_calls: int = 0
+    explicit_sms: tuple[dict[str, Any], ...] = ()
+    explicit_voice_calls: tuple[dict[str, Any], ...] = ()
+    sms_refusal: Refusal | None = None
+    voice_calls_refusal: Refusal | None = None
+    listed: bool = True
+    utc_offset_hours: float = 0.0
+    support_fields: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse an account whose rows could not be served."""
+        if not self.id:
+            _refuse("an account needs an id")
+        if self.sms < 0 or self.voice_calls < 0:
+            _refuse(f"account {self.id}: a number of engagements cannot be negative")
+        for row in (*self.explicit_sms, *self.explicit_voice_calls):
+            if not isinstance(row.get("engagement_id"), str):
+                _refuse(f"account {self.id}: an explicit engagement needs an engagement_id")
+            times = [parse_instant(str(row.get(name))) for name in ("start_time", "end_time")]
+            if times[1] < times[0]:
+                _refuse(f"account {self.id}: {row['engagement_id']} ends before it starts")
+
+    def generated(self, stream: Stream) -> int:
+        """Give the number of generated engagements of a stream."""
+        return self.sms if stream == "sms" else self.voice_calls
+
+    def explicit(self, stream: Stream) -> tuple[dict[str, Any], ...]:
+        """Give the rows of a stream that the scenario holds word by word."""
+        return self.explicit_sms if stream == "sms" else self.explicit_voice_calls
+
+    def refusal(self, stream: Stream) -> Refusal | None:
+        """Give the error that this account answers for a stream, if it refuses."""
+        return self.sms_refusal if stream == "sms" else self.voice_calls_refusal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readings:
+    """One reading of everything that Zoom's documents leave open.
+
+    ``selects_on``: the time of an engagement that must lie between ``from`` and ``to``.
+    ``to_inclusive``: whether an engagement at exactly ``to`` belongs to the range.
+    ``order``: of the rows. ``month``: the longest range, in days or as a calendar month.
+    ``days_only``: only the days of ``from`` and ``to`` are looked at, and both are whole.
+    ``offset_ignored``: the written time is read as a wall clock in the account's own zone, whatever
+    its ``Z`` or offset; answers are still written in the offset asked for.
+    ``sms_times``: sms rows with ``Z`` in UTC, or in the offset of ``from`` as voice calls are.
+    ``history_days_kept``: older engagements are gone, and the answer's ``from`` says so.
+    """
+
+    selects_on: Literal["start", "end", "overlap"] = "start"
+    to_inclusive: bool = True
+    order: Literal["start_ascending", "start_descending", "end_ascending", "shuffled"] = (
+        "start_descending"
+    )
+    month: Literal[28, 30, 31, "calendar"] = "calendar"
+    days_only: bool = False
+    offset_ignored: bool = False
+    sms_times: Literal["Z", "offset"] = "Z"
+    history_days_kept: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What Zoom allows, and how fast it answers. Times are in seconds.
+
+    The two rate limits count requests to ``sms`` and ``voice_calls``, over all accounts; None means
+    no limit. ``headers`` says whether answers carry the headers about them. Every answer takes
+    ``latency_seconds``. With ``one_live_token`` a new access token kills the one before it.
+    """
+
+    requests_per_second: int | None = None
+    requests_per_day: int | None = None
+    headers: bool = True
+    latency_seconds: float = 0.0
+    page_token_seconds: float = 900.0
+    access_token_seconds: int = 3600
+    one_live_token: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """The simulated now: a fixed instant, or the machine's own clock plus an offset in seconds."""
+
+    now: Moment | None = None
+    offset_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A way of misbehaving, and when.
+
+    The requests that reach ``endpoint`` (and ``account_id``, if given), and to which the kind can
+    apply at all, are counted from 1. The fault strikes at the numbers in ``requests`` if there are
+    any, else with ``probability``, drawn from the scenario's seed; ``limit`` bounds how often.
+
+    ``seconds`` is the delay of ``slow``; ``url`` where ``redirect`` points; ``headers`` whether a
+    429 carries its headers; ``refusal`` what ``account_refuses`` answers; ``by`` how far
+    ``total_too_high`` and ``total_too_low`` are off.
+    """
+
+    kind: FaultKind
+    endpoint: Literal[Endpoint, "any"] = "any"
+    account_id: str | None = None
+    probability: float = 1.0
+    requests: tuple[int, ...] = ()
+    limit: int | None = None
+    seconds: float = 5.0
+    url: str = "http://127.0.0.1:9/elsewhere"
+    headers: bool = True
+    refusal: Refusal = Refusal()
+    by: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a probability that is none."""
+        if not 0 <= self.probability <= 1:
+            _refuse(f"fault {self.kind}: a probability lies between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A simulated Zoom, whole.
+
+    ``account_id`` is the account that owns the app; its own engagements are those of the account of
+    that id in ``accounts``, and only the ordinary endpoints serve them. Generated engagements start
+    between ``history_begin`` and ``history_end``. An engagement is visible once its end plus
+    ``completion_delay_seconds`` has passed. With ``nulls`` off no value is null, as the document
+    has it. ``scopes`` are those of the access token. A disabled app gets no token.
+    """
+
+    seed: int = 1
+    account_id: str = "mAsTeRaCcOuNt000000000"
+    client_id: str = "simulated_client_id"
+    client_secret: str = "simulated_client_secret"
+    accounts: tuple[Account, ...] = ()
+    history_begin: Moment = datetime(2024, 1, 1, tzinfo=timezone.utc)
+    history_end: Moment = datetime(2024, 2, 12, tzinfo=timezone.utc)
+    completion_delay_seconds: int = 60
+    nulls: bool = True
+    readings: Readings = Readings()
+    limits: Limits = Limits()
+    clock: Clock = Clock()
+    scopes: tuple[str, ...] = SCOPES
+    app_disabled: bool = False
+    faults: tuple[Fault, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a scenario that contradicts itself."""
+        if self.history_end <= self.history_begin:
+            _refuse("history_end must lie after history_begin")
+        ids = [account.id for account in self.accounts]
+        if len(set(ids)) < len(ids):
+            _refuse("two accounts have the same id")
+
+
+def load(document: bytes) -> Scenario:
+    """Read a scenario from JSON.
+
+    Raises:
+        ValueError: it is not JSON, a value is of the wrong type, or a name is unknown.
+    """
+    scenario = msgspec.json.decode(document, type=Scenario)
+    _refuse_unknown(msgspec.json.decode(document), scenario, "scenario")
+    return scenario
+
+
+def dump(scenario: Scenario) -> bytes:
+    """Write a scenario as JSON."""
+    return msgspec.json.encode(scenario)
+
+
+def _refuse_unknown(given: object, understood: object, where: str) -> None:
+    """Refuse a name that decoding passed over: it would be a choice that has no effect."""
+    if dataclasses.is_dataclass(understood) and isinstance(given, dict):
+        known = {field.name for field in dataclasses.fields(understood)}
+        unknown = sorted(given.keys() - known)
+        if unknown:
+            _refuse(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        for name, value in given.items():
+            _refuse_unknown(value, getattr(understood, name), f"{where}.{name}")
+    elif isinstance(understood, tuple) and isinstance(given, list):
+        for number, (value, item) in enumerate(zip(given, understood, strict=True)):
+            _refuse_unknown(value, item, f"{where}[{number}]")
+
+
+def _refuse(message: str) -> None:
+    raise ValueError(message)

@@ -1,0 +1,254 @@
+"""A scenario while it runs: its clock, its engagements, its tokens and what was seen of it.
+
+Replacing the scenario makes a new world; nothing of the old one lives on in it but the engagements,
+if they are the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from datetime import timedelta, timezone
+from random import Random
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from simulator import errors
+from simulator.directory import random_id
+from simulator.engagements import History
+from simulator.faults import FaultSchedule
+from simulator.instants import DAY, UTC_OFFSET, instant_of
+from simulator.limits import RateLimiter
+from simulator.pages import Listing, Page
+from simulator.query import Range, parse_accounts_query, parse_query, resolve_range
+from simulator.scenario import (
+    STREAMS,
+    Account,
+    Stream,  # noqa: TC001 - msgspec reads the annotation
+)
+from simulator.selection import check_names, in_range, select
+from simulator.statistics import Recorder
+from simulator.tokens import AccessTokens, PageTokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from simulator.query import Parameters
+    from simulator.scenario import Clock, Scenario
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """How many engagements an account has in a stream, and when the first and last start."""
+
+    stream: Stream
+    account_id: str
+    rows: int
+    first_start_time: str | None
+    last_start_time: str | None
+
+
+class World:
+    """Everything that changes while a scenario is served.
+
+    It begins with fresh tokens, limits and statistics; ``previous`` is the world that it replaces.
+    """
+
+    def __init__(self, scenario: Scenario, previous: World | None = None) -> None:
+        self.scenario = scenario
+        self.clock: Clock = scenario.clock
+        self.access_tokens = AccessTokens(scenario.limits)
+        self.page_tokens: PageTokens[Listing] = PageTokens(scenario.limits)
+        self.limiter = RateLimiter(scenario.limits)
+        self.faults = FaultSchedule(scenario)
+        self.recorder = Recorder()
+        self._accounts = {account.id: account for account in scenario.accounts}
+        self._accounts.setdefault(scenario.account_id, Account(id=scenario.account_id))
+        kept = previous is not None and _same_engagements(previous.scenario, scenario)
+        self._histories: dict[tuple[str, Stream], History] = (
+            previous._histories if previous is not None and kept else {}  # noqa: SLF001 - its own kind
+        )
+
+    def now(self) -> int:
+        """Give the simulated now in seconds since 1970, UTC."""
+        if self.clock.now is not None:
+            return instant_of(self.clock.now)
+        return math.floor(time.time() + self.clock.offset_seconds)
+
+    def engagement_page(self, stream: Stream, account_id: str, parameters: Parameters) -> Page:
+        """Give one page of an account's engagements.
+
+        Raises:
+            ApiError: the account refuses, or a parameter is wrong.
+        """
+        account = self._accounts[account_id]
+        refusal = account.refusal(stream)
+        if refusal is not None:
+            raise errors.coded(refusal.status, refusal.code, refusal.message)
+        query = parse_query(stream, parameters)
+        owner = (stream, account_id, query.identity)
+        if query.page_token:
+            listing, offset = self.page_tokens.redeem(query.page_token, owner)
+            return Page(listing, owner, query.page_token, offset, query.page_size)
+        history = self._history(account, stream)
+        check_names(history, query)
+        readings = self.scenario.readings
+        chosen = resolve_range(
+            query, readings, utc_offset=round(account.utc_offset_hours * 3600), now=self.now()
+        )
+        found = select(history, query, chosen, readings, newest_end=self._newest_end())
+        listing = Listing(
+            key=stream,
+            size=len(found),
+            rows=lambda begin, end: history.rows(
+                found[begin:end], chosen.times, detail=query.detail
+            ),
+            head={
+                "from": chosen.label.text(chosen.begin).decode(),
+                "to": chosen.label.text(chosen.end).decode(),
+            },
+        )
+        return Page(listing, owner, "", 0, query.page_size)
+
+    def accounts_page(self, parameters: Parameters) -> Page:
+        """Give one page of the list of sub accounts.
+
+        Raises:
+            ApiError: a parameter is wrong.
+        """
+        query = parse_accounts_query(parameters)
+        owner = ("accounts", query.identity)
+        if query.page_token:
+            listing, offset = self.page_tokens.redeem(query.page_token, owner)
+            return Page(listing, owner, query.page_token, offset, query.page_size)
+        rows = [
+            msgspec.json.encode(row)
+            for row in map(self._listed_account, self._sub_accounts())
+            if not query.matches_none and query.owner_email in (None, row["owner_email"])
+        ]
+        listing = Listing(
+            key="accounts",
+            size=len(rows),
+            rows=lambda begin, end: rows[begin:end],
+            head={
+                "page_count": max(1, math.ceil(len(rows) / query.page_size)),
+                "page_number": query.page_number,
+            },
+        )
+        offset = (query.page_number - 1) * query.page_size
+        return Page(listing, owner, "", offset, query.page_size)
+
+    def is_sub_account(self, account_id: str) -> bool:
+        """Say whether the master account has a sub account of that id."""
+        return account_id in self._accounts and account_id != self.scenario.account_id
+
+    def truth(
+        self, stream: Stream, account_id: str | None, *, include_invisible: bool
+    ) -> Iterator[bytes]:
+        """Give the engagements that a perfect client would have, one JSON object a line.
+
+        Each is the row as the API gives it with all details, its times in UTC as ``+00:00``, and
+        with ``account_id``; by account and start time. What Zoom no longer keeps is left out.
+        """
+        for account in self._accounts.values():
+            if account_id in (None, account.id):
+                history = self._history(account, stream)
+                opening = b'{"account_id":%b,' % msgspec.json.encode(account.id)
+                for position in self._existing(history, include_invisible=include_invisible):
+                    row = history.rows([position], UTC_OFFSET, detail=True)[0]
+                    yield opening + row[1:] + b"\n"
+
+    def counts(self) -> list[Count]:
+        """Count the visible engagements of every stream and account."""
+        counts = []
+        for stream in STREAMS:
+            for account in self._accounts.values():
+                history = self._history(account, stream)
+                found = self._existing(history, include_invisible=False)
+                first, last = (
+                    UTC_OFFSET.text(history.starts[found[edge]]).decode() if found else None
+                    for edge in (0, -1)
+                )
+                counts.append(
+                    Count(
+                        stream=stream,
+                        account_id=account.id,
+                        rows=len(found),
+                        first_start_time=first,
+                        last_start_time=last,
+                    )
+                )
+        return counts
+
+    def _existing(self, history: History, *, include_invisible: bool) -> Sequence[int]:
+        readings = self.scenario.readings
+        begin = history.starts[0] if history.starts else 0
+        if readings.history_days_kept is not None:
+            begin = self.now() - readings.history_days_kept * DAY
+        everything = Range(
+            begin, history.last_end, end_inclusive=True, label=UTC_OFFSET, times=UTC_OFFSET
+        )
+        positions = in_range(history, everything, readings)
+        newest_end = self._newest_end()
+        if include_invisible or history.last_end <= newest_end:
+            return positions
+        return [position for position in positions if history.ends[position] <= newest_end]
+
+    def _newest_end(self) -> int:
+        return self.now() - self.scenario.completion_delay_seconds
+
+    def _history(self, account: Account, stream: Stream) -> History:
+        history = self._histories.get((account.id, stream))
+        if history is None:
+            history = self._histories[account.id, stream] = History(self.scenario, account, stream)
+        return history
+
+    def _sub_accounts(self) -> Iterator[Account]:
+        return (
+            account
+            for account in self._accounts.values()
+            if account.listed and account.id != self.scenario.account_id
+        )
+
+    def _listed_account(self, account: Account) -> dict[str, object]:
+        """Give an account as the list has it, every field of the document with a value."""
+        random = Random(f"{self.scenario.seed}/{account.id}/listed")
+        begin = self.scenario.history_begin
+        return {
+            "account_name": account.name or account.id,
+            "account_number": random.randrange(10**10, 10**11),
+            "account_type": random.choice(("Pro", "Business", "Enterprise")),
+            "created_at": _second(begin - timedelta(days=random.randrange(400))),
+            "id": account.id,
+            "owner_email": f"owner-{random_id(random)}@example.com",
+            "seats": random.randrange(500),
+            "subscription_end_time": _second(begin + timedelta(days=365)),
+            "subscription_start_time": _second(begin),
+            "reseller": False,
+            "bulk_license": random.random() < 0.5,  # noqa: PLR2004 - even odds
+        }
+
+
+def _second(moment: datetime) -> str:
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _same_engagements(old: Scenario, new: Scenario) -> bool:
+    """Say whether two scenarios hold the same engagements, so that they need not be made again."""
+    return old == dataclasses.replace(
+        new,
+        account_id=old.account_id,
+        client_id=old.client_id,
+        client_secret=old.client_secret,
+        completion_delay_seconds=old.completion_delay_seconds,
+        readings=old.readings,
+        limits=old.limits,
+        clock=old.clock,
+        scopes=old.scopes,
+        app_disabled=old.app_disabled,
+        faults=old.faults,
+    )
