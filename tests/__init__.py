@@ -1,0 +1,1 @@
+"""Tests that read like the promises which they check; `python3 dev/test.py` runs them."""

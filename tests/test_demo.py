@@ -1,0 +1,167 @@
+"""The README's demo command, in a fresh copy of the repository and an empty home directory.
+
+What it loads is compared with the simulator's truth, engagement by engagement and field by field:
+after the first run, and after the second, incremental one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import duckdb
+import pytest
+
+from simulator.process import SimulatorProcess
+from simulator.scenario import STREAMS, Clock, load
+from tests.checkout import copy_checkout
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from simulator.scenario import Scenario, Stream
+
+pytestmark = [pytest.mark.meltano, pytest.mark.timeout(600)]
+
+Row: TypeAlias = dict[str, Any]
+Rows: TypeAlias = dict[tuple[str, str], Row]
+"""Rows by their key: account and engagement."""
+
+TARGET_IS_DUCKDB = sys.version_info < (3, 13)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a fresh copy of the repository, beside an empty home directory."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / "home").mkdir()
+    return copy_checkout(folder / "checkout")
+
+
+@pytest.fixture(scope="module")
+def first_run(checkout: Path) -> str:
+    """Give the output of the demo's first run."""
+    return run_demo(checkout)
+
+
+@pytest.fixture(scope="module")
+def second_run(checkout: Path, first_run: str) -> str:
+    """Give the output of the run that goes on from the first."""
+    assert first_run
+    return run_demo(checkout, "--again")
+
+
+def run_demo(checkout: Path, *arguments: str, exit_code: int = 0) -> str:
+    """Run the demo with the Python that the environment is made of, and return its output."""
+    python = getattr(sys, "_base_executable", sys.executable)
+    result = subprocess.run(
+        [python, "dev/demo.py", *arguments],
+        cwd=checkout,
+        env={**os.environ, "HOME": str(checkout.parent / "home"), "PYTHONPATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == exit_code, result.stdout + result.stderr
+    return result.stdout
+
+
+def played(checkout: Path) -> Scenario:
+    """Give the scenario that the demo has played."""
+    return load((checkout / "output/demo/scenario.json").read_bytes())
+
+
+def truth(scenario: Scenario, stream: Stream) -> Rows:
+    """Give the engagements that are visible in a scenario."""
+    with SimulatorProcess(scenario) as simulator:
+        rows = simulator.truth(stream)
+    return {(row["account_id"], row["engagement_id"]): row for row in rows}
+
+
+def loaded(checkout: Path, stream: Stream) -> Rows:
+    """Give the rows that the demo has loaded, by key; of two with one key the later written."""
+    folder = checkout / "output/demo"
+    if TARGET_IS_DUCKDB:
+        with duckdb.connect(str(folder / "zoom_cc.duckdb"), read_only=True) as database:
+            found = database.sql(f"select * from {stream}")
+            names = dict(zip(found.columns, map(str, found.types), strict=True))
+            rows = [from_duckdb(names, values) for values in found.fetchall()]
+        assert len({(row["account_id"], row["engagement_id"]) for row in rows}) == len(rows)
+    else:
+        lines = (folder / f"{stream}.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+    return {(row["account_id"], row["engagement_id"]): row for row in rows}
+
+
+def from_duckdb(types: dict[str, str], values: tuple[Any, ...]) -> Row:
+    """Give a row of the database as JSON has it: documents parsed, instants in UTC."""
+    row: Row = {}
+    for (name, type_), value in zip(types.items(), values, strict=True):
+        if value is not None and type_ == "JSON":
+            row[name] = json.loads(value)
+        elif value is not None and type_ == "TIMESTAMP":
+            row[name] = in_utc(value)
+        else:
+            row[name] = value
+    return row
+
+
+def in_utc(moment: datetime) -> str:
+    """Give an instant as the tap writes it; the database holds it in UTC, without saying so."""
+    return f"{moment.isoformat()}+00:00"
+
+
+def as_the_target_stores(row: Row, columns: Row) -> Row:
+    """Give a true row with every column: what is missing is null, and in DuckDB empty text is."""
+    complete = dict.fromkeys(columns) | row
+    if TARGET_IS_DUCKDB:
+        return {name: None if value == "" else value for name, value in complete.items()}
+    return complete
+
+
+def assert_equal(found: Rows, expected: Rows) -> None:
+    """Compare two sets of rows by key, then field by field."""
+    assert found.keys() == expected.keys()
+    for key, row in found.items():
+        assert row == as_the_target_stores(expected[key], row)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_the_first_run_loads_exactly_the_engagements_of_zoom(
+    checkout: Path, first_run: str, stream: Stream
+) -> None:
+    assert "differs" not in first_run
+    assert "equal" in first_run
+    expected = truth(played(checkout), stream)
+    assert expected
+    assert_equal(loaded(checkout, stream), expected)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_the_next_run_adds_what_is_new_and_doubles_nothing(
+    checkout: Path, second_run: str, stream: Stream
+) -> None:
+    assert "differs" not in second_run
+    assert "equal" in second_run
+    scenario = played(checkout)
+    a_day_later = replace(scenario, clock=Clock(now=scenario.history_end))
+    expected = truth(a_day_later, stream)
+    assert len(expected) > len(truth(scenario, stream))
+    assert_equal(loaded(checkout, stream), expected)
+
+
+def test_a_row_that_is_missing_does_not_pass_for_equal(checkout: Path, second_run: str) -> None:
+    assert second_run
+    folder = checkout / "output/demo"
+    if TARGET_IS_DUCKDB:
+        with duckdb.connect(str(folder / "zoom_cc.duckdb")) as database:
+            database.sql("delete from sms where start_time = (select min(start_time) from sms)")
+    else:
+        lines = (folder / "sms.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / "sms.jsonl").write_text("".join(lines[1:]), encoding="utf-8")
+    assert run_demo(checkout, "--again", exit_code=1).count("differs") == 1
