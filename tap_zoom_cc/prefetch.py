@@ -8,6 +8,7 @@ ahead of the reader is bounded by their number and by the bytes that wait to be 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -19,6 +20,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 WAITING, RUNNING, DONE = range(3)
+
+SECONDS_BETWEEN_CALLS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Prefetcher(Generic[Job, Result]):
         self._held = 0
         self._fetched_sizes = 0
         self._fetched_count = 0
-        self._reader_waits = False
+        self._awaited: _Slot[Job, Result] | None = None
         self._closed = False
         for number in range(workers):
             threading.Thread(target=self._work, name=f"fetch-{number + 1}", daemon=True).start()
@@ -114,14 +117,18 @@ class Prefetcher(Generic[Job, Result]):
             self._release(slot)
 
     def _wait_for(self, slot: _Slot[Job, Result], while_waiting: Callable[[], None]) -> None:
+        due = time.monotonic()
         while True:
             with self._changed:
-                self._reader_waits = slot.state != DONE
-                if not self._reader_waits:
+                if slot.state == DONE:
+                    self._awaited = None
                     return
+                self._awaited = slot
                 self._changed.notify_all()
-                self._changed.wait(timeout=0.5)
-            while_waiting()
+                self._changed.wait(timeout=SECONDS_BETWEEN_CALLS)
+            if time.monotonic() >= due:
+                while_waiting()
+                due = time.monotonic() + SECONDS_BETWEEN_CALLS
 
     def _release(self, slot: _Slot[Job, Result]) -> None:
         with self._changed:
@@ -184,7 +191,7 @@ class Prefetcher(Generic[Job, Result]):
 
     def _has_room(self) -> bool:
         # What the reader waits for is first in order: without this it could wait for ever.
-        if self._reader_waits and not self._running:
+        if self._awaited is not None and self._awaited.state != DONE and not self._running:
             return True
         mean = self._fetched_sizes // self._fetched_count if self._fetched_count else 0
         return self._held + (self._running + 1) * mean <= self._capacity

@@ -26,7 +26,11 @@ Schema: TypeAlias = "Mapping[str, object]"
 Record: TypeAlias = "dict[str, object]"
 InstantFields: TypeAlias = "dict[str, InstantFields | None]"
 
-_PLAIN_UTC = re.compile(r"(\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d)(?:Z|\+00:00)")
+_PLAIN_UTC = re.compile(
+    r"(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:Z|\+00:00)",
+    re.ASCII,
+)
 """The two forms in which nearly all instants come: they need no calculation."""
 
 _SCALARS: dict[str, object] = {
@@ -246,25 +250,33 @@ def _conform(value: object, schema: Schema, path: str, notices: Notices) -> obje
     return conformed
 
 
-def _conform_scalar(value: object, kind: str) -> object:  # noqa: PLR0911 (one line per conversion)
+def _conform_scalar(value: object, kind: str) -> object:  # noqa: PLR0911 (one for each conversion)
     """Return the value in the declared type, or None when it would not be the same value."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind == "string":
-        if isinstance(value, str):
+    match kind, value:
+        case ("string", str()) | ("boolean", bool()):
             return value
-        return str(value) if is_number else {True: "true", False: "false"}.get(value)  # type: ignore[call-overload]
-    if kind == "boolean":
-        return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value))
-    if isinstance(value, str):
-        try:
-            return int(value) if kind == "integer" else float(value)
-        except ValueError:
-            return None
-    if not is_number:
+        case "string", bool():
+            return "true" if value else "false"
+        case "string", int() | float():
+            return str(value)
+        case "boolean", "true" | "false":
+            return value == "true"
+        case (("integer" | "number"), str()):
+            return _number_in(value, kind)
+        case (("integer" | "number"), int()) if not isinstance(value, bool):
+            return value
+        case "integer", float() if value.is_integer():
+            return int(value)
+        case "number", float():
+            return value
+    return None
+
+
+def _number_in(text: str, kind: str) -> float | None:
+    try:
+        return int(text) if kind == "integer" else float(text)
+    except ValueError:
         return None
-    if kind == "integer" and isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    return value
 
 
 def _unfit(value: object, kind: str, path: str) -> UnfitRowError:
