@@ -286,6 +286,7 @@ class EngagementStream(ZoomStream):
         stop = self.run.stop
         complete = True
         for reading in self._readings(account_id):
+            stop.check()
             seen.forget_before(reading.window)
             for key, row in reading.in_order_of_start():
                 stop.check()

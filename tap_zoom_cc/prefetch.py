@@ -117,7 +117,7 @@ class Prefetcher(Generic[Job, Result]):
             self._release(slot)
 
     def _wait_for(self, slot: _Slot[Job, Result], while_waiting: Callable[[], None]) -> None:
-        due = time.monotonic()
+        due = time.monotonic() + SECONDS_BETWEEN_CALLS
         while True:
             with self._changed:
                 if slot.state == DONE:
