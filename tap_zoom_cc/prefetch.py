@@ -60,6 +60,7 @@ class Prefetcher(Generic[Job, Result]):
         *,
         workers: int,
         capacity: int,
+        assumed_size: int = 0,
     ) -> None:
         """Start reading.
 
@@ -69,9 +70,11 @@ class Prefetcher(Generic[Job, Result]):
             workers: the number of threads.
             capacity: bytes of results that may wait, counting those still being read at the mean
                 size so far.
+            assumed_size: the bytes of a result, until one is known.
         """
         self._read = read
         self._capacity = capacity
+        self._assumed_size = assumed_size
         self._changed = threading.Condition()
         self._lanes: dict[str, list[_Slot[Job, Result]]] = {
             lane: [_Slot(job, lane, (number,)) for number, job in enumerate(jobs)]
@@ -193,8 +196,10 @@ class Prefetcher(Generic[Job, Result]):
         # What the reader waits for is first in order: without this it could wait for ever.
         if self._awaited is not None and self._awaited.state != DONE and not self._running:
             return True
-        mean = self._fetched_sizes // self._fetched_count if self._fetched_count else 0
-        return self._held + (self._running + 1) * mean <= self._capacity
+        size = self._assumed_size
+        if self._fetched_count:
+            size = self._fetched_sizes // self._fetched_count
+        return self._held + (self._running + 1) * size <= self._capacity
 
     def _finish(
         self,
