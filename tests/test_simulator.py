@@ -285,7 +285,8 @@ def test_what_is_valid_is_accepted_and_its_rows_are_as_documented(
     seen = check_document(
         read,
         simulator,
-        *(mode for mode in schemathesis.GenerationMode if mode.is_positive),
+        # Checked for Python 3.10, which has no StrEnum, a member looks like plain text.
+        cast("schemathesis.GenerationMode", schemathesis.GenerationMode.POSITIVE),
         every_valid_request_is_accepted=True,
     )
     assert seen["rows"]
