@@ -1,0 +1,36 @@
+"""What many tests need: one simulator for the whole session, and the settings that reach it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from simulator.process import SimulatorProcess
+from simulator.scenario import Scenario
+from tests.tap_process import run_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def simulator_process() -> Iterator[SimulatorProcess]:
+    """Give a running simulator, whatever it serves at the moment."""
+    with SimulatorProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def simulator(simulator_process: SimulatorProcess) -> SimulatorProcess:
+    """Give the simulator, serving an empty account; tests replace the scenario."""
+    simulator_process.replace(Scenario())
+    return simulator_process
+
+
+@pytest.fixture(scope="session")
+def discovered() -> dict[str, Any]:
+    """Give the catalog that ``--discover`` prints; copy it before changing it."""
+    catalog: dict[str, Any] = json.loads(run_tap(None, arguments=["--discover"]).check().stdout)
+    return catalog

@@ -1,0 +1,95 @@
+"""A Meltano project for one test: the repository's own meltano.yml, run by the real Meltano.
+
+Each test has a folder, and so state and output, of its own. The environments of the plugins are
+shared: the first test of a session that needs one installs it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from simulator.process import SimulatorProcess
+
+ROOT = Path(__file__).parent.parent
+
+# Settings of the shell that would change what the plugins are told, and one that makes every start
+# of Meltano compile thousands of modules.
+FOREIGN_PREFIXES = ("MELTANO_", "PG", "PYTHONDONTWRITEBYTECODE", "TAP_", "TARGET_", "VIRTUAL_ENV")
+
+
+class MeltanoProject:
+    """The repository's Meltano project, in a folder of its own."""
+
+    def __init__(self, folder: Path, plugins: Path) -> None:
+        """Make the project.
+
+        Args:
+            folder: the project's; made if it is missing.
+            plugins: where the plugins' environments are, shared by all projects of a session.
+        """
+        self.folder = folder
+        self.output = folder / "output"
+        self.output.mkdir(parents=True)
+        self.definition = folder / "meltano.yml"
+        published = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+        here = "-e ${MELTANO_PROJECT_ROOT}"
+        assert published.count(here) == 1
+        self.definition.write_text(published.replace(here, f"-e {ROOT}"), encoding="utf-8")
+        (folder / ".meltano").mkdir()
+        for kind in ("extractors", "loaders"):
+            (plugins / kind).mkdir(parents=True, exist_ok=True)
+            (folder / ".meltano" / kind).symlink_to(plugins / kind)
+        self.env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(FOREIGN_PREFIXES)
+        }
+        self.env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), self.env["PATH"]])
+        self.env["UV_COMPILE_BYTECODE"] = "1"
+
+    def include(self, example: Path) -> None:
+        """Take in a file with more plugins, as `include_paths` in meltano.yml does."""
+        copy = self.folder / example.name
+        copy.write_bytes(example.read_bytes())
+        with self.definition.open("a", encoding="utf-8") as definition:
+            definition.write(f"\ninclude_paths:\n- ./{example.name}\n")
+
+    def configure(self, plugin: str, settings: Mapping[str, object]) -> None:
+        """Set a plugin's settings, as users do: by environment variables."""
+        prefix = plugin.replace("-", "_").upper()
+        for name, value in settings.items():
+            self.env[f"{prefix}_{name.upper()}"] = str(value)
+
+    def read_from(self, simulator: SimulatorProcess, *, plugin: str = "tap-zoom-cc") -> None:
+        """Point the tap to a simulator, at a pace that it does not mind."""
+        self.configure(plugin, {**simulator.tap_config(), "requests_per_second": 100})
+
+    def meltano(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+        """Run Meltano to its good end.
+
+        Args:
+            arguments: of the command line.
+            env: variables for this run alone.
+
+        Returns:
+            What it wrote, log and all.
+        """
+        result = subprocess.run(
+            ["meltano", *arguments],
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout
+        return result.stdout

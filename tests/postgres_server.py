@@ -1,0 +1,115 @@
+"""A PostgreSQL server of the tests' own, from the programs that are installed on the machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+HOST = "127.0.0.1"
+USER = "zoom_cc"
+DATABASE = "postgres"
+DEBIAN_VERSIONS = Path("/usr/lib/postgresql")
+
+
+class _Owner(TypedDict, total=False):
+    """Who runs the server, as arguments of `subprocess.run`."""
+
+    user: str
+    group: int
+    extra_groups: list[int]
+
+
+@contextmanager
+def postgres_server() -> Iterator[int]:
+    """Run a server that trusts everybody on this machine, and give its port.
+
+    Its time zone is far from UTC: a client that leaves the zone to the server shifts instants. The
+    test is skipped where no server is installed.
+    """
+    folder = _programs()
+    if folder is None:
+        pytest.skip("no PostgreSQL server is installed (initdb and pg_ctl were looked for)")
+    # Not below pytest's folders, which only their owner may enter: the server refuses to run as
+    # root and then runs as somebody else.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as home:
+        port = _free_port()
+        owner = _owner(Path(home))
+        data = f"--pgdata={home}/data"
+        making = ["--encoding=UTF8", "--locale=C", "--no-sync", "--auth=trust"]
+        _run([f"{folder}/initdb", data, f"--username={USER}", *making], home, owner)
+        options = f"-c listen_addresses={HOST} -c port={port} -c unix_socket_directories={home}"
+        options += " -c fsync=off -c timezone=America/Los_Angeles"
+        control = [f"{folder}/pg_ctl", data, "--wait"]
+        _run([*control, f"--log={home}/log", f"--options={options}", "start"], home, owner)
+        try:
+            yield port
+        finally:
+            _run([*control, "--mode=immediate", "stop"], home, owner)
+
+
+def connect(port: int) -> psycopg.Connection[tuple[Any, ...]]:
+    """Return a connection, in the server's own time zone; use it as a context manager."""
+    return psycopg.connect(host=HOST, port=port, user=USER, dbname=DATABASE, autocommit=True)
+
+
+def loader_settings(port: int) -> dict[str, object]:
+    """Return the settings with which target-postgres reaches the server; it wants a password."""
+    where = {"host": HOST, "port": port, "database": DATABASE}
+    return {**where, "user": USER, "password": "not asked for"}
+
+
+def _programs() -> Path | None:
+    """Return the folder that holds initdb and pg_ctl, or None."""
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else []
+    versions = [path for path in DEBIAN_VERSIONS.glob("*/bin") if path.parent.name.isdecimal()]
+    folders += sorted(versions, key=lambda path: int(path.parent.name), reverse=True)
+    return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _owner(home: Path) -> _Owner:
+    """Give the folder to a user who may run the server: root may not."""
+    if os.geteuid() != 0:
+        return {}
+    # The standard library has no such module on Windows, where nobody is root.
+    import pwd  # noqa: PLC0415
+
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    entry = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+    os.chown(home, entry.pw_uid, entry.pw_gid)
+    return {"user": entry.pw_name, "group": entry.pw_gid, "extra_groups": []}
+
+
+def _run(command: Sequence[str], home: str, owner: _Owner) -> None:
+    """Run a program; its output goes to a file, since a started server would keep a pipe open."""
+    with tempfile.TemporaryFile() as output:
+        result = subprocess.run(
+            command,
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+            **owner,
+        )
+        output.seek(0)
+        assert result.returncode == 0, output.read().decode()

@@ -1,0 +1,244 @@
+"""What a user asks before the first sync: what the tap is, what it has, whether it can read."""
+
+from __future__ import annotations
+
+import json
+import signal
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from simulator.scenario import STREAMS, Account, Clock, Fault, Refusal, Scenario
+from tests.tap_process import run_tap, start_tap
+
+if TYPE_CHECKING:
+    from simulator.process import SimulatorProcess
+    from tests.tap_process import TapRun
+
+NOW = datetime.now(timezone.utc)
+SETTINGS = (
+    "account_id",
+    "client_id",
+    "client_secret",
+    "sub_account_ids",
+    "include_own_account",
+    "start_date",
+    "end_date",
+    "sms_lookback_days",
+    "voice_calls_lookback_days",
+    "sms_filters",
+    "voice_calls_filters",
+    "requests_per_second",
+    "max_concurrency",
+    "max_requests_per_run",
+    "on_count_mismatch",
+    "api_url",
+    "token_url",
+)
+
+
+def recent(*accounts: Account, **options: Any) -> Scenario:  # noqa: ANN401 (Scenario's)
+    begin = datetime.fromtimestamp(NOW.timestamp() - 20 * 86_400, tz=timezone.utc)
+    return Scenario(
+        accounts=accounts,
+        history_begin=begin,
+        history_end=NOW,
+        **{"clock": Clock(now=NOW), **options},
+    )
+
+
+def ask(simulator: SimulatorProcess, **settings: object) -> TapRun:
+    config = {**simulator.tap_config(), "requests_per_second": 100, **settings}
+    return run_tap(config, arguments=["--test"])
+
+
+def said(run: TapRun, *words: str) -> bool:
+    return any(all(word in line for word in words) for line in run.lines)
+
+
+# --test
+
+
+def test_access_is_reported_for_each_account_and_stream(simulator: SimulatorProcess) -> None:
+    names = ("one", "two")
+    simulator.replace(recent(*(Account(id=name, sms=500, voice_calls=500) for name in names)))
+    run = ask(simulator).check()
+    for stream in STREAMS:
+        for name in names:
+            assert said(run, f"{stream}, account {name}", "can be read")
+        assert simulator.stats().requests[stream] == dict.fromkeys(names, 1), "one request each"
+    assert not run.states, "nothing was synced"
+
+
+def test_access_to_rows_is_shown_by_a_valid_record_of_each_stream(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(recent(Account(id="empty"), Account(id="full", sms=50, voice_calls=50)))
+    run = ask(simulator).check()
+    schemas = {m["stream"]: m["schema"] for m in run.messages if m["type"] == "SCHEMA"}
+    assert schemas.keys() >= set(STREAMS)
+    for stream in STREAMS:
+        (record,) = run.records(stream)
+        assert record["account_id"] == "full"
+        Draft202012Validator(schemas[stream]).validate(record)
+
+
+def test_access_to_an_empty_account_is_shown_by_schemas(simulator: SimulatorProcess) -> None:
+    simulator.replace(recent(Account(id="empty")))
+    run = ask(simulator).check()
+    assert {m["stream"] for m in run.messages if m["type"] == "SCHEMA"} >= set(STREAMS)
+    assert not run.records("sms")
+
+
+def test_no_access_to_one_account_is_said_and_the_others_are_tried(
+    simulator: SimulatorProcess,
+) -> None:
+    refusing = Account(id="bbb", sms=5, voice_calls=5, sms_refusal=Refusal())
+    simulator.replace(recent(Account(id="aaa", sms=5), refusing, Account(id="ccc", sms=5)))
+    run = ask(simulator).check(1)
+    assert said(run, "ERROR", "sms, account bbb", "No permission", "check")
+    for line in ("sms, account aaa", "sms, account ccc", "voice_calls, account bbb"):
+        assert said(run, line, "can be read")
+
+
+@pytest.mark.parametrize(
+    ("scope", "stream"),
+    [
+        ("contact_center:read:sms_log:master", "sms"),
+        ("contact_center:read:voice_call_log:master", "voice_calls"),
+        ("account:read:list_sub_accounts:master", "accounts"),
+    ],
+)
+def test_a_missing_scope_is_named(simulator: SimulatorProcess, scope: str, stream: str) -> None:
+    scopes = tuple(other for other in Scenario().scopes if other != scope)
+    simulator.replace(recent(Account(id="one", sms=5, voice_calls=5), scopes=scopes))
+    run = ask(simulator).check(1)
+    assert said(run, "ERROR", scope, "add the scope")
+    assert simulator.stats().requests[stream]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"client_secret": "not-the-secret"}, ("credentials", "client_secret")),
+        ({"client_id": "not-the-id"}, ("credentials", "client_id")),
+        ({"account_id": "notTheAccount"}, ("account_id",)),
+    ],
+    ids=str,
+)
+def test_wrong_credentials_are_said_and_not_tried_again(
+    simulator: SimulatorProcess, settings: dict[str, str], words: tuple[str, ...]
+) -> None:
+    simulator.replace(recent(Account(id="one")))
+    run = ask(simulator, **settings).check(1)
+    assert said(run, "ERROR", *words)
+    assert simulator.stats().requests == {"token": {"": 1}}
+    assert "not-the-secret" not in run.stderr
+
+
+def test_a_disabled_app_is_said(simulator: SimulatorProcess) -> None:
+    simulator.replace(recent(Account(id="one"), app_disabled=True))
+    run = ask(simulator).check(1)
+    assert said(run, "ERROR", "disabled", "activate")
+
+
+def test_an_account_of_the_settings_that_does_not_exist_is_said(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(recent(Account(id="one", sms=5)))
+    run = ask(simulator, sub_account_ids=["one", "nowhere"]).check(1)
+    assert said(run, "ERROR", "account nowhere", "sub_account_ids")
+    assert said(run, "sms, account one", "can be read")
+
+
+def test_the_own_account_is_tried_through_its_own_endpoints(simulator: SimulatorProcess) -> None:
+    own = Account(id=Scenario().account_id, sms=5, voice_calls=5)
+    simulator.replace(recent(own))
+    ask(simulator, include_own_account=True, sub_account_ids=[]).check()
+    paths = {entry.path for entry in simulator.stats().log if entry.endpoint != "token"}
+    assert paths == {"/v2/contact_center/sms", "/v2/contact_center/voice_calls"}
+
+
+def test_a_filter_is_tried_as_well(simulator: SimulatorProcess) -> None:
+    simulator.replace(recent(Account(id="one", sms=5)))
+    ask(simulator, sms_filters={"direction": "inbound"})
+    asked = [entry.query for entry in simulator.stats().log if entry.endpoint == "sms"]
+    assert all("direction=inbound" in query for query in asked)
+
+
+def test_a_test_can_be_interrupted(simulator: SimulatorProcess) -> None:
+    slow = Fault(kind="slow", endpoint="sms", seconds=600)
+    simulator.replace(recent(Account(id="one", sms=5), faults=(slow,)))
+    with start_tap(simulator.tap_config(), arguments=["--test"]) as tap:
+        tap.read_until("SCHEMA")
+        while "sms" not in simulator.stats().requests:
+            assert tap.running
+        tap.signal(signal.SIGINT)
+        tap.finish().check(130)
+
+
+def test_only_the_schemas_can_be_asked_for_without_a_request(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(recent(Account(id="one", sms=5)))
+    run = run_tap(simulator.tap_config(), arguments=["--test=schema"]).check()
+    assert {message["type"] for message in run.messages} == {"SCHEMA"}
+    assert not simulator.stats().log
+
+
+# --about, --discover, --version
+
+
+def test_about_needs_no_settings_and_names_them_all() -> None:
+    about = json.loads(run_tap(None, arguments=["--about", "--format=json"]).check().stdout)
+    declared = about["settings"]["properties"]
+    assert set(SETTINGS) <= declared.keys()
+    assert about["settings"]["required"] == ["account_id", "client_id", "client_secret"]
+    for name in SETTINGS:
+        assert declared[name]["description"], name
+        assert declared[name]["title"], name
+        assert bool(declared[name].get("secret")) == (name in {"client_id", "client_secret"})
+    assert set(about["capabilities"]) >= {"about", "catalog", "discover", "state", "stream-maps"}
+    assert not {"batch", "activate-version"} & set(about["capabilities"])
+
+
+@pytest.mark.parametrize("form", [[], ["--format=markdown"]])
+def test_about_is_printed_in_every_form(form: list[str]) -> None:
+    text = run_tap(None, arguments=["--about", *form]).check().stdout.decode()
+    assert all(name in text for name in SETTINGS)
+
+
+def test_discovery_needs_no_settings(discovered: dict[str, Any]) -> None:
+    entries = {entry["tap_stream_id"]: entry for entry in discovered["streams"]}
+    assert entries.keys() == {"sms", "voice_calls", "sub_accounts"}
+    for stream in STREAMS:
+        assert entries[stream]["key_properties"] == ["account_id", "engagement_id"]
+        assert entries[stream]["replication_key"] == "start_time"
+        assert entries[stream]["replication_method"] == "INCREMENTAL"
+        properties = entries[stream]["schema"]["properties"]
+        assert properties["start_time"]["format"] == "date-time"
+    assert entries["sub_accounts"]["key_properties"] == ["id"]
+
+
+def test_discovery_asks_zoom_for_nothing(simulator: SimulatorProcess) -> None:
+    for settings in ({}, {"sub_account_ids": ["one"]}):
+        config = {**simulator.tap_config(), **settings}
+        catalog = json.loads(run_tap(config, arguments=["--discover"]).check().stdout)
+        names = {entry["tap_stream_id"] for entry in catalog["streams"]}
+        assert ("sub_accounts" in names) == (not settings)
+    assert not simulator.stats().log
+
+
+def test_a_catalog_of_discovery_can_be_given_back(
+    simulator: SimulatorProcess, discovered: dict[str, Any]
+) -> None:
+    simulator.replace(recent(Account(id="one", sms=20, voice_calls=20)))
+    run = run_tap(simulator.tap_config(), catalog=discovered).check()
+    assert len(run.records("sms")) == len(simulator.truth("sms"))
+
+
+def test_the_version_is_told() -> None:
+    run = run_tap(None, arguments=["--version"]).check()
+    assert "tap-zoom-cc" in run.stdout.decode()

@@ -1,0 +1,448 @@
+"""Whatever is wrong with the input is said in one line, before anything is requested.
+
+Each row of the tables is a way to be wrong. The run must end with exit code 1 and an ERROR line
+that names the setting and what would be right: no traceback, no request, no secret.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from simulator.scenario import Account, Scenario
+from tests.tap_process import run_tap, selecting, start_tap, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulator.process import SimulatorProcess
+    from tests.tap_process import TapRun
+
+NOW = datetime.now(timezone.utc)
+TOMORROW = (NOW + timedelta(days=1)).isoformat()
+MISSING = object()
+"""Stands for a setting that is left out."""
+
+ACCOUNT = "bAdInPuTaCcOuNt0000001"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A wrong setting: what is given, and words that the line about it must have."""
+
+    name: str
+    value: object
+    said: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The name of the case."""
+        value = "missing" if self.value is MISSING else json.dumps(self.value)
+        return f"{self.name}={value[:40]}"
+
+
+SETTINGS = [
+    Wrong("account_id", MISSING, ("account_id", "missing", "App Credentials")),
+    Wrong("account_id", "", ("account_id", "missing")),
+    Wrong("account_id", None, ("account_id", "missing")),
+    Wrong("account_id", "me/../other", ("account_id", "not an account ID")),
+    Wrong("account_id", 12345, ("account_id", "text")),
+    Wrong("client_id", MISSING, ("client_id", "missing", "App Credentials")),
+    Wrong("client_id", "", ("client_id", "missing")),
+    Wrong("client_id", "two words", ("client_id", "without spaces")),
+    Wrong("client_secret", MISSING, ("client_secret", "missing", "App Credentials")),
+    Wrong("client_secret", "", ("client_secret", "missing")),
+    Wrong("client_secret", "sEcReT with a space", ("client_secret", "without spaces")),
+    Wrong("client_secret", "sEcReT-line\n", ("client_secret", "without spaces")),
+    Wrong("client_secret", ["sEcReT-list"], ("client_secret", "text")),
+    Wrong("sub_account_ids", ACCOUNT, ("sub_account_ids", "list")),
+    Wrong("sub_account_ids", [""], ("sub_account_ids", "not an account ID")),
+    Wrong("sub_account_ids", [ACCOUNT, "a/b"], ("sub_account_ids", "'a/b'", "letters, digits")),
+    Wrong("sub_account_ids", [ACCOUNT, None], ("sub_account_ids", "not an account ID")),
+    Wrong("sub_account_ids", [7], ("sub_account_ids", "not an account ID")),
+    Wrong("sub_account_ids", [f"{ACCOUNT} "], ("sub_account_ids", "not an account ID")),
+    Wrong("sub_account_ids", [], ("sub_account_ids", "empty", "include_own_account")),
+    Wrong("include_own_account", "yes", ("include_own_account", "true or false")),
+    Wrong("include_own_account", 1, ("include_own_account", "true or false")),
+    Wrong("start_date", "yesterday", ("start_date", "2026-01-31")),
+    Wrong("start_date", "", ("start_date", "neither a date")),
+    Wrong("start_date", "2024-02-30", ("start_date", "neither a date")),
+    Wrong("start_date", "2023-02-29", ("start_date", "neither a date")),
+    Wrong("start_date", "2024-13-01T00:00:00Z", ("start_date", "neither a date")),
+    Wrong("start_date", "01/02/2024", ("start_date", "neither a date")),
+    Wrong("start_date", 1704067200, ("start_date", "neither a date")),
+    Wrong("start_date", TOMORROW, ("start_date", "future")),
+    Wrong("start_date", "9999-12-31T23:59:59-14:00", ("start_date",)),
+    Wrong("start_date", "0001-01-01T00:00:00+14:00", ("start_date",)),
+    Wrong("end_date", "2024-02-30T00:00:00Z", ("end_date", "neither a date")),
+    Wrong("end_date", "2023-12-31", ("end_date", "not after start_date")),
+    Wrong("end_date", "2024-01-01", ("end_date", "not after start_date")),
+    Wrong("end_date", "now", ("end_date", "neither a date")),
+    Wrong("sms_lookback_days", -1, ("sms_lookback_days", "from 0")),
+    Wrong("sms_lookback_days", "3", ("sms_lookback_days", "a number of days")),
+    Wrong("sms_lookback_days", 1e9, ("sms_lookback_days", "3650")),
+    Wrong("voice_calls_lookback_days", {}, ("voice_calls_lookback_days", "a number")),
+    Wrong("voice_calls_lookback_days", [1], ("voice_calls_lookback_days", "a number")),
+    Wrong("requests_per_second", 0, ("requests_per_second", "above 0")),
+    Wrong("requests_per_second", -5, ("requests_per_second", "above 0")),
+    Wrong("requests_per_second", "ten", ("requests_per_second", "a number")),
+    Wrong("requests_per_second", 1e6, ("requests_per_second", "at most 1000")),
+    Wrong("max_concurrency", 0, ("max_concurrency", "from 1 to 100")),
+    Wrong("max_concurrency", 2.5, ("max_concurrency", "whole number")),
+    Wrong("max_concurrency", 10_000, ("max_concurrency", "from 1 to 100")),
+    Wrong("max_requests_per_run", 0, ("max_requests_per_run", "at least 1")),
+    Wrong("max_requests_per_run", -1, ("max_requests_per_run", "at least 1")),
+    Wrong("max_requests_per_run", "all", ("max_requests_per_run", "whole number")),
+    Wrong("on_count_mismatch", "ignore", ("on_count_mismatch", "fail or warn")),
+    Wrong("on_count_mismatch", ["warn"], ("on_count_mismatch", "fail or warn")),
+    Wrong("api_url", "http://api.zoom.us/v2", ("api_url", "https://")),
+    Wrong("api_url", "http://127.0.0.1.example.com/v2", ("api_url", "https://")),
+    Wrong("api_url", "api.zoom.us", ("api_url", "URL such as")),
+    Wrong("api_url", "ftp://api.zoom.us/v2", ("api_url", "https://")),
+    Wrong("api_url", "https://api.zoom.us/v2?x=1", ("api_url", "without query")),
+    Wrong("api_url", "https://api.zoom.us:port/v2", ("api_url", "URL")),
+    Wrong("api_url", "", ("api_url", "URL")),
+    Wrong("token_url", "http://zoom.us/oauth/token", ("token_url", "https://")),
+    Wrong("token_url", "https://user:sEcReT@zoom.us/oauth/token", ("token_url", "password")),
+    Wrong("token_url", 5, ("token_url", "URL")),
+    Wrong("sms_filters", "inbound", ("sms_filters", "object")),
+    Wrong("sms_filters", {"direction": "sideways"}, ("sms_filters.direction", "inbound")),
+    Wrong("sms_filters", {"directoin": "inbound"}, ("sms_filters", "did you mean direction?")),
+    Wrong("sms_filters", {"from": "2024-01-01"}, ("sms_filters.from", "start_date")),
+    Wrong("sms_filters", {"page_size": 300}, ("sms_filters.page_size", "set by the tap")),
+    Wrong("sms_filters", {"country_iso_codes": "US"}, ("sms_filters.country_iso_codes", "array")),
+    Wrong("sms_filters", {"country_iso_codes": []}, ("sms_filters.country_iso_codes", "empty")),
+    Wrong("sms_filters", {"country_iso_codes": ["USA"]}, ("sms_filters.country_iso_codes",)),
+    Wrong("sms_filters", {"user_id": ""}, ("sms_filters.user_id", "empty")),
+    Wrong("sms_filters", {"user_id": None}, ("sms_filters.user_id",)),
+    Wrong(
+        "voice_calls_filters",
+        {"user_ids": [f"user{number}" for number in range(21)]},
+        ("voice_calls_filters.user_ids",),
+    ),
+    Wrong(
+        "voice_calls_filters",
+        {"region_ids": ["one", "one"]},
+        ("voice_calls_filters.region_ids", "non-unique"),
+    ),
+    Wrong("voice_calls_filters", {"user_ids": ["a,b"]}, ("voice_calls_filters.user_ids", "comma")),
+    Wrong(
+        "voice_calls_filters",
+        {"view_type": "full"},
+        ("voice_calls_filters.view_type", "summary", "detail"),
+    ),
+    Wrong("voice_calls_filters", {"types": ["call"]}, ("voice_calls_filters.types",)),
+    Wrong("stat_date", "2024-01-01", ("stat_date", "did you mean start_date?")),
+    Wrong("subaccount_ids", [ACCOUNT], ("subaccount_ids", "did you mean sub_account_ids?")),
+    Wrong("zzz", 1, ("zzz", "no such setting")),
+    Wrong("batch_config", {"encoding": {"format": "jsonl"}}, ("batch_config", "not offered")),
+    Wrong(
+        "emit_activate_version_messages",
+        1,
+        ("emit_activate_version_messages", "not offered"),
+    ),
+    Wrong("stream_maps", {"sms": {"x": "nonsense("}}, ("stream_map",)),
+    Wrong("stream_maps", {"sms": 7}, ("stream_map",)),
+    Wrong("flattening_enabled", "maybe", ("flattening_enabled",)),
+]
+
+
+def settings(simulator: SimulatorProcess) -> dict[str, object]:
+    simulator.replace(Scenario(accounts=(Account(id=ACCOUNT, sms=5, voice_calls=5),)))
+    return {
+        **simulator.tap_config(),
+        "client_id": "tHe-cLiEnT-iD-0001",
+        "client_secret": "sEcReT-0001",
+        "start_date": "2024-01-01",
+        "end_date": "2024-02-20",
+    }
+
+
+def assert_refused(simulator: SimulatorProcess, run: TapRun, *said: str) -> None:
+    """Assert that a run was refused in one line with these words, and did nothing."""
+    run.check(1)
+    lines = run.logged("ERROR")
+    assert [line for line in lines if all(word in line for word in said)], run.stderr
+    assert run.stdout == b""
+    assert not simulator.stats().log, "a request was sent"
+    for secret in ("sEcReT", "tHe-cLiEnT-iD-0001"):
+        assert secret not in run.stderr
+
+
+@pytest.mark.parametrize("wrong", SETTINGS, ids=lambda wrong: wrong.id)
+def test_a_wrong_setting_is_named(simulator: SimulatorProcess, wrong: Wrong) -> None:
+    config = settings(simulator)
+    config[wrong.name] = wrong.value
+    if wrong.value is MISSING:
+        del config[wrong.name]
+    run = run_tap(config)
+    assert_refused(simulator, run, *wrong.said)
+    assert len(run.logged("ERROR")) == 1, "one wrong setting, one line"
+
+
+def test_everything_that_is_wrong_is_said_at_once(simulator: SimulatorProcess) -> None:
+    config = {**settings(simulator), "start_date": "soon", "requests_per_second": 0, "stat": 1}
+    del config["client_id"]
+    run = run_tap(config, state="{", catalog="[")
+    for said in ("client_id", "start_date", "requests_per_second", "stat", "state", "catalog"):
+        assert_refused(simulator, run, f"| {said}:")
+
+
+def test_an_end_date_long_ago_needs_a_start_date(simulator: SimulatorProcess) -> None:
+    config = settings(simulator)
+    del config["start_date"]
+    assert_refused(simulator, run_tap(config), "end_date", "start_date")
+
+
+@pytest.mark.parametrize("option", ["config", "state", "catalog"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ('{"client_secret": "sEcReT-0001",}', "not valid JSON"),
+        ("[]", "object"),
+        ('"text"', "object"),
+        ("null", "object"),
+    ],
+)
+def test_a_broken_file_is_named(
+    simulator: SimulatorProcess, option: str, content: str, said: str
+) -> None:
+    files: dict[str, Any] = {"config": settings(simulator), option: content}
+    run = run_tap(files.pop("config"), **files)
+    expected = "streams" if option == "catalog" and said == "object" else said
+    assert_refused(simulator, run, option, expected)
+
+
+def test_a_file_that_is_not_there_is_named(simulator: SimulatorProcess) -> None:
+    for option in ("config", "state", "catalog"):
+        config = settings(simulator) if option != "config" else None
+        run = run_tap(config, arguments=[f"--{option}=/nowhere/{option}.json"])
+        assert run.exit_code in {1, 2}, run.stderr
+        assert "Traceback" not in run.stderr
+        assert any(option in line for line in run.lines)
+        assert not simulator.stats().log
+
+
+def test_no_config_at_all_is_refused(simulator: SimulatorProcess) -> None:
+    run = run_tap(None)
+    for name in ("account_id", "client_id", "client_secret"):
+        assert_refused(simulator, run, f"{name}: is missing")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_CONCURRENCY", "many"),
+        ("SMS_FILTERS", "{direction"),
+        ("REQUESTS_PER_SECOND", "fast"),
+        ("START_DATE", "soon"),
+        ("SUB_ACCOUNT_IDS", "[1"),
+    ],
+)
+def test_a_wrong_variable_is_named(simulator: SimulatorProcess, name: str, value: str) -> None:
+    with start_tap(
+        settings(simulator),
+        arguments=["--config=ENV"],
+        environment={f"TAP_ZOOM_CC_{name}": value},
+    ) as tap:
+        assert_refused(simulator, tap.finish(), name.lower())
+
+
+def test_settings_from_the_environment_work(simulator: SimulatorProcess) -> None:
+    config = settings(simulator) | simulator.tap_config()
+    with start_tap(
+        config,
+        arguments=["--config=ENV"],
+        environment={
+            "TAP_ZOOM_CC_SUB_ACCOUNT_IDS": json.dumps([ACCOUNT]),
+            "TAP_ZOOM_CC_REQUESTS_PER_SECOND": "8.5",
+            "TAP_ZOOM_CC_SMS_LOOKBACK_DAYS": "2",
+            "TAP_ZOOM_CC_MAX_CONCURRENCY": "3",
+            "TAP_ZOOM_CC_INCLUDE_OWN_ACCOUNT": "false",
+            "TAP_ZOOM_CC_SMS_FILTERS": '{"direction": "inbound"}',
+        },
+    ) as tap:
+        run = tap.finish().check()
+    asked = [entry for entry in simulator.stats().log if entry.endpoint == "sms"]
+    assert {entry.account_id for entry in asked} == {ACCOUNT}
+    assert all("direction=inbound" in entry.query for entry in asked)
+    assert run.records("sms")
+
+
+# Catalogs
+
+
+def root(entry: dict[str, Any]) -> dict[str, Any]:
+    metadata: dict[str, Any] = next(
+        part["metadata"] for part in entry["metadata"] if not part["breadcrumb"]
+    )
+    return metadata
+
+
+def without_keys(entry: dict[str, Any]) -> None:
+    entry["key_properties"] = []
+    root(entry)["table-key-properties"] = []
+
+
+CATALOGS: dict[str, tuple[Callable[[dict[str, Any]], object], tuple[str, ...]]] = {
+    "no streams": (lambda catalog: catalog.pop("streams"), ("catalog", "streams", "--discover")),
+    "streams no list": (lambda catalog: catalog.update(streams={}), ("catalog", "streams")),
+    "entry no object": (lambda catalog: catalog["streams"].append("sms"), ("tap_stream_id",)),
+    "entry without name": (
+        lambda catalog: [catalog["streams"][0].pop(name) for name in ("tap_stream_id", "stream")],
+        ("catalog", "tap_stream_id"),
+    ),
+    "unknown stream": (
+        lambda catalog: catalog["streams"][0].update(tap_stream_id="voice_cals"),
+        ("voice_cals", "did you mean voice_calls?"),
+    ),
+    "no keys": (
+        lambda catalog: without_keys(catalog["streams"][0]),
+        ("stream sms", "key_properties", "account_id, engagement_id"),
+    ),
+    "other keys": (
+        lambda catalog: catalog["streams"][0].update(key_properties=["engagement_id"]),
+        ("stream sms", "key_properties", "account_id, engagement_id"),
+    ),
+    "no schema": (lambda catalog: catalog["streams"][0].pop("schema"), ("stream sms", "schema")),
+    "schema without key": (
+        lambda catalog: catalog["streams"][0]["schema"]["properties"].pop("engagement_id"),
+        ("stream sms", "engagement_id"),
+    ),
+    "log based": (
+        lambda catalog: catalog["streams"][0].update(replication_method="LOG_BASED"),
+        ("stream sms", "replication_method", "INCREMENTAL or FULL_TABLE"),
+    ),
+    "log based in metadata": (
+        lambda catalog: (
+            catalog["streams"][0].pop("replication_method"),
+            root(catalog["streams"][0]).update({"replication-method": "LOG_BASED"}),
+        ),
+        ("stream sms", "replication_method"),
+    ),
+    "other replication key": (
+        lambda catalog: catalog["streams"][0].update(replication_key="end_time"),
+        ("stream sms", "replication_key", "start_time"),
+    ),
+    "metadata no list": (
+        lambda catalog: catalog["streams"][0].update(metadata={"selected": True}),
+        ("stream sms", "metadata"),
+    ),
+    "nothing selected": (
+        lambda catalog: [root(entry).update(selected=False) for entry in catalog["streams"]],
+        ("catalog", "no stream is selected"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CATALOGS)
+def test_a_wrong_catalog_is_refused(
+    simulator: SimulatorProcess, discovered: dict[str, Any], name: str
+) -> None:
+    change, said = CATALOGS[name]
+    catalog = copy.deepcopy(discovered)
+    change(catalog)
+    assert_refused(simulator, run_tap(settings(simulator), catalog=catalog), *said)
+
+
+@pytest.mark.parametrize("name", ["account_id", "engagement_id", "start_time"])
+def test_a_key_cannot_be_deselected(
+    simulator: SimulatorProcess, discovered: dict[str, Any], name: str
+) -> None:
+    config = settings(simulator) | simulator.tap_config()
+    catalog = selecting(discovered, ["sms"], without=[name])
+    run = run_tap(config, catalog=catalog)
+    assert "Traceback" not in run.stderr
+    if run.exit_code == 0:
+        assert len(run.records("sms")) == 5
+        assert all(row[name] for row in run.records("sms"))
+
+
+# States
+
+
+def partition(**fields: object) -> dict[str, object]:
+    return {
+        "bookmarks": {
+            "sms": {
+                "partitions": [
+                    {
+                        "context": {"account_id": ACCOUNT},
+                        "replication_key": "start_time",
+                        "replication_key_value": "2024-02-01T00:00:00+00:00",
+                        **fields,
+                    }
+                ]
+            }
+        }
+    }
+
+
+TWICE = {
+    "sms": {
+        "partitions": [
+            *state_of("sms", {ACCOUNT: "2024-02-01"})["sms"]["partitions"],
+            *state_of("sms", {ACCOUNT: "2024-01-05"})["sms"]["partitions"],
+        ]
+    }
+}
+
+STATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "no bookmarks": ({"value": {}}, ("state", "bookmarks")),
+    "bookmarks no object": ({"bookmarks": []}, ("state", "bookmarks")),
+    "another tap": ({"bookmarks": {"contacts": {}}}, ("state", "another tap", "contacts")),
+    "stream no object": ({"bookmarks": {"sms": "2024-01-01"}}, ("bookmarks.sms", "object")),
+    "of no account": (
+        {"bookmarks": {"sms": {"replication_key_value": "2024-02-01T00:00:00Z"}}},
+        ("bookmarks.sms", "no account", "partitions"),
+    ),
+    "partitions no list": (
+        {"bookmarks": {"sms": {"partitions": {}}}},
+        ("bookmarks.sms", "partitions must be a list"),
+    ),
+    "partition no object": (
+        {"bookmarks": {"sms": {"partitions": ["x"]}}},
+        ("partitions[0]", "account_id"),
+    ),
+    "no context": (
+        {"bookmarks": {"sms": {"partitions": [{"replication_key_value": "2024-02-01"}]}}},
+        ("partitions[0]", "account_id"),
+    ),
+    "another context": (
+        partition(context={"account_id": ACCOUNT, "site": "x"}),
+        ("partitions[0]", "more than account_id"),
+    ),
+    "account no text": (partition(context={"account_id": 7}), ("partitions[0]", "account_id")),
+    "another key": (partition(replication_key="end_time"), ("partitions[0]", "start_time")),
+    "key missing": (partition(replication_key=None), ("partitions[0]", "start_time")),
+    "no date": (partition(replication_key_value="last week"), ("last week", "no date-time")),
+    "a number": (partition(replication_key_value=1706745600), ("1706745600", "no date-time")),
+    "in the future": (partition(replication_key_value=TOMORROW), ("future", "clock")),
+    "twice": ({"bookmarks": TWICE}, ("partitions[1]", ACCOUNT, "twice")),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_wrong_state_is_refused(simulator: SimulatorProcess, name: str) -> None:
+    state, said = STATES[name]
+    run = run_tap(settings(simulator), state=state)
+    assert_refused(simulator, run, "state", *said)
+    assert len(run.logged("ERROR")) == 1
+
+
+def test_an_unknown_option_is_refused(simulator: SimulatorProcess) -> None:
+    run = run_tap(settings(simulator), arguments=["--sate=x"])
+    assert run.exit_code == 2
+    assert "--sate" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_tables_are_long_enough() -> None:
+    assert len(SETTINGS) + len(CATALOGS) + len(STATES) >= 40

@@ -1,0 +1,727 @@
+"""The table of errors: every row of it, through the real command line, and its parts by themselves.
+
+`CASES` holds answers as Zoom gives them. Each is met twice: as a fault that passes and as one that
+stays, at one of two accounts. What a row's action promises is `PROMISES`; a row without a case
+fails `test_every_row_of_the_table_is_met`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from hypothesis import example, given
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from simulator.process import SimulatorProcess
+from simulator.scenario import Account, Clock, Fault, Refusal, Scenario
+from tap_zoom_cc.errors import (
+    LONGEST_MESSAGE,
+    MALFORMED_ANSWER,
+    NO_ANSWER,
+    RULES,
+    UNKNOWN_ANSWER,
+    Action,
+    Answer,
+    decide,
+    missing_scopes,
+    parse_retry_after,
+    read_answer,
+    shorten,
+)
+from tests.syncing import SHORT_WAITS, STREAMS, Bench, truth_of
+from tests.warm_tap import WarmTap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from simulator.scenario import FaultKind
+    from tap_zoom_cc.errors import Rule
+    from tests.syncing import Sync
+
+SICK, SOUND = "SickAccount", "SoundAccount"
+BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2024, 1, 20, tzinfo=timezone.utc)
+
+SCENARIO = Scenario(
+    accounts=(
+        Account(id=SICK, sms=150, voice_calls=20),
+        Account(id=SOUND, sms=20, voice_calls=150),
+    ),
+    history_begin=BEGIN,
+    history_end=NOW - timedelta(days=3),
+    clock=Clock(now=NOW),
+)
+SETTINGS: Mapping[str, object] = {
+    "start_date": BEGIN.isoformat(),
+    "end_date": NOW.isoformat(),
+    "sub_account_ids": [SICK, SOUND],
+    # The order of requests, and so the request that a fault strikes, is then always the same.
+    "max_concurrency": 1,
+}
+
+PER_SECOND = "You have reached the maximum per-second rate limit for this API. Try again later."
+DAILY = (
+    "You have reached the maximum daily rate limit for this API. Refer to the response header for "
+    "details on when you can make another request."
+)
+BUSY = "Internal error, please try again later."
+BAD_TOKEN = "Invalid access token."
+EXPIRED = "The next page token is invalid or expired."
+EXPIRED_OTHERWISE = "The next page token is either invalid or has expired."
+SCOPE = "contact_center:read:sms_log:master"
+NO_SCOPE = f"Invalid access token, does not contain scopes:[{SCOPE}]."
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What an action means for a run.
+
+    ``passes``: whether everything is read when the answer comes once. ``others_read``: whether the
+    other account is read all the same when the answer stays.
+    """
+
+    passes: bool
+    others_read: bool
+
+
+PROMISES = {
+    Action.RETRY: Promise(passes=True, others_read=True),
+    Action.COOL_DOWN: Promise(passes=True, others_read=True),
+    Action.RENEW_TOKEN: Promise(passes=True, others_read=False),
+    Action.RESTART_WINDOW: Promise(passes=True, others_read=True),
+    Action.NO_ROWS: Promise(passes=False, others_read=True),
+    Action.REFUSED: Promise(passes=False, others_read=True),
+    Action.FAIL_ACCOUNT: Promise(passes=False, others_read=True),
+    Action.STOP_RUN: Promise(passes=False, others_read=False),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """An answer, what the table is to make of it, and how the simulator gives it."""
+
+    answer: Answer
+    action: Action
+    meaning: str
+    kind: FaultKind = "account_refuses"
+
+    @property
+    def fault(self) -> Fault:
+        """The answer to every request for the sick account."""
+        code = self.answer.code or 0
+        refusal = Refusal(status=self.answer.status, code=code, message=self.answer.message)
+        return Fault(kind=self.kind, account_id=SICK, refusal=refusal)
+
+
+CASES = (
+    Case(Answer(429, 429, DAILY), Action.STOP_RUN, "the daily limit is spent", "429_daily"),
+    Case(Answer(429, 429, PER_SECOND), Action.COOL_DOWN, "too many requests", "429_per_second"),
+    Case(Answer(400, 4711, NO_SCOPE), Action.STOP_RUN, "a scope is missing"),
+    Case(Answer(401, 4700, "Invalid token."), Action.STOP_RUN, "a scope is missing"),
+    *(
+        Case(Answer(status, 104, NO_SCOPE), Action.STOP_RUN, "a scope is missing")
+        for status in (400, 401, 403)
+    ),
+    Case(Answer(400, 4717, "Disabled."), Action.STOP_RUN, "the Zoom app is disabled"),
+    Case(Answer(401, 124, BAD_TOKEN), Action.RENEW_TOKEN, "token was refused", "401_code_124"),
+    Case(Answer(400, 124, BAD_TOKEN), Action.RENEW_TOKEN, "token was refused", "400_code_124"),
+    Case(Answer(401, 401, BAD_TOKEN), Action.RENEW_TOKEN, "token was refused", "401_status_false"),
+    *(
+        Case(Answer(400, code, message), Action.RESTART_WINDOW, "the page token has expired")
+        for code, message in (
+            (300, EXPIRED),
+            (300, EXPIRED_OTHERWISE),
+            (30101, EXPIRED),
+            (1003100, EXPIRED_OTHERWISE),
+            (30051005, EXPIRED),
+        )
+    ),
+    *(
+        Case(Answer(404, code, f"{what} does not exist: x."), Action.NO_ROWS, "a filter names")
+        for code, what in ((1001, "User"), (1201, "Queue"), (2901, "Engagement"))
+    ),
+    Case(Answer(400, 2300, "Not recognized."), Action.STOP_RUN, "the endpoint does not exist"),
+    Case(Answer(400, 300, "Invalid field."), Action.FAIL_ACCOUNT, "a parameter was refused"),
+    *(
+        Case(answer, Action.REFUSED, "the account is not there")
+        for answer in (
+            Answer(403, 200, "No permission."),
+            Answer(400, 200, "No permission."),
+            Answer(403, 40301, "Anything else."),
+            Answer(404, 2001, "Account does not exist: x."),
+        )
+    ),
+    Case(Answer(302, None, "Found"), Action.STOP_RUN, "a redirect", "redirect"),
+    *(
+        Case(Answer(status, 0, "Moved."), Action.STOP_RUN, "a redirect")
+        for status in (300, 301, 303, 307, 308)
+    ),
+    *(
+        Case(Answer(status, 0, BUSY), Action.RETRY, "a passing fault")
+        for status in (408, 425, 504, 599)
+    ),
+    Case(Answer(500, 500, BUSY), Action.RETRY, "a passing fault", "500_json"),
+    Case(Answer(502, 502, BUSY), Action.RETRY, "a passing fault", "502_json"),
+    Case(Answer(503, 503, BUSY), Action.RETRY, "a passing fault", "503_json"),
+    Case(Answer(500, None, "Internal Server Error"), Action.RETRY, "a passing fault", "500_html"),
+    Case(Answer(502, None, "Bad Gateway"), Action.RETRY, "a passing fault", "502_html"),
+    Case(Answer(503, None, "Service Unavailable"), Action.RETRY, "a passing fault", "503_html"),
+    *(
+        Case(
+            Answer(status, 1, "?"), Action.FAIL_ACCOUNT, "an answer that the documents do not name"
+        )
+        for status in (409, 204, 405)
+    ),
+)
+
+
+def _name(case: Case) -> str:
+    code = "" if case.answer.code is None else f"-{case.answer.code}"
+    return f"{case.answer.status}{code}-{case.kind}"
+
+
+any_case = pytest.mark.parametrize("case", CASES, ids=_name)
+
+one_case_of_each_row = pytest.mark.parametrize(
+    "case",
+    {
+        (RULES.index(rule) if (rule := decide(case.answer)) in RULES else -1, case.kind): case
+        for case in reversed(CASES)
+    }.values(),
+    ids=_name,
+)
+"""For what takes a run of the tap: the first case of each row and each way to cause it."""
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[SimulatorProcess, WarmTap]]:
+    with SimulatorProcess(SCENARIO) as simulator, WarmTap() as tap:
+        yield simulator, tap
+
+
+@pytest.fixture
+def bench(running: tuple[SimulatorProcess, WarmTap], tmp_path: Path) -> Bench:
+    simulator, tap = running
+    simulator.replace(SCENARIO)
+    return Bench(simulator, tap, tmp_path)
+
+
+def _sync_with(bench: Bench, *faults: Fault, **settings: object) -> Sync:
+    bench.simulator.replace(replace(SCENARIO, faults=faults))
+    return bench.sync({**SETTINGS, **settings})
+
+
+def _rows_of(bench: Bench, account_id: str, sync: Sync) -> bool:
+    """Say whether all engagements of an account were emitted, with their values intact."""
+    truth = truth_of(bench.simulator, [account_id])
+    assert truth
+    return {key: row for key, row in sync.engagements if key[1] == account_id} == truth
+
+
+# Every row
+
+
+@any_case
+def test_answer_is_decided_as_the_documents_say(case: Case) -> None:
+    rule = decide(case.answer)
+    assert rule.action is case.action
+    assert case.meaning in rule.meaning
+
+
+def test_every_row_of_the_table_is_met() -> None:
+    met = [decide(case.answer) for case in CASES]
+    assert [rule for rule in (*RULES, UNKNOWN_ANSWER) if rule not in met] == []
+
+
+def test_every_row_says_what_to_do_and_where_it_comes_from() -> None:
+    for rule in (*RULES, UNKNOWN_ANSWER, MALFORMED_ANSWER, NO_ANSWER):
+        assert rule.meaning
+        assert rule.advice
+        assert rule.source
+
+
+def test_every_action_has_a_promise_that_a_case_checks() -> None:
+    assert set(PROMISES) == set(Action) == {case.action for case in CASES}
+
+
+@one_case_of_each_row
+def test_answer_that_comes_once(bench: Bench, case: Case) -> None:
+    sync = _sync_with(bench, replace(case.fault, requests=(1,)))
+    if PROMISES[case.action].passes:
+        assert sync.exit_code == 0, sync.stderr
+        assert dict(sync.engagements) == truth_of(bench.simulator)
+        assert sync.repeated == []
+        assert {(stream, account) for stream in STREAMS for account in (SICK, SOUND)} == set(
+            sync.bookmarks
+        )
+    else:
+        assert sync.exit_code == 1
+        assert ("sms", SICK) not in sync.bookmarks
+
+
+@one_case_of_each_row
+def test_answer_that_stays(bench: Bench, case: Case) -> None:
+    sync = _sync_with(bench, case.fault)
+    rule = decide(case.answer)
+    assert sync.exit_code == 1
+    errors = sync.logged("ERROR")
+    assert any(
+        rule.meaning in line and rule.advice in line and str(case.answer.status) in line
+        for line in errors
+    ), sync.stderr
+    assert "Traceback" not in sync.stderr
+    assert not any(account == SICK for _, account in sync.bookmarks)
+    assert _rows_of(bench, SOUND, sync) is PROMISES[case.action].others_read
+    assert (("sms", SOUND) in sync.bookmarks) is PROMISES[case.action].others_read
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.action is Action.STOP_RUN], ids=_name
+)
+def test_run_that_is_stopped_sends_nothing_more(bench: Bench, case: Case) -> None:
+    _sync_with(bench, replace(case.fault, endpoint="sms"))
+    assert bench.simulator.stats().requests == {"token": {"": 1}, "sms": {SICK: 1}}
+
+
+def test_daily_limit_is_not_run_against(bench: Bench) -> None:
+    accounts = tuple(Account(id=f"Account{number}", sms=5) for number in range(40))
+    bench.simulator.replace(
+        replace(
+            SCENARIO,
+            accounts=accounts,
+            faults=(
+                Fault(kind="slow", endpoint="sms", requests=(1,), seconds=1),
+                Fault(kind="429_daily", endpoint="sms", requests=tuple(range(3, 100))),
+            ),
+        )
+    )
+    workers = 4
+    sync = bench.sync({**SETTINGS, "sub_account_ids": None, "max_concurrency": workers})
+    assert sync.exit_code == 1
+    assert bench.simulator.stats().rate_limited <= workers
+
+
+def test_fault_that_never_passes_is_given_up(bench: Bench) -> None:
+    sync = _sync_with(bench, Fault(kind="503_html", account_id=SICK, endpoint="sms"))
+    assert bench.simulator.stats().requests["sms"][SICK] == 8
+    assert sync.exit_code == 1
+
+
+def test_malformed_answer_that_stays_is_named(bench: Bench) -> None:
+    sync = _sync_with(bench, Fault(kind="invalid_json", account_id=SICK, endpoint="sms"))
+    assert sync.exit_code == 1
+    assert any(
+        f"sms, account {SICK}" in line and MALFORMED_ANSWER.meaning in line
+        for line in sync.logged("ERROR")
+    ), sync.stderr
+    assert _rows_of(bench, SOUND, sync)
+
+
+def test_answer_that_never_comes_is_named(bench: Bench) -> None:
+    bench.simulator.replace(
+        replace(SCENARIO, faults=(Fault(kind="slow", account_id=SICK, endpoint="sms", seconds=1),))
+    )
+    constants = {**SHORT_WAITS, "tap_zoom_cc.client.TIMEOUT_SECONDS": (1.0, 0.05)}
+    sync = bench.sync(SETTINGS, constants=constants)
+    assert sync.exit_code == 1
+    assert any(
+        f"sms, account {SICK}" in line and NO_ANSWER.meaning in line and NO_ANSWER.advice in line
+        for line in sync.logged("ERROR")
+    ), sync.stderr
+    assert _rows_of(bench, SOUND, sync)
+
+
+# Accounts that refuse, and filters that an account does not know
+
+
+_FORBIDDEN = Refusal(status=403, code=200, message="No permission.")
+
+
+def _scenario_with_refusal() -> Scenario:
+    sick, sound = SCENARIO.accounts
+    return replace(
+        SCENARIO,
+        accounts=(replace(sick, sms_refusal=_FORBIDDEN, voice_calls_refusal=_FORBIDDEN), sound),
+    )
+
+
+def test_listed_account_that_always_refused_is_skipped_with_a_warning(bench: Bench) -> None:
+    bench.simulator.replace(_scenario_with_refusal())
+    sync = bench.sync({**SETTINGS, "sub_account_ids": None})
+    assert sync.exit_code == 0
+    for stream in STREAMS:
+        assert any(
+            f"{stream}, account {SICK}" in line and "skipped" in line
+            for line in sync.logged("WARNING")
+        )
+    assert _rows_of(bench, SOUND, sync)
+    assert not any(account == SICK for _, account in sync.bookmarks)
+
+
+def test_listed_account_that_was_read_before_and_now_refuses_fails(bench: Bench) -> None:
+    before = bench.sync({**SETTINGS, "sub_account_ids": None})
+    assert before.exit_code == 0
+    bench.simulator.replace(_scenario_with_refusal())
+    sync = bench.sync({**SETTINGS, "sub_account_ids": None}, state=before.states[-1])
+    assert sync.exit_code == 1
+    assert any(f"sms, account {SICK}" in line for line in sync.logged("ERROR"))
+    assert sync.bookmarks == before.bookmarks
+
+
+def test_accounts_that_all_refuse_fail_even_when_listed(bench: Bench) -> None:
+    refused = Fault(kind="account_refuses", endpoint="voice_calls")
+    sync = _sync_with(bench, refused, sub_account_ids=None)
+    assert sync.exit_code == 1
+    assert any(
+        "voice_calls: not one account could be read" in line for line in sync.logged("ERROR")
+    )
+    assert ("sms", SICK) in sync.bookmarks
+
+
+def test_filter_that_one_account_does_not_know_means_no_rows_there(bench: Bench) -> None:
+    user = next(
+        agent["user_id"]
+        for row in bench.simulator.truth("sms", SOUND)
+        for agent in row.get("agents") or ()
+        if agent.get("user_id")
+    )
+    sync = bench.sync({**SETTINGS, "sms_filters": {"user_id": user}})
+    assert sync.exit_code == 0, sync.stderr
+    found = {key for key, _ in sync.engagements if key[0] == "sms"}
+    assert found
+    assert found == {
+        key
+        for key, row in truth_of(bench.simulator, [SOUND]).items()
+        if key[0] == "sms" and user in [agent.get("user_id") for agent in row.get("agents") or ()]
+    }
+    assert ("sms", SICK) not in sync.bookmarks
+
+
+def test_filter_that_no_account_knows_fails(bench: Bench) -> None:
+    sync = bench.sync({**SETTINGS, "voice_calls_filters": {"queue_ids": ["NoSuchQueue"]}})
+    assert sync.exit_code == 1
+    assert any(
+        "voice_calls: not one account could be read" in line for line in sync.logged("ERROR")
+    )
+
+
+# The endpoints besides those of the streams
+
+
+def test_disabled_app_is_named(bench: Bench) -> None:
+    bench.simulator.replace(replace(SCENARIO, app_disabled=True))
+    sync = bench.sync(SETTINGS)
+    assert sync.exit_code == 1
+    assert any(
+        "token_url" in line and "the Zoom app is disabled" in line for line in sync.logged("ERROR")
+    ), sync.stderr
+    assert bench.simulator.stats().requests == {"token": {"": 1}}
+
+
+def test_refused_credentials_are_named_and_never_shown(bench: Bench) -> None:
+    sync = bench.sync({**SETTINGS, "client_secret": "wrong-and-secret"})
+    assert sync.exit_code == 1
+    assert any(
+        "client_secret" in line and "App Credentials" in line for line in sync.logged("ERROR")
+    )
+    assert "wrong-and-secret" not in sync.stderr
+    assert bench.simulator.stats().requests == {"token": {"": 1}}
+
+
+@pytest.mark.parametrize("kind", ["500_json", "502_html", "reset_before_body", "invalid_json"])
+def test_token_endpoint_gets_over_a_passing_fault(bench: Bench, kind: FaultKind) -> None:
+    sync = _sync_with(bench, Fault(kind=kind, endpoint="token", requests=(1, 2)))
+    assert sync.exit_code == 0, sync.stderr
+    assert dict(sync.engagements) == truth_of(bench.simulator)
+
+
+@pytest.mark.parametrize(
+    "kind", ["500_json", "502_html", "reset_before_body", "invalid_json", "redirect", "429_daily"]
+)
+def test_token_endpoint_that_stays_broken_is_named(bench: Bench, kind: FaultKind) -> None:
+    sync = _sync_with(bench, Fault(kind=kind, endpoint="token"))
+    assert sync.exit_code == 1
+    assert any("token_url" in line for line in sync.logged("ERROR")), sync.stderr
+    assert "Traceback" not in sync.stderr
+    assert sync.states == [] or sync.bookmarks == {}
+
+
+@pytest.mark.parametrize(
+    ("lacking", "named"),
+    [
+        ("account:read:list_sub_accounts:master", "sub_accounts"),
+        ("contact_center:read:sms_log:master", "sms"),
+        ("contact_center:read:voice_call_log:master", "voice_calls"),
+    ],
+)
+def test_missing_scope_is_named(bench: Bench, lacking: str, named: str) -> None:
+    scopes = tuple(scope for scope in SCENARIO.scopes if scope != lacking)
+    bench.simulator.replace(replace(SCENARIO, scopes=scopes))
+    sync = bench.sync({**SETTINGS, "sub_account_ids": None})
+    assert sync.exit_code == 1
+    assert any(named in line and lacking in line for line in sync.logged("ERROR")), sync.stderr
+    assert not any(stream == named for stream, _ in sync.bookmarks)
+
+
+@pytest.mark.parametrize("kind", ["500_html", "invalid_json", "429_per_second", "401_code_124"])
+def test_list_of_accounts_gets_over_a_passing_fault(bench: Bench, kind: FaultKind) -> None:
+    fault = Fault(kind=kind, endpoint="accounts", requests=(1, 2))
+    sync = _sync_with(bench, fault, sub_account_ids=None)
+    assert sync.exit_code == 0, sync.stderr
+    assert dict(sync.engagements) == truth_of(bench.simulator)
+
+
+@pytest.mark.parametrize(
+    "kind", ["500_html", "invalid_json", "redirect", "total_too_high", "reset_inside_body"]
+)
+def test_list_of_accounts_that_cannot_be_had_stops_the_run(bench: Bench, kind: FaultKind) -> None:
+    sync = _sync_with(bench, Fault(kind=kind, endpoint="accounts"), sub_account_ids=None)
+    assert sync.exit_code == 1
+    assert any("sub_accounts" in line for line in sync.logged("ERROR")), sync.stderr
+    assert sync.engagements == []
+
+
+# Limits
+
+
+@pytest.mark.parametrize("headers", [True, False])
+def test_daily_limit_keeps_what_was_read_and_the_next_run_goes_on(
+    bench: Bench, *, headers: bool
+) -> None:
+    spent = Fault(kind="429_daily", endpoint="voice_calls", requests=(2,), headers=headers)
+    sync = _sync_with(bench, spent)
+    assert sync.exit_code == 1
+    assert any("the daily limit is spent" in line for line in sync.logged("ERROR"))
+    # The simulated limit is that of a day of UTC.
+    assert ("Zoom opens again at 2024-01-21 00:00:00 UTC" in sync.stderr) is headers
+    assert set(sync.bookmarks) == {("sms", SICK), ("sms", SOUND), ("voice_calls", SICK)}
+    bench.simulator.replace(SCENARIO)
+    after = bench.sync(SETTINGS, state=sync.states[-1])
+    assert after.exit_code == 0
+    assert dict(sync.engagements) | dict(after.engagements) == truth_of(bench.simulator)
+
+
+@contextlib.contextmanager
+def _zoom_that_only_answers(status: int, headers: Mapping[str, str], body: bytes) -> Iterator[str]:
+    """Serve a token and, whatever else is asked for, one answer; yields the server's URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self._answer(200, {}, b'{"access_token": "granted", "expires_in": 3600}')
+
+        def do_GET(self) -> None:
+            self._answer(status, headers, body)
+
+        def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        @override
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _sync_against(bench: Bench, url: str) -> Sync:
+    return bench.sync({**SETTINGS, "api_url": f"{url}/v2", "token_url": f"{url}/oauth/token"})
+
+
+@pytest.mark.parametrize(
+    "opens", ["2094-05-06T07:08:09Z", "2094-05-06T09:08:09+02:00", "Thu, 06 May 2094 07:08:09 GMT"]
+)
+def test_long_wait_is_the_daily_limit_whatever_it_calls_itself(bench: Bench, opens: str) -> None:
+    with _zoom_that_only_answers(429, {"Retry-After": opens}, b"{}") as url:
+        sync = _sync_against(bench, url)
+    assert sync.exit_code == 1
+    assert any(
+        "the daily limit is spent" in line and "Zoom opens again at 2094-05-06 07:08:09 UTC" in line
+        for line in sync.logged("ERROR")
+    ), sync.stderr
+
+
+def test_daily_limit_may_be_told_by_the_header_alone(bench: Bench) -> None:
+    with _zoom_that_only_answers(429, {"X-RateLimit-Type": "Daily-limit"}, b"") as url:
+        sync = _sync_against(bench, url)
+    assert any("the daily limit is spent" in line for line in sync.logged("ERROR")), sync.stderr
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>secret of a gateway</html>", b"\xff\xfe", b"[1]"])
+def test_body_that_is_no_error_of_zooms_is_not_shown(bench: Bench, body: bytes) -> None:
+    with _zoom_that_only_answers(403, {}, body) as url:
+        sync = _sync_against(bench, url)
+    assert sync.exit_code == 1
+    assert any("HTTP 403: Forbidden" in line for line in sync.logged("ERROR")), sync.stderr
+    assert "secret of a gateway" not in sync.stderr
+    assert "Traceback" not in sync.stderr
+
+
+def test_endless_message_is_cut_short(bench: Bench) -> None:
+    body = b'{"code": 200, "message": "%b"}' % (b"no \\n permission " * 5000)
+    with _zoom_that_only_answers(403, {}, body) as url:
+        sync = _sync_against(bench, url)
+    assert any("no permission" in line for line in sync.logged("ERROR"))
+    assert max(map(len, sync.lines)) < 1000
+
+
+# The parts by themselves
+
+
+def _response(
+    status: int, body: bytes, headers: Mapping[str, str] | None = None, reason: str = "Reason"
+) -> requests.Response:
+    response = requests.Response()
+    response.status_code, response.reason = status, reason
+    response._content = body  # noqa: SLF001 - how a response is made without a server
+    response.headers.update(headers or {})
+    return response
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        (b'{"code": 300, "message": "Bad."}', 300, "Bad."),
+        (b'{"code": "300", "message": "Bad."}', 300, "Bad."),
+        (b'{"code": 0, "message": ""}', 0, "Reason"),
+        (b'{"code": "E-1", "message": "Bad."}', None, "Bad."),
+        (b'{"status": false, "errorCode": 401, "errorMessage": "No."}', 401, "No."),
+        (
+            b'{"reason": "Invalid client_id or client_secret", "error": "invalid_client"}',
+            None,
+            "Invalid client_id or client_secret",
+        ),
+        (
+            b'{"code": 300, "message": "Bad.", "errors": [{"field": "to", "message": "Far."}]}',
+            300,
+            "Bad. Far.",
+        ),
+        (b'{"code": 300, "message": "Bad.", "errors": []}', 300, "Bad."),
+        (b'{"code": 300, "message": "Bad.", "errors": null}', 300, "Bad."),
+        (b'{"code": 300, "message": "Bad.", "errors": ["to"]}', 300, "Bad."),
+        (b'{"code": 300, "message": "Bad.", "errors": {"field": "to"}}', 300, "Bad."),
+        (b'{"code": 300, "message": "Bad.", "errors": [{"message": null}]}', 300, "Bad."),
+        (b'{"code": 300, "message": null}', 300, "Reason"),
+        (b'{"code": 300, "message": {"en": "Bad."}}', 300, "Reason"),
+        (b'{"code": null, "message": "Bad."}', None, "Bad."),
+        (b'{"code": 300, "message": "Two\\n  lines."}', 300, "Two lines."),
+        (b"<html><body>Gateway</body></html>", None, "Reason"),
+        (b"", None, "Reason"),
+        (b"[]", None, "Reason"),
+        (b"null", None, "Reason"),
+        (b'{"code": 300', None, "Reason"),
+        (b'{"message": "\xff"}', None, "Reason"),
+    ],
+)
+def test_any_body_is_read(body: bytes, code: int | None, message: str) -> None:
+    answer = read_answer(_response(400, body), NOW)
+    assert (answer.code, answer.message) == (code, message)
+
+
+def test_headers_of_the_limits_are_read() -> None:
+    headers = {"x-ratelimit-type": "Daily-limit", "retry-after": "2024-01-21T00:00:00Z"}
+    answer = read_answer(_response(429, b"{}", headers), NOW)
+    assert answer.limit_type == "Daily-limit"
+    assert answer.retry_after == datetime(2024, 1, 21, tzinfo=timezone.utc)
+    assert decide(answer).action is Action.STOP_RUN
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("0", NOW),
+        ("7", NOW + timedelta(seconds=7)),
+        (" 7 ", NOW + timedelta(seconds=7)),
+        ("1.5", NOW + timedelta(seconds=1.5)),
+        ("86400", NOW + timedelta(days=1)),
+        ("2024-01-21T00:00:00Z", datetime(2024, 1, 21, tzinfo=timezone.utc)),
+        ("2024-01-21T00:00:00.5Z", datetime(2024, 1, 21, 0, 0, 0, 500_000, timezone.utc)),
+        ("2024-01-21T02:00:00+02:00", datetime(2024, 1, 21, tzinfo=timezone.utc)),
+        ("2024-01-21T00:00:00", datetime(2024, 1, 21, tzinfo=timezone.utc)),
+        ("2024-01-21", datetime(2024, 1, 21, tzinfo=timezone.utc)),
+        ("Sun, 21 Jan 2024 00:00:00 GMT", datetime(2024, 1, 21, tzinfo=timezone.utc)),
+        ("Sun, 21 Jan 2024 00:00:00 -0000", datetime(2024, 1, 21, tzinfo=timezone.utc)),
+        ("Sun, 21 Jan 2024 02:00:00 +0200", datetime(2024, 1, 21, tzinfo=timezone.utc)),
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.2.3", None),
+        ("9" * 40, None),
+        ("2024-13-45T00:00:00Z", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("Sun, 99 Jan 2024 00:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_read_in_every_form(text: str | None, instant: datetime | None) -> None:
+    found = parse_retry_after(text, NOW)
+    assert found == instant
+    assert found is None or found.utcoffset() == timedelta(0)
+
+
+@given(st.text() | st.datetimes(timezones=st.timezones()).map(format_datetime))
+@example("Mon, 01 Jan 0001 00:00:00 +1400")
+@example("\u00b2")
+def test_retry_after_of_any_form_is_an_instant_or_nothing(text: str) -> None:
+    found = parse_retry_after(text, NOW)
+    assert found is None or found.utcoffset() == timedelta(0)
+
+
+@given(st.text(min_size=LONGEST_MESSAGE // 2))
+@example("word " * 1000)
+def test_shortened_text_is_one_short_line(text: str) -> None:
+    line = shorten(text)
+    assert len(line) <= LONGEST_MESSAGE + 1
+    assert len(line.splitlines()) <= 1
+    assert text.split()[:1] == line.split()[:1] or line.endswith("…")
+
+
+@given(
+    st.builds(
+        Answer,
+        status=st.integers(100, 599).filter(lambda status: status != 200),
+        code=st.none() | st.integers() | st.sampled_from([r for rule in RULES for r in rule.codes]),
+        message=st.text() | st.sampled_from([EXPIRED, DAILY, NO_SCOPE]),
+    )
+)
+def test_every_answer_is_decided(answer: Answer) -> None:
+    rule: Rule = decide(answer)
+    assert rule in RULES or rule is UNKNOWN_ANSWER
+    assert str(answer.status) in str(answer)
+
+
+@pytest.mark.parametrize("status", range(500, 600))
+def test_every_fault_of_the_server_is_tried_again(status: int) -> None:
+    assert decide(Answer(status)).action is Action.RETRY
+
+
+@pytest.mark.parametrize(
+    ("message", "scopes"),
+    [
+        (NO_SCOPE, SCOPE),
+        ("Invalid access token, does not contain scopes:[a:b, c:d].", "a:b, c:d"),
+        ("does not contain scope [a:b]", "a:b"),
+        ("No permission.", ""),
+    ],
+)
+def test_missing_scopes_are_found(message: str, scopes: str) -> None:
+    assert missing_scopes(message) == scopes

@@ -1,0 +1,227 @@
+"""One rate, one cool-down and one budget for all threads.
+
+Time is a clock that the test moves: what is checked is computed, not measured.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from tap_zoom_cc.pacing import (
+    LONGEST_COOL_DOWN_SECONDS,
+    LONGEST_MARGIN,
+    SHORTEST_COOL_DOWN_SECONDS,
+    SLOWEST,
+    Budget,
+    BudgetSpentError,
+    Pacer,
+)
+from tap_zoom_cc.stopping import Stop, StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Clock(Stop):
+    """A stop whose sleeping moves time on instead of taking any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.on_sleep: Callable[[], object] = list
+
+    @override
+    def sleep(self, seconds: float) -> None:
+        self.check()
+        if seconds > 0:
+            self.now += seconds
+            self.on_sleep()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give a clock which the pacer reads instead of the machine's."""
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    return clock
+
+
+def turns(pacer: Pacer, clock: Clock, number: int) -> list[float]:
+    instants = []
+    for _ in range(number):
+        pacer.wait_for_turn()
+        instants.append(clock.now)
+    return instants
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 5, 10, 33.3])
+def test_no_second_has_more_requests_than_the_rate(clock: Clock, rate: float) -> None:
+    instants = turns(Pacer(rate, clock), clock, 200)
+    for first, instant in enumerate(instants):
+        within = [other for other in instants[first:] if other - instant < 1]
+        assert len(within) <= max(1, rate)
+
+
+@pytest.mark.parametrize("rate", [5, 10])
+def test_the_rate_is_used_and_not_wasted(clock: Clock, rate: float) -> None:
+    instants = turns(Pacer(rate, clock), clock, 1000)
+    reached = (len(instants) - 1) / (instants[-1] - instants[0])
+    assert 0.95 * rate <= reached <= rate
+
+
+def test_a_pause_is_not_made_up_for_by_a_burst(clock: Clock) -> None:
+    pacer = Pacer(5, clock)
+    turns(pacer, clock, 3)
+    clock.now += 60
+    instants = turns(pacer, clock, 10)
+    gaps = [later - earlier for earlier, later in pairwise(instants)]
+    assert min(gaps) >= 0.2
+
+
+def test_a_cool_down_holds_everything_back(clock: Clock) -> None:
+    pacer = Pacer(10, clock)
+    turns(pacer, clock, 5)
+    refused = clock.now
+    assert pacer.cool_down(7.0) == 7.0
+    (instant,) = turns(pacer, clock, 1)
+    assert instant >= refused + 7.0
+
+
+def test_a_cool_down_holds_back_whoever_is_waiting_already(clock: Clock) -> None:
+    pacer = Pacer(10, clock)
+    turns(pacer, clock, 1)
+    refusals = [5.0]
+    began = clock.now
+
+    def refuse_once() -> None:
+        if refusals:
+            pacer.cool_down(refusals.pop())
+
+    clock.on_sleep = refuse_once
+    (instant,) = turns(pacer, clock, 1)
+    assert instant >= began + 5.0
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 10_000)), min_size=1, max_size=20))
+def test_a_cool_down_is_never_endless_and_never_nothing(asked: list[float | None]) -> None:
+    pacer = Pacer(5, Stop())
+    pacer.wait_for_turn()
+    for seconds in asked:
+        wait = pacer.cool_down(seconds)
+        assert SHORTEST_COOL_DOWN_SECONDS <= wait <= LONGEST_COOL_DOWN_SECONDS
+        assert wait >= min(seconds or 0, LONGEST_COOL_DOWN_SECONDS)
+
+
+def test_refusals_slow_the_run_down_to_a_bound_and_answers_bring_it_back(clock: Clock) -> None:
+    pacer = Pacer(10, clock)
+    at_first = pacer.interval
+    slower = [at_first]
+    for _ in range(60):
+        turns(pacer, clock, 1)
+        pacer.cool_down(None)
+        slower.append(pacer.interval)
+    assert slower == sorted(slower)
+    assert slower[1] > at_first
+    assert slower[-1] == pytest.approx(SLOWEST * (1 + LONGEST_MARGIN) / 10)
+    for _ in range(10_000):
+        pacer.speed_up()
+    assert at_first <= pacer.interval <= (1 + LONGEST_MARGIN) / 10
+
+
+def test_requests_that_are_refused_together_slow_the_run_down_once(clock: Clock) -> None:
+    pacer = Pacer(10, clock)
+    barrier = threading.Barrier(5, timeout=30)
+
+    def be_refused() -> None:
+        pacer.wait_for_turn()
+        barrier.wait()
+        pacer.cool_down(None)
+
+    once = Pacer(10, clock)
+    once.wait_for_turn()
+    once.cool_down(None)
+    threads = [threading.Thread(target=be_refused) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert pacer.interval == pytest.approx(once.interval)
+
+
+def test_nothing_is_sent_after_the_pacer_was_closed(clock: Clock) -> None:
+    pacer = Pacer(10, clock)
+    turns(pacer, clock, 1)
+    pacer.close()
+    with pytest.raises(StoppedError):
+        pacer.wait_for_turn()
+
+
+def test_a_stop_ends_the_wait_for_a_turn() -> None:
+    stop = Stop()
+    pacer = Pacer(0.001, stop)
+    pacer.wait_for_turn()
+    ended = threading.Event()
+
+    def wait() -> None:
+        with pytest.raises(StoppedError):
+            pacer.wait_for_turn()
+        ended.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    stop.ask("enough", 143)
+    thread.join(30)
+    assert ended.is_set()
+
+
+def test_the_first_reason_to_stop_is_kept() -> None:
+    stop = Stop()
+    assert not stop.asked
+    stop.check()
+    stop.ask("first", 143)
+    stop.ask("second", 1)
+    assert (stop.reason, stop.exit_code) == ("first", 143)
+    with pytest.raises(StoppedError, match="first"):
+        stop.check()
+
+
+# Budgets
+
+
+@given(st.integers(0, 200), st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=40))
+def test_a_budget_is_never_overspent(allowed: int, reservations: list[tuple[int, bool]]) -> None:
+    budget = Budget(allowed)
+    granted = 0
+    for requests, begins in reservations:
+        before = budget.spent_requests
+        with suppress(BudgetSpentError):
+            budget.reserve(requests, begins=begins)
+            granted += requests
+            assert budget.spent_requests == before + requests
+    assert granted == budget.spent_requests <= allowed
+
+
+def test_nothing_begins_after_something_could_not_go_on() -> None:
+    budget = Budget(10)
+    budget.reserve(1, begins=True)
+    with pytest.raises(BudgetSpentError):
+        budget.reserve(10)
+    with pytest.raises(BudgetSpentError):
+        budget.reserve(1, begins=True)
+    budget.reserve(9)
+    assert budget.spent_requests == 10
+
+
+def test_no_budget_is_no_limit() -> None:
+    budget = Budget(None)
+    budget.reserve(10**9, begins=True)
+    assert not budget.exhausted

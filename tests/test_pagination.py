@@ -1,0 +1,191 @@
+"""Pages are followed to their end, once each, whatever a server does with its tokens."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+import requests
+
+from tap_zoom_cc.pagination import (
+    PAGES_WITHOUT_NEWS,
+    NextPageTokenPaginator,
+    PageReader,
+)
+from tap_zoom_cc.readings import Reading, narrower_range, pages_for
+from tap_zoom_cc.windows import Window, parse_instant
+
+WINDOW = Window(parse_instant("2024-01-01"), parse_instant("2024-01-29"))
+READER = PageReader("sms")
+
+
+def answer(content: object) -> requests.Response:
+    """Return a response as it comes from the network."""
+    response = requests.Response()
+    response.status_code = 200
+    response._content = content if isinstance(content, bytes) else json.dumps(content).encode()  # noqa: SLF001 (there is no other way to make one)
+    return response
+
+
+def rows(*names: str) -> list[dict[str, str]]:
+    return [{"engagement_id": name, "start_time": "2024-01-02T00:00:00Z"} for name in names]
+
+
+def follow(*pages: dict[str, object]) -> tuple[list[str | None], Reading]:
+    """Read pages in order as a stream does; return the tokens that were asked with."""
+    paginator, reading = NextPageTokenPaginator(READER), Reading(WINDOW)
+    reading.begin_pass()
+    asked: list[str | None] = []
+    for page in pages:
+        assert not paginator.finished
+        asked.append(paginator.current_value)
+        response = answer(page)
+        has_news = reading.add(paginator.read(response))
+        paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
+        paginator.advance(response)
+    assert paginator.finished, "it would go on"
+    return asked, reading
+
+
+def test_tokens_are_followed_until_there_is_none() -> None:
+    asked, reading = follow(
+        {"sms": rows("a", "b"), "next_page_token": "one", "total_records": 3},
+        {"sms": rows("c"), "next_page_token": "", "total_records": 3},
+    )
+    assert asked == [None, "one"]
+    assert reading.rows.keys() == {"a", "b", "c"}
+    assert reading.complete
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"sms": rows("b"), "total_records": 2},
+        {"sms": rows("b"), "next_page_token": None, "total_records": 2},
+        {"sms": [], "next_page_token": "more", "total_records": 1},
+        {"sms": None, "next_page_token": "more", "total_records": 1},
+        {"sms": rows("b"), "next_page_token": "one"},
+    ],
+    ids=["no key", "null", "empty page", "null page", "the same token again"],
+)
+def test_every_way_to_end_is_an_end(last: dict[str, object]) -> None:
+    asked, _ = follow({"sms": rows("a"), "next_page_token": "one"}, last)
+    assert asked == [None, "one"]
+
+
+def test_the_same_rows_for_ever_new_tokens_are_not_followed_for_ever() -> None:
+    first: dict[str, object] = {"sms": rows("a"), "next_page_token": "0", "total_records": 2}
+    repeated = [
+        {"sms": rows("a"), "next_page_token": str(number + 1), "total_records": 2}
+        for number in range(PAGES_WITHOUT_NEWS)
+    ]
+    _, reading = follow(first, *repeated)
+    assert reading.missing == 1
+    assert not reading.complete
+
+
+def test_one_page_again_does_not_end_a_window() -> None:
+    _, reading = follow(
+        {"sms": rows("a"), "next_page_token": "one", "total_records": 2},
+        {"sms": rows("a"), "next_page_token": "two", "total_records": 2},
+        {"sms": rows("b"), "next_page_token": "", "total_records": 2},
+    )
+    assert reading.complete
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html></html>",
+        b'{"sms": [{"a": 1}',
+        b"[]",
+        b"null",
+        b'{"next_page_token": ""}',
+        b'{"sms": {}}',
+        b'{"sms": [], "next_page_token": 7}',
+        b'{"sms": [], "total_records": "many"}',
+        b'{"voice_calls": []}',
+        b'{"sms": [{"x": "\xff"}]}',
+    ],
+)
+def test_what_is_no_page_is_not_taken_for_an_empty_one(body: bytes) -> None:
+    paginator = NextPageTokenPaginator(READER)
+    with pytest.raises((msgspec.MsgspecError, ValueError)):
+        Reading(WINDOW).add(paginator.read(answer(body)))
+
+
+def test_a_number_as_text_is_still_a_total() -> None:
+    assert READER.read(answer({"sms": [], "total_records": "7"})).total_records == 7
+
+
+def test_a_page_with_a_malformed_row_is_not_taken_in_at_all() -> None:
+    reading = Reading(WINDOW)
+    page = {"sms": [*rows("a"), {"engagement_id": "b"}], "total_records": 2}
+    with pytest.raises(msgspec.MsgspecError):
+        reading.add(READER.read(answer(page)))
+    assert not reading.rows
+    assert reading.total is None
+
+
+# What is known of a window
+
+
+def test_rows_of_every_pass_are_kept_and_the_newest_is_believed() -> None:
+    reading = Reading(WINDOW)
+    for names, total in ((("a", "b"), 3), (("b", "c"), 3)):
+        reading.begin_pass()
+        reading.add(READER.read(answer({"sms": rows(*names), "total_records": total})))
+    assert reading.rows.keys() == {"a", "b", "c"}
+    assert reading.complete
+
+
+def test_a_row_that_is_new_to_a_pass_is_news_although_a_pass_before_had_it() -> None:
+    reading = Reading(WINDOW)
+    page = READER.read(answer({"sms": rows("a"), "total_records": 1}))
+    assert reading.add(page)
+    assert not reading.add(page)
+    reading.begin_pass()
+    assert reading.add(page)
+
+
+def test_without_a_total_only_a_pass_that_ended_in_order_is_complete() -> None:
+    reading = Reading(WINDOW)
+    reading.add(READER.read(answer({"sms": rows("a"), "next_page_token": "one"})))
+    assert not reading.complete
+    reading.add(READER.read(answer({"sms": rows("b")})))
+    assert reading.complete
+
+
+def test_more_rows_than_announced_are_surplus_and_no_reason_to_fail() -> None:
+    reading = Reading(WINDOW)
+    reading.add(READER.read(answer({"sms": rows("a", "b"), "total_records": 1})))
+    assert (reading.surplus, reading.missing, reading.complete) == (1, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "is_narrower"),
+    [
+        (None, None, False),
+        ("2024-01-01T00:00:00Z", "2024-01-29T00:00:00Z", False),
+        ("2024-01-01", "2024-01-28", False),
+        ("2024-01-01T00:00:01Z", "2024-01-28T23:59:59Z", False),
+        ("2023-12-01", "2024-02-01", False),
+        ("2024-01-10", "2024-01-29", True),
+        ("2024-01-01", "2024-01-20T00:00:00Z", True),
+        ("nonsense", "2024-01-29", False),
+    ],
+)
+def test_an_answer_for_less_than_was_asked_is_noticed(
+    begin: str | None, end: str | None, *, is_narrower: bool
+) -> None:
+    page = READER.read(answer({"sms": [], "from": begin, "to": end}))
+    assert bool(narrower_range(WINDOW, page)) == is_narrower
+
+
+@pytest.mark.parametrize(
+    ("number", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (2500, 25), (2501, 26)]
+)
+def test_pages_are_counted_as_zoom_fills_them(number: int, pages: int) -> None:
+    assert pages_for(number) == pages

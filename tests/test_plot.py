@@ -1,0 +1,85 @@
+"""The picture shows what was loaded: each engagement in its hour and in each of its queues."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+
+from simulator.scenario import STREAMS, Account, Scenario
+from tests.meltano_project import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simulator.process import SimulatorProcess
+    from tests.tap_process import Record
+
+pytestmark = pytest.mark.meltano
+
+HISTORY_END = datetime(2024, 1, 15, tzinfo=timezone.utc)
+SCENARIO = Scenario(
+    accounts=(Account(id="pLoTtEdAcCoUnT0000001", sms=50, voice_calls=200),),
+    history_end=HISTORY_END,
+)
+COUNT = """
+import json, sys, pathlib, plot
+counts = plot.read(pathlib.Path(sys.argv[1]), sys.argv[2])
+print(json.dumps([[count.hour.isoformat(), count.queue, count.engagements] for count in counts]))
+"""
+
+
+@pytest.fixture
+def folder(simulator: SimulatorProcess, tmp_path: Path) -> Path:
+    """Give a folder with what target-jsonl writes; some rows twice, as after a lookback."""
+    simulator.replace(SCENARIO)
+    for stream in STREAMS:
+        rows = simulator.truth(stream)
+        lines = [json.dumps(row) + "\n" for row in [*rows, *rows[-5:]]]
+        (tmp_path / f"{stream}.jsonl").write_text("".join(lines), "utf-8")
+    return tmp_path
+
+
+def run_plot(*arguments: str | Path, folder: Path) -> str:
+    """Run the script, or Python with what the script needs, and return what it wrote."""
+    result = subprocess.run(
+        [sys.executable, "-m", "uv", "run", "--no-project", *arguments],
+        cwd=ROOT / "dev",
+        env={**os.environ, "MPLCONFIGDIR": str(folder / "matplotlib")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def queues_of(row: Record) -> list[str]:
+    """Return the names under which a row is counted."""
+    queues = row.get("queues") or [{"queue_name": "no queue"}]
+    return [queue.get("queue_name") or "unnamed queue" for queue in queues]
+
+
+def test_a_picture_is_drawn_and_counts_each_engagement_once_in_each_of_its_queues(
+    folder: Path, simulator: SimulatorProcess
+) -> None:
+    picture = folder / "picture.png"
+
+    run_plot("plot.py", folder, picture, folder=folder)
+
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for stream in STREAMS:
+        packages = ("--with=duckdb", "--with=matplotlib")
+        output = run_plot(*packages, "python", "-c", COUNT, folder, stream, folder=folder)
+        expected = Counter(
+            (f"{row['start_time'][:13]}:00:00", queue)
+            for row in simulator.truth(stream)
+            for queue in queues_of(row)
+        )
+        assert {(hour, queue): count for hour, queue, count in json.loads(output)} == expected

@@ -1,0 +1,204 @@
+"""Jobs run side by side come out in order, bounded in memory, and never block each other."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap_zoom_cc.prefetch import Fetched, Parts, Prefetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+Job = tuple[int, ...]
+"""A job of these tests: its number, then the number of the part, and so on."""
+
+MANY = 10**9
+PATIENCE_SECONDS = 30
+
+
+class ReadError(Exception):
+    """What a job of these tests fails with."""
+
+
+def nothing() -> None:
+    """Wait for the next result without doing anything."""
+
+
+def prefetcher(
+    read: Callable[[Job], Fetched[Job] | Parts[Job]],
+    lanes: Mapping[str, Sequence[Job]],
+    workers: int = 4,
+    capacity: int = MANY,
+) -> Prefetcher[Job, Job]:
+    return Prefetcher(read, lanes, workers=workers, capacity=capacity)
+
+
+def jobs(number: int) -> list[Job]:
+    return [(n,) for n in range(number)]
+
+
+def give_up_after(seconds: int) -> Callable[[], None]:
+    """Return what a reader calls while it waits: it ends a wait that would be for ever."""
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        assert len(calls) < seconds * 2, "nobody works on what the reader waits for"
+
+    return check
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from("abcde"), st.integers(0, 12), min_size=1),
+    st.integers(1, 8),
+    st.sampled_from([0, 1, 25, MANY]),
+)
+def test_results_come_in_order_whatever_is_read_first_or_split(
+    lengths: dict[str, int],
+    workers: int,
+    capacity: int,
+) -> None:
+    """With any capacity: no room at all must not keep the reader waiting."""
+    splitting = {number for number in range(12) if number % 3 == 0}
+
+    def read(job: Job) -> Fetched[Job] | Parts[Job]:
+        if len(job) < 4 and job[-1] in splitting:
+            return Parts([(*job, part) for part in range(3)])
+        return Fetched(job, 10)
+
+    def leaves(job: Job) -> list[Job]:
+        outcome = read(job)
+        if isinstance(outcome, Fetched):
+            return [job]
+        return [leaf for part in outcome.jobs for leaf in leaves(part)]
+
+    lanes = {lane: jobs(length) for lane, length in lengths.items()}
+    reader = prefetcher(read, lanes, workers, capacity)
+    for lane, lane_jobs in lanes.items():
+        expected = [leaf for job in lane_jobs for leaf in leaves(job)]
+        assert list(reader.results(lane, give_up_after(PATIENCE_SECONDS))) == expected
+    reader.close()
+
+
+def test_a_result_that_is_late_does_not_let_others_overtake() -> None:
+    first_may_end = threading.Event()
+    others_done = threading.Semaphore(0)
+
+    def read(job: Job) -> Fetched[Job]:
+        if job == (0,):
+            assert first_may_end.wait(PATIENCE_SECONDS)
+        else:
+            others_done.release()
+        return Fetched(job, 1)
+
+    reader = prefetcher(read, {"lane": jobs(4)})
+    for _ in range(3):
+        assert others_done.acquire(timeout=PATIENCE_SECONDS), "jobs do not run side by side"
+    first_may_end.set()
+    assert list(reader.results("lane", nothing)) == jobs(4)
+
+
+def test_an_error_comes_at_the_place_of_its_job_and_after_what_is_before_it() -> None:
+    def read(job: Job) -> Fetched[Job] | Parts[Job]:
+        if job == (2,):
+            return Parts([(2, 0), (2, 1)])
+        if job == (2, 1):
+            raise ReadError
+        return Fetched(job, 1)
+
+    reader = prefetcher(read, {"sick": jobs(5), "well": jobs(2)})
+    results = reader.results("sick", nothing)
+    assert [next(results) for _ in range(3)] == [(0,), (1,), (2, 0)]
+    with pytest.raises(ReadError):
+        next(results)
+    reader.drop("sick")
+    assert list(reader.results("well", nothing)) == jobs(2)
+
+
+def test_what_waits_to_be_read_is_bounded() -> None:
+    started: list[Job] = []
+    lock = threading.Lock()
+
+    def read(job: Job) -> Fetched[Job]:
+        with lock:
+            started.append(job)
+        return Fetched(job, 10)
+
+    workers, capacity = 2, 50
+    reader = prefetcher(read, {"lane": jobs(200)}, workers, capacity)
+    for handed_over, _ in enumerate(reader.results("lane", nothing), start=1):
+        with lock:
+            ahead = len(started) - handed_over
+        # The one at hand is still held; before any size is known every worker may start one.
+        assert ahead <= capacity // 10 + workers
+    assert len(started) == 200
+
+
+def test_parts_larger_than_the_capacity_do_not_stop_the_reader() -> None:
+    def read(job: Job) -> Fetched[Job] | Parts[Job]:
+        if len(job) < 3:
+            return Parts([(*job, part) for part in range(4)])
+        return Fetched(job, 1000)
+
+    reader = prefetcher(read, {"one": jobs(3), "two": jobs(3)}, workers=3, capacity=1)
+    for lane in ("one", "two"):
+        assert len(list(reader.results(lane, give_up_after(PATIENCE_SECONDS)))) == 3 * 16
+
+
+def test_nothing_more_is_read_of_a_lane_that_was_dropped() -> None:
+    read_jobs: list[Job] = []
+    may_go_on = threading.Event()
+
+    def read(job: Job) -> Fetched[Job]:
+        read_jobs.append(job)
+        if job == (0, 0):
+            assert may_go_on.wait(PATIENCE_SECONDS)
+        return Fetched(job, 1)
+
+    sick: list[Job] = [(0, number) for number in range(50)]
+    well: list[Job] = [(1, number) for number in range(5)]
+    reader = prefetcher(read, {"sick": sick, "well": well}, workers=1)
+    reader.drop("sick")
+    may_go_on.set()
+    assert list(reader.results("well", nothing)) == well
+    assert len([job for job in read_jobs if job[0] == 0]) <= 1
+    assert list(reader.results("sick", nothing)) == []
+
+
+def test_a_reader_that_is_told_to_stop_while_it_waits_stops() -> None:
+    never = threading.Event()
+
+    def read(job: Job) -> Fetched[Job]:
+        never.wait(PATIENCE_SECONDS)
+        return Fetched(job, 1)
+
+    def stop() -> None:
+        raise ReadError
+
+    reader = prefetcher(read, {"lane": jobs(1)})
+    with pytest.raises(ReadError):
+        next(iter(reader.results("lane", stop)))
+    never.set()
+    reader.close()
+
+
+def test_workers_end_when_there_is_nothing_left() -> None:
+    before = set(threading.enumerate())
+    reader = prefetcher(lambda job: Fetched(job, 1), {"lane": jobs(20)}, workers=5)
+    workers = set(threading.enumerate()) - before
+    assert list(reader.results("lane", nothing)) == jobs(20)
+    for worker in workers:
+        worker.join(PATIENCE_SECONDS)
+        assert not worker.is_alive()
+
+
+def test_an_empty_lane_and_an_unknown_one_have_no_results() -> None:
+    reader = prefetcher(lambda job: Fetched(job, 1), {"empty": []})
+    assert list(reader.results("empty", nothing)) == []
+    assert list(reader.results("unknown", nothing)) == []

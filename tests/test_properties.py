@@ -1,0 +1,800 @@
+"""Nothing is lost and nothing is invented, whatever happens: random schedules of mishaps.
+
+A `Schedule` is a random history under a random reading of what Zoom leaves open, and a few runs of
+the tap's command line, each at its own time, with faults of Zoom's and perhaps a violent end. After
+each run a target keeps what a target keeps, and the next run goes on from there. At the end comes
+one run without mishaps; then what the target has must be what the simulator knows to be true.
+
+`pytest tests/test_properties.py` plays a small, always equal set of schedules. The long variant,
+``pytest tests/test_properties.py -m long``, plays new ones for an hour, or for as many seconds as
+the environment variable `PROPERTY_SECONDS` says, and then prints how much it played.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, TypeAlias, get_args
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, example, given, seed, settings
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from simulator.process import SimulatorProcess
+from simulator.scenario import (
+    Account,
+    Clock,
+    Fault,
+    FaultKind,
+    Limits,
+    Readings,
+    Refusal,
+    Scenario,
+)
+from tests.syncing import SHORT_WAITS, STREAMS, Bench, bookmarks_of, key_of, truth_of
+from tests.warm_tap import Kill, WarmTap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Literal
+
+    from simulator.scenario import Endpoint
+    from tests.syncing import Key, Sync
+    from tests.tap_process import Record
+    from tests.warm_tap import Constant
+
+    State: TypeAlias = dict[str, Any]
+    FaultEndpoint: TypeAlias = Endpoint | Literal["any"]
+
+BEGIN = datetime(2024, 2, 1, tzinfo=timezone.utc)
+"""The first second of every history; instants in a schedule are seconds after it."""
+
+OWN_ACCOUNT = Scenario().account_id
+HOUR, DAY = 3600, 86_400
+WINDOW = 28 * DAY
+
+SCHEMA_BYTES = 25_000
+"""What the tap writes before its first row, roughly."""
+
+_ENDS_BY_SIGNAL = {"SIGKILL": {-9}, "SIGTERM": {143, -15}}
+"""Exit codes; a signal that comes before the tap has handlers ends it by itself."""
+
+_NO_LIMITS = Limits()
+_USUAL_READINGS = Readings()
+
+
+# Schedules
+
+
+@dataclass(frozen=True)
+class Engagement:
+    """An engagement that a schedule names one by one; times in seconds, the start after `BEGIN`."""
+
+    start: int
+    duration: int
+
+
+@dataclass(frozen=True)
+class History:
+    """An account: numbers of generated engagements, and those named one by one."""
+
+    utc_offset_hours: float = 0.0
+    sms: int = 0
+    voice_calls: int = 0
+    named_sms: tuple[Engagement, ...] = ()
+    named_voice_calls: tuple[Engagement, ...] = ()
+
+
+@dataclass(frozen=True)
+class Death:
+    """A run's violent end (see `tests.warm_tap.Kill`).
+
+    It comes after a share of the bytes of a full output, or after some seconds. The target then
+    keeps all that it got, or only what came before one of the STATE messages, counted from the
+    last one: those after it may have stood in a batch that was lost.
+    """
+
+    signal_name: str
+    after_share: float | None = None
+    after_seconds: float | None = None
+    keeps_up_to_state: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the tap, so many seconds after the one before.
+
+    ``absent`` is the number of an account that this run does not see: Zoom does not list it, or the
+    settings do not name it.
+    """
+
+    seconds_later: int = 0
+    faults: tuple[Fault, ...] = ()
+    limits: Limits = _NO_LIMITS
+    death: Death | None = None
+    max_requests: int | None = None
+    absent: int | None = None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Constants of the tap: smaller ones make a small history as eventful as a large one."""
+
+    page_size: int = 100
+    most_rows: int = 2_500
+    memory_bytes: int = 80 << 20
+    flush_bytes: int = 1 << 16
+    seconds_between_states: float = 1.0
+
+    def constants(self, *, impatient: bool) -> dict[str, Constant]:
+        """Return them by their names in the tap; ``impatient`` is a short time-out."""
+        return {
+            **SHORT_WAITS,
+            "tap_zoom_cc.client.TIMEOUT_SECONDS": (5.0, 0.3 if impatient else 30.0),
+            "tap_zoom_cc.readings.PAGE_SIZE": self.page_size,
+            "tap_zoom_cc.engagements.PAGE_SIZE": self.page_size,
+            "tap_zoom_cc.readings.MOST_ROWS": self.most_rows,
+            "tap_zoom_cc.readings.AIMED_ROWS": self.most_rows * 18 // 25,
+            "tap_zoom_cc.engagements.MEMORY_BYTES": self.memory_bytes,
+            "tap_zoom_cc.writer.FLUSH_BYTES": self.flush_bytes,
+            "tap_zoom_cc.engagements.SECONDS_BETWEEN_STATES": self.seconds_between_states,
+        }
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A history, a reading of what Zoom leaves open, and what happens.
+
+    ``span``: seconds over which generated engagements start. ``start_date``: in seconds after
+    `BEGIN`. ``extra_lookback``: seconds beyond what the history needs. ``listed``: whether the
+    accounts are found by listing; the last account is the app's own if ``own``.
+    """
+
+    accounts: tuple[History, ...]
+    span: int = 10 * DAY
+    seed: int = 1
+    readings: Readings = _USUAL_READINGS
+    completion_delay: int = 60
+    start_date: int = -2 * DAY
+    extra_lookback: int = 0
+    listed: bool = True
+    own: bool = False
+    concurrency: int = 2
+    sizes: Sizes = Sizes()
+    runs: tuple[Run, ...] = (Run(),)
+
+
+COUNTS_LIE: frozenset[FaultKind] = frozenset({"missing_total_records", "total_too_low"})
+PLACES_LIE: frozenset[FaultKind] = frozenset(
+    {"rows_shift", "page_repeated", "page_token_repeated", "missing_next_page_token"}
+)
+"""A client finds out by the count that rows are not where they should be, so a Zoom that lies about
+both at once cannot be read right by anybody: a schedule has faults of one of the two sets only."""
+
+VALUES_LIE: frozenset[FaultKind] = frozenset({"null_fields", "wrong_type"})
+
+_DURATIONS = st.sampled_from([0, 1, 59, HOUR, 6 * HOUR, 47 * HOUR]) | st.integers(0, 2 * DAY)
+
+
+def _instants(span: int) -> st.SearchStrategy[int]:
+    """Draw instants of a history, often at the edges of days and of windows."""
+    edges = sorted(
+        {
+            edge + by
+            for edge in (0, span // 2, span // 2 // DAY * DAY, WINDOW - 2 * DAY, WINDOW, span)
+            for by in (-1, 0, 1)
+            if 0 <= edge + by <= span
+        }
+    )
+    return st.sampled_from(edges) | st.integers(0, span)
+
+
+def _engagements(span: int) -> st.SearchStrategy[tuple[Engagement, ...]]:
+    """Draw a few engagements, sometimes many within one second."""
+    one = st.builds(Engagement, _instants(span), _DURATIONS)
+    burst = st.builds(lambda engagement, count: (engagement,) * count, one, st.integers(2, 40))
+    return st.lists(one, max_size=6).map(tuple) | burst
+
+
+_COUNT = st.just(0) | st.integers(1, 60) | st.integers(60, 400)
+
+
+def _histories(span: int) -> st.SearchStrategy[History]:
+    return st.builds(
+        History,
+        utc_offset_hours=st.sampled_from([0.0, 0.0, 14.0, -12.0, 5.75, -3.5]),
+        sms=_COUNT,
+        voice_calls=_COUNT,
+        named_sms=_engagements(span),
+        named_voice_calls=_engagements(span),
+    )
+
+
+_READINGS = st.builds(
+    Readings,
+    selects_on=st.sampled_from(["start", "end", "overlap"]),
+    to_inclusive=st.booleans(),
+    order=st.sampled_from(["start_ascending", "start_descending", "end_ascending", "shuffled"]),
+    month=st.sampled_from([28, 30, 31, "calendar"]),
+    days_only=st.booleans(),
+    offset_ignored=st.booleans(),
+    sms_times=st.sampled_from(["Z", "offset"]),
+    history_days_kept=st.sampled_from([None, None, None, 20, 60]),
+)
+
+_REFUSALS = st.sampled_from(
+    [
+        Refusal(),
+        Refusal(status=404, code=2001, message="Account does not exist."),
+        Refusal(status=404, code=1001, message="User does not exist."),
+        Refusal(status=400, code=300, message="Invalid field."),
+        Refusal(status=409, code=1, message="Conflict."),
+        Refusal(status=400, code=4711, message="Invalid token, does not contain scopes:[a:b]."),
+    ]
+)
+
+
+_TIMES = st.one_of(
+    st.builds(Fault, kind=st.just("slow"), probability=st.sampled_from([0.03, 0.1, 0.3])),
+    st.builds(
+        Fault,
+        kind=st.just("slow"),
+        requests=st.lists(st.integers(1, 20), min_size=1, max_size=6).map(tuple),
+    ),
+    st.builds(Fault, kind=st.just("slow"), limit=st.integers(1, 12)),
+    st.just(Fault(kind="slow")),
+)
+"""When a fault strikes: now and then, at certain requests, a few times, or always."""
+
+
+def _faults(kinds: frozenset[FaultKind]) -> st.SearchStrategy[Fault]:
+    """Draw a fault of one of the kinds."""
+
+    def build(times: Fault, kind: FaultKind, endpoint: FaultEndpoint, refusal: Refusal) -> Fault:
+        limit = 3 if kind == "slow" else times.limit
+        return replace(
+            times, kind=kind, endpoint=endpoint, refusal=refusal, limit=limit, seconds=0.5
+        )
+
+    return st.builds(
+        build,
+        _TIMES,
+        st.sampled_from(sorted(kinds)),
+        st.sampled_from(["any", "sms", "voice_calls", "token", "accounts"]),
+        _REFUSALS,
+    )
+
+
+_LIMITS = st.builds(
+    Limits,
+    page_token_seconds=st.sampled_from([900.0, 900.0, 0.02]),
+    access_token_seconds=st.sampled_from([3600, 3600, 1]),
+    one_live_token=st.booleans(),
+    latency_seconds=st.sampled_from([0.0, 0.0, 0.02]),
+)
+
+_DEATHS = st.builds(
+    lambda signal_name, when, keeps: Death(signal_name, keeps_up_to_state=keeps, **when),
+    st.sampled_from(["SIGKILL", "SIGKILL", "SIGTERM", ""]),
+    st.one_of(
+        st.fixed_dictionaries({"after_share": st.floats(0, 1)}),
+        st.fixed_dictionaries({"after_seconds": st.floats(0.05, 1)}),
+    ),
+    st.none() | st.integers(0, 5),
+)
+
+
+def _runs(kinds: frozenset[FaultKind]) -> st.SearchStrategy[tuple[Run, ...]]:
+    run = st.builds(
+        Run,
+        seconds_later=st.sampled_from([0, 0, 1, 30, HOUR, DAY]) | st.integers(0, 20 * DAY),
+        faults=st.lists(_faults(kinds), max_size=3).map(tuple),
+        limits=_LIMITS,
+        death=st.none() | _DEATHS,
+        max_requests=st.sampled_from([None, None, None, 2, 7, 30]),
+        absent=st.sampled_from([None, None, None, 0, 1]),
+    )
+    return st.lists(run, min_size=1, max_size=4).map(tuple)
+
+
+_SIZES = st.just(Sizes()) | st.builds(
+    Sizes,
+    page_size=st.sampled_from([3, 10, 100]),
+    most_rows=st.sampled_from([20, 100, 2_500]),
+    memory_bytes=st.sampled_from([1, 80 << 20]),
+    flush_bytes=st.sampled_from([1, 1 << 16]),
+    seconds_between_states=st.sampled_from([0.0, 0.05, 1.0]),
+)
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> Schedule:
+    """Draw a schedule."""
+    span = draw(st.sampled_from([HOUR, 3 * DAY, 10 * DAY, 40 * DAY, 90 * DAY]))
+    kinds = frozenset(get_args(FaultKind)) - draw(st.sampled_from([COUNTS_LIE, PLACES_LIE]))
+    sizes = draw(_SIZES)
+    accounts = draw(st.lists(_histories(span), min_size=1, max_size=4))
+    if draw(st.integers(0, 19)) == 0:
+        # More than a window may have, with the constants that users have.
+        accounts[0] = replace(accounts[0], sms=3_000)
+        sizes = replace(sizes, page_size=100, most_rows=2_500)
+    return Schedule(
+        accounts=tuple(accounts),
+        span=span,
+        seed=draw(st.integers(0, 1_000)),
+        readings=draw(_READINGS),
+        completion_delay=draw(st.sampled_from([0, 60, HOUR])),
+        start_date=draw(st.sampled_from([-2 * DAY, -2 * DAY, -2 * DAY, 0, span // 2])),
+        extra_lookback=draw(st.sampled_from([0, 0, 1, DAY])),
+        listed=draw(st.booleans()),
+        own=draw(st.booleans()),
+        concurrency=draw(st.sampled_from([1, 2, 10])),
+        sizes=sizes,
+        runs=draw(_runs(kinds)),
+    )
+
+
+# What must come of a schedule
+
+
+@dataclass
+class Tally:
+    """How much was played."""
+
+    schedules: int = 0
+    runs: int = 0
+    engagements: int = 0
+    deaths: Counter[str] = field(default_factory=Counter)
+    exit_codes: Counter[int] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    @override
+    def __str__(self) -> str:
+        """Return it in one line."""
+        deaths = ", ".join(f"{name or 'closed pipe'} {n}" for name, n in self.deaths.items())
+        codes = ", ".join(f"{code}: {n}" for code, n in sorted(self.exit_codes.items()))
+        return (
+            f"{self.schedules} schedules, {self.runs} runs (exit codes {codes}), "
+            f"{self.deaths.total()} violent ends ({deaths}), {self.faults.total()} faults of "
+            f"{len(self.faults)} kinds, {self.engagements} engagements emitted"
+        )
+
+
+def _scenario(schedule: Schedule) -> Scenario:
+    """Return the simulated Zoom of a schedule, before anything happens to it."""
+
+    def rows(engagements: tuple[Engagement, ...]) -> tuple[dict[str, Any], ...]:
+        return tuple(
+            {
+                "engagement_id": f"named/{number}+é",
+                "direction": "inbound",
+                "start_time": _text(engagement.start),
+                "end_time": _text(engagement.start + engagement.duration),
+            }
+            for number, engagement in enumerate(engagements)
+        )
+
+    ids = [f"Account{number}" for number in range(len(schedule.accounts))]
+    if schedule.own:
+        ids[-1] = OWN_ACCOUNT
+    return Scenario(
+        seed=schedule.seed,
+        accounts=tuple(
+            Account(
+                id=account_id,
+                sms=history.sms,
+                voice_calls=history.voice_calls,
+                explicit_sms=rows(history.named_sms),
+                explicit_voice_calls=rows(history.named_voice_calls),
+                utc_offset_hours=history.utc_offset_hours,
+            )
+            for account_id, history in zip(ids, schedule.accounts, strict=True)
+        ),
+        history_begin=BEGIN,
+        history_end=BEGIN + timedelta(seconds=schedule.span),
+        completion_delay_seconds=schedule.completion_delay,
+        readings=schedule.readings,
+    )
+
+
+def _text(seconds: int) -> str:
+    return (BEGIN + timedelta(seconds=seconds)).isoformat()
+
+
+def _seconds(text: str) -> int:
+    return round((datetime.fromisoformat(text) - BEGIN).total_seconds())
+
+
+class Play:
+    """A schedule being played: the simulator, and a target with what it has kept so far."""
+
+    def __init__(self, bench: Bench, schedule: Schedule, tally: Tally) -> None:
+        """Set the stage, at a time when everything is over."""
+        self.bench = bench
+        self.schedule = schedule
+        self.tally = tally
+        self.scenario = _scenario(schedule)
+        self.account_ids = [account.id for account in self.scenario.accounts]
+        forgetful = replace(self.scenario.readings, history_days_kept=None)
+        bench.simulator.replace(
+            replace(self.scenario, readings=forgetful, clock=_clock(schedule.span + 400 * DAY))
+        )
+        self.truth = truth_of(bench.simulator)
+        self.kept: dict[Key, Record] = {}
+        self.state: State | None = None
+        self.now = max(schedule.span // 2, schedule.start_date + 1)
+
+    # How the server sees an engagement, under the schedule's reading
+
+    def selected_between(self, key: Key) -> tuple[int, int]:
+        """Return the first and last instant of which a range selects an engagement."""
+        row = self.truth[key]
+        start, end = _seconds(row["start_time"]), _seconds(row["end_time"])
+        shift = 0
+        if self.schedule.readings.offset_ignored:
+            history = self.schedule.accounts[self.account_ids.index(key[1])]
+            shift = round(history.utc_offset_hours * HOUR)
+        by = self.schedule.readings.selects_on
+        return (end if by == "end" else start) + shift, (start if by == "start" else end) + shift
+
+    def lookback(self, stream: str) -> int:
+        """Return how many seconds back the history makes it necessary to look."""
+        delay = self.schedule.completion_delay
+        late = [
+            self._end(key) + delay - self.selected_between(key)[1]
+            for key in self.truth
+            if key[0] == stream
+        ]
+        return max([0, *late]) + self.schedule.extra_lookback
+
+    def to_be_read(self) -> set[Key]:
+        """Return what the server has at the present that is not before ``start_date``."""
+        return {
+            key
+            for key in truth_of(self.bench.simulator)
+            if self.selected_between(key)[1] >= self.schedule.start_date
+        }
+
+    # One run
+
+    def present(self, run: Run) -> list[str]:
+        """Return the accounts that a run sees; the app's own is always there."""
+        if run.absent is None or len(self.account_ids) == 1:
+            return self.account_ids
+        absent = self.account_ids[run.absent]
+        return [name for name in self.account_ids if name != absent or name == OWN_ACCOUNT]
+
+    def zoom(self, run: Run) -> Scenario:
+        """Return the simulated Zoom as it is during a run."""
+        accounts = tuple(
+            account if account.id in self.present(run) else replace(account, listed=False)
+            for account in self.scenario.accounts
+        )
+        return replace(
+            self.scenario,
+            accounts=accounts,
+            clock=_clock(self.now),
+            faults=run.faults,
+            limits=run.limits,
+        )
+
+    def settings(self, run: Run) -> dict[str, object]:
+        """Return the tap's settings for a run that happens now."""
+        schedule = self.schedule
+        named = [name for name in self.present(run) if name != OWN_ACCOUNT]
+        listed = schedule.listed and named
+        return {
+            "start_date": _text(schedule.start_date),
+            "end_date": _text(self.now),
+            **({} if listed else {"sub_account_ids": named}),
+            "include_own_account": schedule.own,
+            "max_concurrency": schedule.concurrency,
+            **({"max_requests_per_run": run.max_requests} if run.max_requests else {}),
+            **{f"{stream}_lookback_days": self.lookback(stream) / DAY for stream in STREAMS},
+        }
+
+    def play(self, run: Run) -> None:
+        """Let a run happen, check what it did, and keep what a target keeps."""
+        self.now += run.seconds_later
+        simulator = self.bench.simulator
+        simulator.replace(self.zoom(run))
+        impatient = any(fault.kind == "slow" for fault in run.faults)
+        sync = self.bench.sync(
+            self.settings(run),
+            state=self.state,
+            constants=self.schedule.sizes.constants(impatient=impatient),
+            kill=self._kill(run.death),
+        )
+        faults = Counter(simulator.stats().faults)
+        try:
+            self._check(run, sync, faults)
+        except AssertionError as error:
+            # Told at once: the next time the signal may come at another moment.
+            states = "\n".join(str(state) for state in sync.states[-2:])
+            message = (
+                f"{error}\nseconds: {self.now}, {run}\nexit code {sync.exit_code}, state before: "
+                f"{self.state}\nlast states:\n{states}\n{sync.stderr}"
+            )
+            raise AssertionError(message) from error
+        self._keep(run, sync)
+        self.tally.runs += 1
+        self.tally.exit_codes[sync.exit_code] += 1
+        self.tally.faults += faults
+        self.tally.engagements += len(sync.engagements)
+        if run.death and _was_violent(run.death, sync):
+            self.tally.deaths[run.death.signal_name] += 1
+
+    def _kill(self, death: Death | None) -> Kill | None:
+        if death is None:
+            return None
+        after_bytes = None
+        if death.after_share is not None:
+            rows = sum(len(msgspec.json.encode(row)) for row in self.truth.values())
+            after_bytes = round(death.after_share * (SCHEMA_BYTES + rows))
+        return Kill(death.signal_name, after_bytes, death.after_seconds)
+
+    def _check(self, run: Run, sync: Sync, faults: Counter[str]) -> None:
+        self._check_end(run, sync)
+        self._check_rows(sync, spoiled=bool(VALUES_LIE & faults.keys()))
+        self._check_states(sync)
+        if sync.exit_code == 0 and run.max_requests is None and _got_everything(run.death):
+            self._check_complete(run, sync, excused="account_refuses" in faults)
+
+    def _check_end(self, run: Run, sync: Sync) -> None:
+        expected = {0, 1}
+        if run.death and run.death.signal_name:
+            expected |= _ENDS_BY_SIGNAL[run.death.signal_name]
+        assert sync.exit_code in expected
+        assert "Traceback" not in sync.stderr
+        assert self.scenario.client_secret not in sync.stderr
+        if sync.exit_code > 0:
+            assert sync.logged("ERROR")
+
+    def _check_rows(self, sync: Sync, *, spoiled: bool) -> None:
+        """Each engagement at most once, and with the values that it has."""
+        assert sync.repeated == []
+        for key, row in sync.engagements:
+            assert key in self.truth, f"{key} does not exist"
+            true_row = self.truth[key]
+            if row != true_row and spoiled:
+                true_row = {
+                    name: row.get(name) if row.get(name) is None or name == "direction" else value
+                    for name, value in true_row.items()
+                }
+            assert row == true_row
+
+    def _check_states(self, sync: Sync) -> None:
+        """No bookmark goes back, and none passes what was neither kept before nor just emitted."""
+        to_be_read = self.to_be_read()
+        got = set(self.kept)
+        bookmarks = bookmarks_of(self.state) if self.state else {}
+        for message in sync.messages:
+            if message["type"] == "RECORD" and message["stream"] in STREAMS:
+                got.add(key_of(message["stream"], message["record"]))
+            if message["type"] != "STATE":
+                continue
+            moved = bookmarks_of(message["value"])
+            for place, bookmark in moved.items():
+                before = bookmarks.get(place)
+                assert before is None or _seconds(bookmark) >= _seconds(before), place
+                assert _seconds(bookmark) <= self.now
+                if bookmark != before:
+                    passed = {
+                        key
+                        for key in to_be_read
+                        if key[:2] == place and self.selected_between(key)[0] < _seconds(bookmark)
+                    }
+                    assert passed <= got, f"{place} passed {len(passed - got)} to {bookmark}"
+            assert bookmarks.keys() <= moved.keys()
+            bookmarks = moved
+
+    def _check_complete(self, run: Run, sync: Sync, *, excused: bool) -> None:
+        """A run that ends with exit code 0 has brought every account that it saw to the present.
+
+        Args:
+            run: what happened.
+            sync: what became of it.
+            excused: whether accounts refused, which a run may pass over.
+        """
+        for stream in STREAMS:
+            for account_id in self.present(run):
+                bookmark = sync.bookmarks.get((stream, account_id))
+                assert excused or (bookmark and _seconds(bookmark) == self.now), account_id
+
+    def _keep(self, run: Run, sync: Sync) -> None:
+        """Keep what a target keeps: all, or what came up to one of the STATE messages."""
+        messages = sync.messages
+        if run.death and run.death.keeps_up_to_state is not None:
+            states = [n for n, message in enumerate(messages) if message["type"] == "STATE"]
+            place = len(states) - 1 - run.death.keeps_up_to_state
+            messages = messages[: states[place] + 1] if place >= 0 else []
+        for message in messages:
+            if message["type"] == "STATE":
+                self.state = message["value"]
+            elif message["type"] == "RECORD" and message["stream"] in STREAMS:
+                row = message["record"]
+                self.kept[key_of(message["stream"], row)] = row
+
+    def end_well(self) -> None:
+        """Run once more, late and without mishaps: then everything is there."""
+        over = max([self.schedule.span, *(self._end(key) for key in self.truth)])
+        self.now = max(self.now, over + self.schedule.completion_delay + 2 * DAY)
+        self.play(Run())
+        assert self.tally.exit_codes[0]
+        missing = self.to_be_read() - self.kept.keys()
+        assert not missing, f"{len(missing)} lost, such as {min(missing)}"
+        self.tally.schedules += 1
+
+    def _end(self, key: Key) -> int:
+        return _seconds(self.truth[key]["end_time"])
+
+
+def _clock(seconds: int) -> Clock:
+    return Clock(now=BEGIN + timedelta(seconds=seconds))
+
+
+def _got_everything(death: Death | None) -> bool:
+    """Say whether the reader of a run's output got all of it, if it ended by itself."""
+    return death is None or bool(death.signal_name)
+
+
+def _was_violent(death: Death, sync: Sync) -> bool:
+    """Say whether a run came to its violent end before it had ended by itself."""
+    if not death.signal_name:
+        return "closed its input" in sync.stderr
+    return sync.exit_code in _ENDS_BY_SIGNAL[death.signal_name]
+
+
+def play(bench: Bench, schedule: Schedule, tally: Tally) -> None:
+    """Play a schedule to its good end."""
+    performance = Play(bench, schedule, tally)
+    try:
+        for run in schedule.runs:
+            performance.play(run)
+        performance.end_well()
+    except (AssertionError, TimeoutError) as error:
+        message = f"{error}\n{schedule}"
+        raise AssertionError(message) from error
+
+
+# Found once, or hard from the start
+
+_SMALL = Sizes(page_size=3, most_rows=20, memory_bytes=1, flush_bytes=1, seconds_between_states=0)
+
+EXAMPLES = (
+    # A burst that cannot be split, on a server that looks at days only, in the farthest zone.
+    Schedule(
+        accounts=(
+            History(
+                utc_offset_hours=14.0,
+                named_sms=(Engagement(DAY - 1, 47 * HOUR),) * 45,
+                named_voice_calls=(Engagement(DAY, 0),) * 45,
+            ),
+        ),
+        span=3 * DAY,
+        readings=Readings(selects_on="overlap", days_only=True, offset_ignored=True),
+        sizes=_SMALL,
+        runs=(Run(), Run(seconds_later=HOUR)),
+    ),
+    # Engagements at the very second at which windows and runs meet, where `to` does not count.
+    Schedule(
+        accounts=(
+            History(
+                named_sms=tuple(Engagement(WINDOW - 2 * DAY + by, 0) for by in (-1, 0, 1)),
+                named_voice_calls=tuple(Engagement(40 * DAY + by, 0) for by in (-1, 0, 1)),
+            ),
+        ),
+        span=40 * DAY,
+        readings=Readings(to_inclusive=False),
+        completion_delay=0,
+        runs=(Run(seconds_later=20 * DAY), Run(seconds_later=DAY)),
+    ),
+    # A window that lacks a row is followed by one that is complete.
+    Schedule(
+        accounts=(History(sms=50, voice_calls=50), History(sms=5)),
+        span=40 * DAY,
+        concurrency=1,
+        runs=(
+            Run(
+                seconds_later=20 * DAY,
+                faults=(
+                    Fault(kind="total_too_high", endpoint="sms", limit=4),
+                    Fault(kind="rows_shift", endpoint="voice_calls", limit=4),
+                ),
+            ),
+            Run(absent=0),
+        ),
+        sizes=Sizes(page_size=10),
+    ),
+    # More engagements are open at any time than a window may have.
+    Schedule(
+        accounts=(
+            History(named_sms=tuple(Engagement(HOUR * n, 2 * DAY) for n in range(100))),
+            History(named_voice_calls=(Engagement(HOUR, 9 * HOUR),) * 40),
+        ),
+        readings=Readings(selects_on="overlap"),
+        sizes=Sizes(page_size=10, most_rows=20),
+        concurrency=10,
+    ),
+    # Killed again and again between many small windows, by targets that forget.
+    Schedule(
+        accounts=(History(sms=120, voice_calls=80), History(sms=60, utc_offset_hours=-12.0)),
+        span=40 * DAY,
+        readings=Readings(selects_on="end", to_inclusive=False, offset_ignored=True),
+        sizes=_SMALL,
+        runs=(
+            Run(death=Death("SIGKILL", after_share=0.3, keeps_up_to_state=3)),
+            Run(seconds_later=DAY, death=Death("", after_share=0.2)),
+            Run(seconds_later=1, death=Death("SIGTERM", after_share=0.2, keeps_up_to_state=0)),
+            Run(max_requests=30),
+        ),
+    ),
+    # The app's own account alone, late completion, and rows that are not where they should be.
+    Schedule(
+        accounts=(History(sms=250, voice_calls=250, named_sms=(Engagement(5 * DAY, 2 * DAY),)),),
+        own=True,
+        completion_delay=HOUR,
+        concurrency=10,
+        runs=(
+            Run(faults=(Fault(kind="rows_shift", probability=0.3), Fault(kind="duplicate_rows"))),
+            Run(seconds_later=30, faults=(Fault(kind="page_repeated", limit=2),)),
+        ),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with SimulatorProcess() as simulator, WarmTap() as tap:
+        yield Bench(simulator, tap, tmp_path_factory.mktemp("tap"))
+
+
+def _with_examples(test: Callable[..., None]) -> Callable[..., None]:
+    for schedule in EXAMPLES:
+        test = example(schedule)(test)
+    return test
+
+
+_SLOW = settings(
+    deadline=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@_with_examples
+@given(schedule=schedules())
+@settings(_SLOW, max_examples=30, derandomize=True)
+def test_nothing_is_lost_and_nothing_invented(bench: Bench, schedule: Schedule) -> None:
+    play(bench, schedule, Tally())
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+def test_nothing_is_lost_and_nothing_invented_for_an_hour(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = time.monotonic() + float(os.environ.get("PROPERTY_SECONDS", "3600"))
+    first = int(os.environ.get("PROPERTY_SEED", str(time.time_ns())))
+    tally = Tally()
+    number = first
+    while time.monotonic() < end:
+
+        @seed(number)
+        @settings(_SLOW, max_examples=25, database=None)
+        @given(schedule=schedules())
+        def play_some(schedule: Schedule) -> None:
+            play(bench, schedule, tally)
+
+        play_some()
+        number += 1
+        with capsys.disabled():
+            sys.stdout.write(f"seeds {first} to {number - 1}: {tally}\n")
+            sys.stdout.flush()

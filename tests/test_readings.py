@@ -1,0 +1,173 @@
+"""Whatever Zoom means by what its documents leave open, the tap reads exactly what there is.
+
+Each case is one reading of all open questions at once; the rows of both streams, values included,
+must be those that the simulator holds. Most cases run with small limits for splitting and paging,
+so that a short history already has hundreds of edges; some run with the real ones.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from itertools import combinations, product
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from simulator.scenario import STREAMS, Account, Clock, Readings, Scenario
+from tests.tap_process import assert_nothing_twice, assert_same_rows, run_tap
+
+if TYPE_CHECKING:
+    from simulator.process import SimulatorProcess
+    from tests.tap_process import TapRun
+
+BEGIN = datetime(2024, 1, 3, tzinfo=timezone.utc)
+START_DATE = BEGIN - timedelta(days=3)
+HISTORY_END = datetime(2024, 3, 2, tzinfo=timezone.utc)
+END_DATE = HISTORY_END + timedelta(days=4)
+BOUNDARY = START_DATE + timedelta(days=28)
+"""Where the first window ends and the second begins."""
+
+SMALL_LIMITS = {
+    "tap_zoom_cc.readings.MOST_ROWS": 40,
+    "tap_zoom_cc.readings.AIMED_ROWS": 25,
+    "tap_zoom_cc.readings.PAGE_SIZE": 10,
+    "tap_zoom_cc.engagements.PAGE_SIZE": 10,
+}
+
+QUESTIONS: dict[str, tuple[object, ...]] = {
+    "selects_on": ("start", "end", "overlap"),
+    "to_inclusive": (True, False),
+    "days_only": (False, True),
+    "offset_ignored": (False, True),
+    "order": ("start_descending", "start_ascending", "end_ascending", "shuffled"),
+    "month": ("calendar", 28, 30, 31),
+    "sms_times": ("Z", "offset"),
+}
+
+
+def readings_to_try(seed: int) -> list[dict[str, Any]]:
+    """Return every combination of the questions about ranges, the others drawn for each."""
+    random = Random(seed)
+    ranges, others = list(QUESTIONS)[:4], list(QUESTIONS)[4:]
+    return [
+        {
+            **dict(zip(ranges, values, strict=True)),
+            **{name: random.choice(QUESTIONS[name]) for name in others},
+        }
+        for values in product(*(QUESTIONS[name] for name in ranges))
+    ]
+
+
+CASES = readings_to_try(seed=3903)
+
+
+def case_name(case: dict[str, Any]) -> str:
+    return "-".join(
+        str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else name
+        for name, value in case.items()
+        if value is not False
+    )
+
+
+def explicit(name: str, start: datetime, end: datetime) -> dict[str, str]:
+    return {
+        "engagement_id": f"{name}-{'0' * 10}",
+        "start_time": start.isoformat(),
+        "end_time": end.isoformat(),
+    }
+
+
+def engagements_on_edges() -> tuple[dict[str, str], ...]:
+    """Return engagements that begin or end where a window does, or lie across, or come at once."""
+    second, hour = timedelta(seconds=1), timedelta(hours=1)
+    midnight = datetime(2024, 2, 29, tzinfo=timezone.utc)
+    rows = [
+        explicit("starts-at-boundary", BOUNDARY, BOUNDARY + hour),
+        explicit("starts-just-before", BOUNDARY - second, BOUNDARY + hour),
+        explicit("starts-just-after", BOUNDARY + second, BOUNDARY + hour),
+        explicit("ends-at-boundary", BOUNDARY - hour, BOUNDARY),
+        explicit("ends-just-after", BOUNDARY - hour, BOUNDARY + second),
+        explicit("an-instant-at-boundary", BOUNDARY, BOUNDARY),
+        explicit("two-days-across", BOUNDARY - 24 * hour, BOUNDARY + 24 * hour),
+        explicit("starts-on-a-leap-day", midnight, midnight + hour),
+        explicit("ends-on-a-leap-day", midnight - hour, midnight),
+        explicit("last-second-of-february", midnight + 24 * hour - second, midnight + 25 * hour),
+    ]
+    burst = datetime(2024, 2, 10, 12, 30, 15, tzinfo=timezone.utc)
+    rows += [explicit(f"burst-{number}", burst, burst + number * second) for number in range(60)]
+    return tuple(rows)
+
+
+def sync(simulator: SimulatorProcess, **options: Any) -> TapRun:  # noqa: ANN401 (start_tap's)
+    config = {
+        **simulator.tap_config(),
+        "start_date": START_DATE.isoformat(),
+        "end_date": END_DATE.isoformat(),
+        "requests_per_second": 1000,
+    }
+    return run_tap(config, **options).check()
+
+
+def assert_complete(simulator: SimulatorProcess, run: TapRun) -> None:
+    for stream in STREAMS:
+        assert_same_rows(stream, run.records(stream), simulator.truth(stream))
+        assert_nothing_twice(stream, run.records(stream))
+
+
+@pytest.mark.parametrize("case", CASES, ids=case_name)
+def test_no_reading_loses_invents_or_changes_a_row(
+    simulator: SimulatorProcess, case: dict[str, Any]
+) -> None:
+    edges = engagements_on_edges()
+    simulator.replace(
+        Scenario(
+            accounts=(
+                Account(id="west", sms=90, voice_calls=120, utc_offset_hours=-11),
+                Account(id="east", sms=60, voice_calls=30, utc_offset_hours=13.75),
+                Account(id="edges", sms=20, explicit_sms=edges, explicit_voice_calls=edges),
+                Account(id="idle"),
+            ),
+            history_begin=BEGIN,
+            history_end=HISTORY_END,
+            clock=Clock(now=END_DATE),
+            readings=Readings(**case),
+        )
+    )
+    run = sync(simulator, constants=SMALL_LIMITS)
+    assert_complete(simulator, run)
+    assert simulator.stats().statuses.keys() == {"200"}, "a request was refused"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"selects_on": "start", "order": "start_ascending", "month": 28, "sms_times": "offset"},
+        {"selects_on": "end", "to_inclusive": False, "order": "shuffled", "offset_ignored": True},
+        {"selects_on": "overlap", "days_only": True, "order": "end_ascending", "month": 30},
+    ],
+    ids=case_name,
+)
+def test_a_month_of_more_rows_than_a_window_may_hold_is_split_and_complete(
+    simulator: SimulatorProcess, case: dict[str, Any]
+) -> None:
+    simulator.replace(
+        Scenario(
+            seed=3,
+            accounts=(Account(id="busy", sms=5_600, voice_calls=2_900, utc_offset_hours=5.5),),
+            history_begin=BEGIN,
+            history_end=BEGIN + timedelta(days=30),
+            clock=Clock(now=END_DATE),
+            readings=Readings(**case),
+        )
+    )
+    run = sync(simulator)
+    assert_complete(simulator, run)
+    ranges = {entry.query.partition("&page_size")[0] for entry in simulator.stats().log}
+    assert len(ranges) > 2 * 3, "no window was split"
+
+
+def test_every_two_answers_to_open_questions_meet_in_some_case() -> None:
+    for one, other in combinations(QUESTIONS, 2):
+        for pair in product(QUESTIONS[one], QUESTIONS[other]):
+            assert any((case[one], case[other]) == pair for case in CASES), (one, other, pair)

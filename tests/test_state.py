@@ -1,0 +1,172 @@
+"""A state of whatever origin is understood or refused: never lost, never believed blindly.
+
+What is refused is in `test_bad_input.py`; here is what must lead to a correct sync.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tap_zoom_cc.state import bookmark_of, problems
+from tests.tap_process import assert_same_rows, bookmarks, run_tap, state_of
+
+if TYPE_CHECKING:
+    from simulator.process import SimulatorProcess
+    from tests.tap_process import State, TapRun
+
+DAY = timedelta(days=1)
+BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
+BOOKMARK = datetime(2024, 2, 1, tzinfo=timezone.utc)
+NOW = datetime(2024, 2, 20, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def account(simulator: SimulatorProcess) -> SimulatorProcess:
+    """Give the simulator with one account and 50 days of history."""
+    simulator.replace(
+        Scenario(
+            accounts=(Account(id="one", sms=200, voice_calls=200),),
+            history_begin=BEGIN,
+            history_end=NOW - DAY,
+            clock=Clock(now=NOW + 3 * DAY),
+        )
+    )
+    return simulator
+
+
+def sync(simulator: SimulatorProcess, state: State) -> TapRun:
+    config = {
+        **simulator.tap_config(),
+        "start_date": BEGIN.isoformat(),
+        "end_date": NOW.isoformat(),
+        "requests_per_second": 1000,
+    }
+    return run_tap(config, state=state)
+
+
+def oldest_asked(simulator: SimulatorProcess) -> str:
+    queries = [parse_qs(entry.query) for entry in simulator.stats().log if entry.endpoint == "sms"]
+    return min(query["from"][0] for query in queries)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"bookmarks": {}},
+        {"bookmarks": {"sms": {}}},
+        {"bookmarks": {"sms": {"partitions": []}}},
+        {"bookmarks": {"sms": {"partitions": [{"context": {"account_id": "one"}}]}}},
+        {"bookmarks": state_of("sms", {"another": BOOKMARK.isoformat()})},
+        {"bookmarks": {"voice_calls": {}, "gone_stream": {"x": 1}}},
+    ],
+    ids=json.dumps,
+)
+def test_a_state_without_a_bookmark_of_the_account_reads_everything(
+    account: SimulatorProcess, state: State
+) -> None:
+    run = sync(account, state).check()
+    for stream in STREAMS:
+        assert_same_rows(stream, run.records(stream), account.truth(stream))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2024-02-01T00:00:00+00:00",
+        "2024-02-01T00:00:00Z",
+        "2024-02-01",
+        "2024-02-01T00:00:00",
+        "2024-02-01 00:00:00+00:00",
+        "2024-02-01T00:00:00.000000Z",
+        "2024-02-01T00:00:00.900000Z",
+        "2024-02-01T05:30:00+05:30",
+        "2024-01-31T10:00:00-14:00",
+    ],
+)
+def test_a_bookmark_is_an_instant_however_it_is_written(
+    account: SimulatorProcess, value: str
+) -> None:
+    run = sync(account, {"bookmarks": state_of("sms", {"one": value})}).check()
+    assert oldest_asked(account) == (BOOKMARK - 3 * DAY).isoformat()
+    truth = [row for row in account.truth("sms") if row["start_time"] >= oldest_asked(account)]
+    assert_same_rows("sms", run.records("sms"), truth)
+
+
+def test_what_a_killed_run_of_the_sdk_left_over_does_not_move_a_bookmark(
+    account: SimulatorProcess,
+) -> None:
+    state: dict[str, Any] = {"bookmarks": state_of("sms", {"one": BOOKMARK.isoformat()})}
+    partition = state["bookmarks"]["sms"]["partitions"][0]
+    partition["starting_replication_value"] = NOW.isoformat()
+    partition["replication_key_signpost"] = BEGIN.isoformat()
+    partition["progress_markers"] = {
+        "Note": "Progress is not resumable if interrupted.",
+        "replication_key": "start_time",
+        "replication_key_value": NOW.isoformat(),
+    }
+    run = sync(account, state).check()
+    assert oldest_asked(account) == (BOOKMARK - 3 * DAY).isoformat()
+    assert bookmarks(run.state, "sms") == {"one": NOW.isoformat()}
+    assert "progress_markers" not in json.dumps(run.state)
+
+
+def test_the_bookmark_of_an_account_that_is_not_read_stays(account: SimulatorProcess) -> None:
+    others = {"one": BOOKMARK.isoformat(), "elsewhere": "2024-01-15T00:00:00+00:00"}
+    run = sync(account, {"bookmarks": state_of("sms", others)}).check()
+    assert bookmarks(run.state, "sms") == {**others, "one": NOW.isoformat()}
+
+
+def test_a_bookmark_a_few_minutes_ahead_is_a_clock_that_differs(
+    account: SimulatorProcess,
+) -> None:
+    soon = (datetime.now(timezone.utc) + timedelta(minutes=10)).isoformat(timespec="seconds")
+    run = sync(account, {"bookmarks": state_of("sms", {"one": soon})}).check()
+    assert bookmarks(run.state, "sms")["one"] == soon
+
+
+def test_state_has_the_documented_form_and_nothing_else(account: SimulatorProcess) -> None:
+    run = sync(account, {}).check()
+    assert {stream: run.state["bookmarks"][stream] for stream in STREAMS} == {
+        **state_of("sms", {"one": NOW.isoformat()}),
+        **state_of("voice_calls", {"one": NOW.isoformat()}),
+    }
+
+
+def test_the_last_state_of_a_run_changes_nothing_when_it_is_given_again(
+    account: SimulatorProcess,
+) -> None:
+    first = sync(account, {}).check()
+    second = sync(account, first.state).check()
+    assert second.state["bookmarks"] == first.state["bookmarks"]
+
+
+def test_bookmarks_of_another_replication_key_are_no_bookmarks() -> None:
+    value = "2024-02-01T00:00:00Z"
+    assert bookmark_of({"replication_key": "end_time", "replication_key_value": value}) is None
+    assert bookmark_of({"replication_key": "start_time", "replication_key_value": None}) is None
+    assert bookmark_of({}) is None
+    assert bookmark_of(None) is None
+    assert (
+        bookmark_of({"replication_key": "start_time", "replication_key_value": value}) == BOOKMARK
+    )
+
+
+def test_problems_of_a_state_are_told_one_by_one() -> None:
+    future = (NOW + DAY).isoformat()
+    state = {
+        "bookmarks": {
+            **state_of("sms", {"one": "nonsense", "two": future}),
+            **state_of("voice_calls", {"one": BOOKMARK.isoformat()}),
+        }
+    }
+    lines = problems(state, partitioned=STREAMS, streams=STREAMS, now=NOW)
+    assert len(lines) == 2
+    assert "partitions[0]" in lines[0]
+    assert "partitions[1]" in lines[1]

@@ -1,0 +1,205 @@
+"""Personal data stays out: the example of the README masks it, and what is deselected is not sent.
+
+The example is run as it stands in `examples/`, through `meltano run`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.meltano_project import ROOT, MeltanoProject
+from tests.tap_process import by_key, run_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from simulator.process import SimulatorProcess
+    from tests.tap_process import Record
+
+EXAMPLE = ROOT / "examples" / "stream_maps.yml"
+SALT = "a salt of the test"
+
+BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
+END = datetime(2024, 2, 14, tzinfo=timezone.utc)
+
+NOBODY = {
+    "engagement_id": "without-anybody",
+    "start_time": "2024-01-02T08:00:00Z",
+    "end_time": "2024-01-02T08:01:00Z",
+}
+NULLS = {
+    **NOBODY,
+    "engagement_id": "with-nulls",
+    "consumer_number": None,
+    "caller_number": None,
+    "agents": None,
+}
+SCENARIO = Scenario(
+    accounts=(
+        Account(
+            id="mApPeDaCcOuNt00000001",
+            sms=40,
+            voice_calls=80,
+            explicit_sms=(
+                NOBODY,
+                {name: value for name, value in NULLS.items() if name != "caller_number"},
+            ),
+            explicit_voice_calls=(NOBODY, NULLS),
+        ),
+        Account(id="mApPeDaCcOuNt00000002", sms=5, voice_calls=5),
+    ),
+    history_begin=BEGIN,
+    clock=Clock(now=END),
+)
+
+
+@pytest.fixture
+def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
+    """Give the simulator, with engagements of agents and consumers."""
+    simulator.replace(SCENARIO)
+    return simulator
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, zoom: SimulatorProcess
+) -> MeltanoProject:
+    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    project.read_from(zoom)
+    project.configure("tap-zoom-cc", {"start_date": BEGIN.date(), "end_date": END.isoformat()})
+    return project
+
+
+def loaded(project: MeltanoProject, stream: str) -> list[Record]:
+    """Return the rows that target-jsonl has written."""
+    text = (project.output / f"{stream}.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.rstrip("\n").split("\n")]
+
+
+def personal_values(stream: str, rows: list[Record]) -> dict[str, set[str]]:
+    """Return the values in all fields that the schema calls personal data, by the field's path."""
+    schema = json.loads((ROOT / "schemas" / f"{stream}.json").read_text("utf-8"))
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        for path, value in _personal_parts(schema, row, ""):
+            found.setdefault(path, set()).add(value)
+    return found
+
+
+def _personal_parts(schema: dict[str, Any], value: object, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, list):
+        for part in value:
+            yield from _personal_parts(schema["items"], part, f"{path}[]")
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from _personal_parts(schema["properties"][name], part, f"{path}.{name}")
+    elif isinstance(value, str) and "Personal data." in schema.get("description", ""):
+        yield path, value
+
+
+def masked(row: Record) -> Record:
+    """Return a row as the example promises it, worked out without the SDK; nulls left out."""
+    row = {name: value for name, value in row.items() if value is not None}
+    for name in ("consumer_number", "caller_number", "callee_number", "caller_id"):
+        if name in row:
+            row[name] = hashlib.sha256((SALT + row[name]).encode()).hexdigest()
+    for agent in row.get("agents", ()):
+        for name in set(agent) - {"user_id", "user_region", "team_ids", "team_names"}:
+            del agent[name]
+    row.pop("consumer_display_name", None)
+    row.pop("voice_call_details", None)
+    return row
+
+
+@pytest.mark.meltano
+def test_the_example_masks_all_personal_data_and_leaves_the_rest_as_it_is(
+    project: MeltanoProject, zoom: SimulatorProcess
+) -> None:
+    project.include(EXAMPLE)
+    project.env["TAP_ZOOM_CC_HASH_SALT"] = SALT
+
+    project.meltano("run", "tap-zoom-cc-masked", "target-jsonl")
+
+    for stream in STREAMS:
+        rows = loaded(project, stream)
+        truth = zoom.truth(stream)
+        open_values = personal_values(stream, truth)
+        assert len(open_values) > 2, "the simulator was to have personal data"
+        for path, values in personal_values(stream, rows).items():
+            assert not values & open_values[path], f"{stream}{path} is not masked"
+        without_nulls = [
+            {name: value for name, value in row.items() if value is not None} for row in rows
+        ]
+        expected = by_key(stream, [masked(row) for row in truth])
+        assert by_key(stream, without_nulls) == expected
+    assert not any("owner_email" in row for row in loaded(project, "sub_accounts"))
+    assert views_asked_for(zoom) == {"summary"}
+
+
+def views_asked_for(simulator: SimulatorProcess) -> set[str]:
+    """Return which views of voice calls were asked for."""
+    queries = [entry.query for entry in simulator.stats().log if entry.endpoint == "voice_calls"]
+    assert queries
+    return {
+        value
+        for query in queries
+        for name, _, value in (part.partition("=") for part in query.split("&"))
+        if name == "view_type"
+    }
+
+
+def test_without_a_salt_nothing_is_loaded_and_the_reason_is_one_line(
+    zoom: SimulatorProcess,
+) -> None:
+    example = yaml.safe_load(EXAMPLE.read_text("utf-8"))["plugins"]["extractors"][0]["config"]
+
+    # What Meltano makes of a variable that is not set.
+    config = {**zoom.tap_config(), **example, "stream_map_config": {"salt": None}}
+    run = run_tap({**config, "start_date": "2024-01-01", "end_date": "2024-02-14"})
+
+    run.check(1)
+    assert run.records("sms") == []
+    assert run.records("voice_calls") == []
+
+
+@pytest.mark.meltano
+def test_only_what_meltano_selects_is_asked_for_and_loaded(
+    project: MeltanoProject, zoom: SimulatorProcess
+) -> None:
+    project.meltano("select", "tap-zoom-cc", "voice_calls", "*")
+    project.meltano("select", "--exclude", "tap-zoom-cc", "voice_calls", "voice_call_details")
+    project.meltano("select", "tap-zoom-cc", "sms", "total_sent_messages")
+
+    project.meltano("run", "tap-zoom-cc", "target-jsonl")
+
+    calls = [
+        {name: value for name, value in row.items() if name != "voice_call_details"}
+        for row in zoom.truth("voice_calls")
+    ]
+    assert by_key("voice_calls", loaded(project, "voice_calls")) == by_key("voice_calls", calls)
+    assert views_asked_for(zoom) == {"summary"}
+    always = ("account_id", "engagement_id", "start_time")
+    messages = [
+        {name: value for name, value in row.items() if name in (*always, "total_sent_messages")}
+        for row in zoom.truth("sms")
+    ]
+    assert by_key("sms", loaded(project, "sms")) == by_key("sms", messages)
+    assert not (project.output / "sub_accounts.jsonl").exists()
+
+
+def test_the_details_of_calls_are_asked_for_as_long_as_they_are_selected(
+    zoom: SimulatorProcess,
+) -> None:
+    config = {**zoom.tap_config(), "start_date": "2024-01-01", "end_date": "2024-02-14"}
+
+    run_tap({**config, "requests_per_second": 100}).check()
+
+    assert views_asked_for(zoom) == {"detail"}

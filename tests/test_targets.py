@@ -1,0 +1,298 @@
+"""What reaches a store: every engagement, whole, through `meltano run` and a real target.
+
+Each test loads twice, with the simulator's clock moved on in between, reads the store back and
+compares it with the simulator's truth, row for row. What a target changes in a value is written
+down here, and in the README.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import json
+import sys
+from dataclasses import replace
+from datetime import datetime, timezone
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import msgspec
+import pytest
+import requests
+
+from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.meltano_project import ROOT, MeltanoProject
+from tests.postgres_server import connect, loader_settings, postgres_server
+from tests.tap_process import KEYS, by_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import TypeAlias
+
+    from simulator.process import SimulatorProcess
+
+    Row: TypeAlias = dict[str, Any]
+    Key: TypeAlias = tuple[str, ...]
+    Rows: TypeAlias = dict[Key, Row]
+
+pytestmark = pytest.mark.meltano
+
+EXAMPLES = ROOT / "examples"
+BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
+FIRST_RUN = datetime(2024, 1, 25, tzinfo=timezone.utc)
+SECOND_RUN = datetime(2024, 2, 14, tzinfo=timezone.utc)
+
+UNUSUAL_TEXT = "nul \x00, noncharacter \ufffe, 👩🏽‍🚀, NULL, \"quoted\", \\N, 'a';\r\n\tb,c"
+UNUSUAL = {
+    "engagement_id": "unusual-values",
+    "start_time": "2024-01-24T20:00:00-08:00",
+    "end_time": "2024-01-25T05:00:00+01:00",
+    "consumer_display_name": "",
+    "consumer_number": None,
+    "country_name": UNUSUAL_TEXT,
+    "direction": "NULL",
+    "agents": [],
+    # Without NUL: in a nested value target-postgres stumbles over it, and the run fails.
+    "queues": [{"queue_id": None, "queue_name": UNUSUAL_TEXT.replace("\x00", "")}, {}],
+}
+REVISED = {
+    "engagement_id": "revised-between-the-runs",
+    "start_time": "2024-01-24T12:00:00Z",
+    "end_time": "2024-01-24T12:30:00Z",
+    "country_name": "before",
+}
+SCENARIO = Scenario(
+    accounts=(
+        Account(
+            id="tArGeTsAcCoUnT0000001",
+            name="Large ☎",
+            sms=30,
+            voice_calls=60,
+            explicit_sms=(
+                {**UNUSUAL, "sms_types": ["", None, "null", '{a,"b"}'], "total_sent_files": 0},
+                {**REVISED, "total_sent_messages": 2**53 + 1},
+            ),
+            explicit_voice_calls=(
+                {**UNUSUAL, "voice_call_details": [{"flow": None, "agents": None}, {}]},
+                {**REVISED, "total_duration": 1800, "recorded": False},
+            ),
+        ),
+        Account(id="tArGeTsAcCoUnT0000002", name="Small 小", sms=5, voice_calls=10),
+        Account(id="tArGeTsAcCoUnT0000003", name="Idle"),
+    ),
+    history_begin=BEGIN,
+    clock=Clock(now=FIRST_RUN),
+)
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
+) -> MeltanoProject:
+    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    project.read_from(simulator)
+    project.configure("tap-zoom-cc", {"start_date": BEGIN.date()})
+    return project
+
+
+def load_twice(project: MeltanoProject, simulator: SimulatorProcess, target: str) -> None:
+    """Load, let time pass and an engagement change, and load what is new."""
+    for now, scenario in ((FIRST_RUN, SCENARIO), (SECOND_RUN, _revised(SCENARIO))):
+        simulator.replace(replace(scenario, clock=Clock(now=now)))
+        project.configure("tap-zoom-cc", {"end_date": now.isoformat()})
+        project.meltano("run", "tap-zoom-cc", target)
+    read_again = simulator.stats().rows
+    assert 0 < sum(read_again["voice_calls"].values()) < len(simulator.truth("voice_calls")), (
+        "the second run was to read only what is new"
+    )
+
+
+def _revised(scenario: Scenario) -> Scenario:
+    def revised(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        name = REVISED["engagement_id"]
+        return tuple(
+            {**row, "country_name": "after"} if row["engagement_id"] == name else row
+            for row in rows
+        )
+
+    accounts = tuple(
+        replace(
+            account,
+            explicit_sms=revised(account.explicit_sms),
+            explicit_voice_calls=revised(account.explicit_voice_calls),
+        )
+        for account in scenario.accounts
+    )
+    return replace(scenario, accounts=accounts)
+
+
+def truth(simulator: SimulatorProcess, stream: str) -> Rows:
+    """Return the rows of a stream as the API has them, every field of the schema in each."""
+    rows = engagements(simulator)[stream] if stream in STREAMS else listed_accounts(simulator)
+    assert rows
+    return by_key(stream, [in_full(stream, row) for row in rows])
+
+
+def engagements(simulator: SimulatorProcess) -> dict[str, list[Row]]:
+    """Return the rows of both streams of engagements, exactly as the tap is to give them."""
+    return {stream: simulator.truth(stream) for stream in STREAMS}
+
+
+def listed_accounts(simulator: SimulatorProcess) -> list[Row]:
+    """Return the sub accounts as the API lists them."""
+    answer = requests.get(
+        f"{simulator.api_url}/accounts",
+        headers={"Authorization": f"Bearer {simulator.access_token()}"},
+        timeout=60,
+    )
+    rows: list[Row] = answer.json()["accounts"]
+    return rows
+
+
+def in_full(stream: str, row: Row) -> Row:
+    """Return a row with null where a field is missing, and its own times as instants."""
+    return {
+        name: instant(row.get(name)) if part.get("format") == "date-time" else row.get(name)
+        for name, part in properties(stream).items()
+    }
+
+
+def instant(value: str | datetime | None) -> datetime | None:
+    """Read a time; one without an offset is in UTC."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = msgspec.convert(value, datetime)
+    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+
+
+@cache
+def properties(stream: str) -> dict[str, Row]:
+    """Return the fields of a stream's schema."""
+    schema = json.loads((ROOT / "schemas" / f"{stream}.json").read_text("utf-8"))
+    fields: dict[str, Row] = schema["properties"]
+    return fields
+
+
+def without_empty_texts(row: Row) -> Row:
+    """Return a row as a target leaves it that loads an empty text as null."""
+    return {name: None if value == "" else value for name, value in row.items()}
+
+
+def without_nul(row: Row) -> Row:
+    """Return a row as PostgreSQL has it: it cannot store NUL, and the target replaces it."""
+    return {
+        name: value.replace("\x00", "\ufffd") if isinstance(value, str) else value
+        for name, value in row.items()
+    }
+
+
+def sql_rows(cursor: Any, query: str) -> list[Row]:  # noqa: ANN401 (of any database)
+    """Return the rows that a query selects."""
+    cursor.execute(query)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def countries(rows: list[Row]) -> dict[Key, object]:
+    """Return the one field that was changed between the runs, by key; each key once."""
+    found: dict[Key, object] = {
+        (row["account_id"], row["engagement_id"]): row.get("country_name") for row in rows
+    }
+    assert len(found) == len(rows)
+    return found
+
+
+def latest_by_query(project: MeltanoProject, name: str) -> dict[Key, object]:
+    """Run one of the example queries on files, with DuckDB, in the project's folder."""
+    with duckdb.connect() as connection:
+        connection.execute(f"set file_search_path = '{project.folder}'")
+        return countries(sql_rows(connection, (EXAMPLES / name).read_text("utf-8")))
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="duckdb 1.0.0 has no build for this Python")
+def test_duckdb_has_each_engagement_once_and_as_it_is(
+    project: MeltanoProject, simulator: SimulatorProcess
+) -> None:
+    load_twice(project, simulator, "target-duckdb")
+
+    with duckdb.connect(str(project.output / "zoom_cc.duckdb"), read_only=True) as connection:
+        for stream in KEYS:
+            rows = sql_rows(connection, f"select * from main.{stream}")
+            for row in rows:
+                for name, part in properties(stream).items():
+                    if row[name] is not None and "array" in part["type"]:
+                        row[name] = json.loads(row[name])
+            expected = {
+                key: without_empty_texts(row) for key, row in truth(simulator, stream).items()
+            }
+            assert len(rows) == len(expected)
+            assert by_key(stream, [in_full(stream, row) for row in rows]) == expected
+
+
+def test_jsonl_has_each_version_of_an_engagement_as_the_api_gave_it(
+    project: MeltanoProject, simulator: SimulatorProcess
+) -> None:
+    load_twice(project, simulator, "target-jsonl")
+
+    for stream in KEYS:
+        text = (project.output / f"{stream}.jsonl").read_text("utf-8")
+        rows = [json.loads(line) for line in text.rstrip("\n").split("\n")]
+        assert by_key(stream, [in_full(stream, row) for row in rows]) == truth(simulator, stream)
+        assert len(rows) > len(truth(simulator, stream)), "this target appends, says the README"
+        if stream in STREAMS:
+            assert by_key(stream, rows) == by_key(stream, engagements(simulator)[stream])
+
+    latest = latest_by_query(project, "latest_rows_jsonl.sql")
+    assert latest == countries(simulator.truth("voice_calls"))
+
+
+def test_csv_has_each_version_of_an_engagement_with_nested_values_as_literals(
+    project: MeltanoProject, simulator: SimulatorProcess
+) -> None:
+    load_twice(project, simulator, "target-csv")
+
+    def value(part: Row, text: str) -> object:
+        if text == "":
+            return None
+        return text if "string" in part["type"] else ast.literal_eval(text)
+
+    for stream in KEYS:
+        rows = []
+        for path in sorted(project.output.glob(f"{stream}-*.csv")):
+            with path.open(encoding="utf-8", newline="") as file:
+                rows += [
+                    {name: value(part, row[name]) for name, part in properties(stream).items()}
+                    for row in csv.DictReader(file)
+                ]
+        expected = {key: without_empty_texts(row) for key, row in truth(simulator, stream).items()}
+        assert by_key(stream, [in_full(stream, row) for row in rows]) == expected
+        assert len(rows) > len(expected), "each run writes files of its own, says the README"
+
+    latest = latest_by_query(project, "latest_rows_csv.sql")
+    assert latest == {
+        key: None if country == "" else country
+        for key, country in countries(simulator.truth("voice_calls")).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def postgres_port() -> Iterator[int]:
+    with postgres_server() as port:
+        yield port
+
+
+def test_postgres_has_each_engagement_once_and_as_it_is(
+    postgres_port: int, project: MeltanoProject, simulator: SimulatorProcess
+) -> None:
+    project.configure("target-postgres", loader_settings(postgres_port))
+    load_twice(project, simulator, "target-postgres")
+
+    with connect(postgres_port) as connection:
+        for stream in KEYS:
+            rows = sql_rows(connection.cursor(), f"select * from zoom_cc.{stream}")
+            expected = {key: without_nul(row) for key, row in truth(simulator, stream).items()}
+            assert len(rows) == len(expected)
+            assert by_key(stream, [in_full(stream, row) for row in rows]) == expected

@@ -1,0 +1,295 @@
+"""Windows cover the time that is asked for exactly: no gap, nothing outside, whole seconds.
+
+Properties of the pure functions, over all ranges that there can be.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from tap_zoom_cc.readings import MOST_ROWS, RETURN_PERIOD, Reading, Seen, parts_of
+from tap_zoom_cc.rows import RowKey
+from tap_zoom_cc.windows import (
+    LONGEST_WINDOW,
+    SECOND,
+    Window,
+    begin_of_sync,
+    end_of_sync,
+    format_instant,
+    parse_instant,
+    plan,
+    split,
+    whole_second,
+)
+
+UTC = timezone.utc
+DAY = timedelta(days=1)
+LEAP_DAY = datetime(2024, 2, 29, tzinfo=UTC)
+CLOCK_BACK = datetime(2024, 10, 27, 1, tzinfo=UTC)
+"""When daylight saving time ends in Europe: an hour that clocks there show twice."""
+
+instants = st.datetimes(
+    datetime(1970, 1, 2),  # noqa: DTZ001 (hypothesis adds the zone)
+    datetime(2100, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
+seconds = instants.map(whole_second)
+zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    begin = draw(seconds)
+    length = draw(st.integers(1, LONGEST_WINDOW // SECOND))
+    return Window(begin, begin + length * SECOND)
+
+
+def assert_covers(parts: list[Window], begin: datetime, end: datetime) -> None:
+    assert parts[0].begin == begin
+    assert parts[-1].end == end
+    for one, other in pairwise(parts):
+        assert one.end == other.begin
+    for part in parts:
+        assert part.begin < part.end
+        assert part.begin == whole_second(part.begin)
+        assert part.end == whole_second(part.end)
+
+
+# Plan
+
+
+@given(seconds, st.integers(1, 5 * 365 * 86_400))
+@example(LEAP_DAY - 28 * DAY, 28 * 86_400)
+@example(LEAP_DAY - 28 * DAY, 28 * 86_400 + 1)
+@example(CLOCK_BACK - DAY, 3 * 86_400)
+def test_a_plan_covers_its_range_exactly(begin: datetime, length: int) -> None:
+    end = begin + length * SECOND
+    parts = plan(begin, end)
+    assert_covers(parts, begin, end)
+    assert all(part.end - part.begin <= timedelta(days=28) for part in parts)
+    assert len(parts) == -(-length // (28 * 86_400)), "no more windows than needed"
+
+
+@given(seconds, st.integers(0, 10**9))
+def test_a_range_that_is_empty_or_backwards_has_no_windows(begin: datetime, back: int) -> None:
+    assume(begin - datetime(1970, 1, 1, tzinfo=UTC) > back * SECOND)
+    assert plan(begin, begin - back * SECOND) == []
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+@pytest.mark.parametrize("year", [2023, 2024])
+def test_no_window_is_longer_than_any_month(year: int, month: int) -> None:
+    begin = datetime(year, month, 1, tzinfo=UTC)
+    following = (begin + 31 * DAY).replace(day=1)
+    for part in plan(begin, begin + 90 * DAY):
+        assert part.end - part.begin <= following - begin
+
+
+# Split
+
+
+@given(windows(), st.integers(2, 500))
+@example(Window(LEAP_DAY, LEAP_DAY + SECOND), 2)
+@example(Window(LEAP_DAY, LEAP_DAY + 2 * SECOND), 500)
+@example(Window(CLOCK_BACK - DAY, CLOCK_BACK + DAY), 7)
+def test_a_split_covers_its_window_exactly(window: Window, parts: int) -> None:
+    found = split(window, parts)
+    assert_covers(found, window.begin, window.end)
+    assert len(found) <= parts
+    if window.end - window.begin > SECOND:
+        assert len(found) > 1 or window.end - window.begin >= DAY
+
+
+@given(seconds, st.integers(2, 28), st.data())
+def test_parts_of_days_are_cut_at_midnight(begin: datetime, days: int, data: st.DataObject) -> None:
+    window = Window(begin, begin + days * DAY)
+    for part in split(window, data.draw(st.integers(2, days)))[1:]:
+        assert part.begin.time() == datetime.min.time()
+
+
+@given(windows())
+def test_splitting_again_and_again_comes_to_an_end_at_single_seconds(window: Window) -> None:
+    splits = 0
+    while window.end - window.begin > SECOND:
+        parts = split(window, 2)
+        assert len(parts) == 2, f"{window} can be cut, but was not"
+        window = max(parts, key=lambda part: part.end - part.begin)
+        splits += 1
+    assert splits <= 40
+    assert split(window, 2) == [window]
+
+
+def reading_of(window: Window, total: int | None, rows: int = 0) -> Reading:
+    reading = Reading(window, total=total)
+    for number in range(rows):
+        reading.rows[str(number)] = (RowKey(str(number), window.begin), b"{}")  # type: ignore[assignment]
+    return reading
+
+
+@given(windows(), st.integers(MOST_ROWS + 1, 10**6))
+def test_a_window_with_too_many_rows_is_replaced_by_parts_of_it(window: Window, total: int) -> None:
+    parts = parts_of(reading_of(window, total), None)
+    if window.end - window.begin > SECOND:
+        assert_covers(parts, window.begin, window.end)
+        assert len(parts) > 1
+    else:
+        assert parts == []
+
+
+@given(windows(), st.one_of(st.none(), st.integers(0, MOST_ROWS)))
+def test_a_window_with_few_rows_is_not_split(window: Window, total: int | None) -> None:
+    assert parts_of(reading_of(window, total), None) == []
+
+
+@given(windows(), st.integers(MOST_ROWS + 1, 10**6), st.integers(0, 1000))
+def test_a_part_as_large_as_its_parent_is_not_split_again(
+    window: Window, total: int, more: int
+) -> None:
+    assert parts_of(reading_of(window, total + more), total) == []
+
+
+def test_rows_that_came_without_a_total_count_too() -> None:
+    window = Window(LEAP_DAY, LEAP_DAY + 28 * DAY)
+    assert len(parts_of(reading_of(window, None, MOST_ROWS + 1), None)) > 1
+    assert len(parts_of(reading_of(window, 3, MOST_ROWS + 1), None)) > 1
+
+
+# Begin and end
+
+
+@given(
+    st.one_of(st.none(), instants), st.integers(0, 3650), st.one_of(st.none(), instants), instants
+)
+def test_a_sync_begins_early_enough_and_not_before_its_start(
+    bookmark: datetime | None, days: int, start: datetime | None, now: datetime
+) -> None:
+    assume(bookmark is None or bookmark.year > 1980)
+    begin = begin_of_sync(bookmark=bookmark, lookback=days * DAY, start_date=start, now=now)
+    assert begin == whole_second(begin)
+    wanted = (bookmark - days * DAY) if bookmark else start or now - 28 * DAY
+    if start:
+        wanted = max(wanted, start)
+    assert wanted - SECOND < begin <= wanted
+
+
+@given(st.one_of(st.none(), instants), instants)
+def test_a_sync_ends_at_now_or_before(end_date: datetime | None, now: datetime) -> None:
+    end = end_of_sync(end_date=end_date, now=now)
+    assert end == whole_second(min(end_date or now, now))
+
+
+# Instants
+
+
+@given(instants, zones)
+@example(CLOCK_BACK, timezone(timedelta(hours=2)))
+@example(LEAP_DAY, timezone(timedelta(hours=13, minutes=45)))
+def test_an_instant_is_the_same_in_every_offset(instant: datetime, zone: timezone) -> None:
+    assert parse_instant(instant.astimezone(zone).isoformat()) == instant
+    assert parse_instant(format_instant(instant.astimezone(zone))) == instant
+    assert format_instant(instant.astimezone(zone)) == format_instant(instant)
+
+
+@given(instants)
+def test_an_instant_is_written_in_utc_with_its_offset(instant: datetime) -> None:
+    text = format_instant(whole_second(instant))
+    assert len(text) == 25
+    assert text.endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2024-02-29", LEAP_DAY),
+        ("2024-02-29T00:00:00", LEAP_DAY),
+        ("2024-02-29T00:00:00Z", LEAP_DAY),
+        ("2024-02-29t00:00:00z", LEAP_DAY),
+        ("2024-02-29 00:00:00Z", LEAP_DAY),
+        ("2024-02-29T00:00:00+00:00", LEAP_DAY),
+        ("2024-02-29T00:00:00-00:00", LEAP_DAY),
+        ("2024-02-29T05:30:00+05:30", LEAP_DAY),
+        ("2024-02-28T16:00:00-08:00", LEAP_DAY),
+        ("2024-02-29T14:00:00+14:00", LEAP_DAY),
+        ("2024-02-29T00:00:00.000Z", LEAP_DAY),
+        ("2024-02-29T00:00:00.25Z", LEAP_DAY + timedelta(milliseconds=250)),
+        ("1999-12-31T23:59:59Z", datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    ],
+)
+def test_every_form_of_an_instant_is_read(text: str, instant: datetime) -> None:
+    assert parse_instant(text) == instant
+    assert parse_instant(text).utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "today",
+        "2024",
+        "2024-2-9",
+        "2023-02-29",
+        "2024-02-30T00:00:00Z",
+        "2024-01-01T25:00:00Z",
+        "2024-01-01T00:00:00+25:00",
+        "20240101",
+        "01/01/2024",
+        "2024-01-01T",
+        "1704067200",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "\uff12\uff10\uff12\uff14-01-01",
+    ],
+)
+def test_what_is_no_instant_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"neither a date|out of range"):
+        parse_instant(text)
+
+
+@given(st.text(max_size=40))
+def test_no_text_leads_to_another_error_than_a_wrong_value(text: str) -> None:
+    try:
+        instant = parse_instant(text)
+    except ValueError as error:
+        assert len(str(error)) < 120  # noqa: PT017 (that it is raised is not what is tested)
+    else:
+        assert instant.utcoffset() == timedelta(0)
+
+
+# What was emitted already
+
+
+@given(windows(), st.integers(0, 1000))
+def test_an_engagement_is_new_only_once(window: Window, hours: int) -> None:
+    key = RowKey("one", window.begin, window.begin + timedelta(hours=hours))
+    seen = Seen()
+    assert seen.is_new(key, window)
+    assert not seen.is_new(key, window)
+    assert seen.is_new(RowKey("two", window.begin), window)
+
+
+@given(windows(), st.integers(0, 100), st.integers(0, 200))
+def test_an_engagement_is_remembered_for_48_hours_after_its_end(
+    window: Window, lasts_hours: int, later_hours: int
+) -> None:
+    end = window.begin + timedelta(hours=lasts_hours)
+    seen = Seen()
+    seen.is_new(RowKey("one", window.begin, end), window)
+    begin = end + timedelta(hours=later_hours)
+    later = Window(begin, begin + DAY)
+    seen.forget_before(later)
+    assert seen.is_new(RowKey("one", window.begin, end), later) == (later_hours > 48)
+
+
+def test_an_engagement_without_an_end_is_remembered_from_its_window() -> None:
+    window = Window(LEAP_DAY, LEAP_DAY + DAY)
+    seen = Seen()
+    seen.is_new(RowKey("one", window.begin), window)
+    seen.forget_before(Window(window.end + RETURN_PERIOD, window.end + RETURN_PERIOD + DAY))
+    assert not seen.is_new(RowKey("one", window.begin), window)
+    seen.forget_before(Window(window.end + RETURN_PERIOD + SECOND, window.end + 9 * DAY))
+    assert seen.is_new(RowKey("one", window.begin), window)

@@ -1,0 +1,205 @@
+"""Runs the tap's command line in a fork of a process that has imported it already.
+
+Importing the SDK takes a second, a sync of a small history a tenth of that; tests that sync
+hundreds of times would do little else than import. So one process imports `tap_zoom_cc.tap` and
+does nothing, and each run is a fork of it that calls the same function as the installed command
+``tap-zoom-cc``: with arguments, standard output, standard error, signals and exit code of its own.
+`
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import ModuleType, TracebackType
+    from typing import TypeAlias
+
+    from typing_extensions import Self
+
+    Constant: TypeAlias = float | tuple[float, float]
+
+ROOT = Path(__file__).parents[1]
+LONGEST_RUN_SECONDS = 60.0
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A run's early end, once it has written so many bytes or so much time has passed.
+
+    ``signal_name`` is ``SIGKILL``, ``SIGTERM`` or ``SIGINT``; empty stands for a target that closes
+    the pipe. What the tap wrote before its end is still read after a signal, and is lost after the
+    pipe was closed.
+    """
+
+    signal_name: str
+    after_bytes: int | None = None
+    after_seconds: float | None = None
+
+
+class WarmTap:
+    """A process that has imported the tap. Use it as a context manager."""
+
+    def __enter__(self) -> Self:
+        """Start the process; the first run waits until it is ready."""
+        self._connection, its_end = socket.socketpair()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.warm_tap", str(its_end.fileno())],
+            cwd=ROOT,
+            env={**os.environ, "NO_PROXY": "127.0.0.1"},
+            pass_fds=[its_end.fileno()],
+        )
+        its_end.close()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the process."""
+        self._connection.close()
+        self._process.wait()
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        constants: Mapping[str, Constant] | None = None,
+        kill: Kill | None = None,
+    ) -> tuple[int, bytes, str]:
+        """Run ``tap-zoom-cc`` to its end, or to the end that ``kill`` makes of it.
+
+        Args:
+            arguments: of the command line.
+            constants: values for constants of the tap's modules, by dotted name: a test cannot
+                wait as long as a user can.
+            kill: ends the run early.
+
+        Returns:
+            The exit code (negative for a signal), the output and the log.
+
+        Raises:
+            TimeoutError: the run did not end; the message has the log and where its threads stood.
+        """
+        order = json.dumps({"arguments": list(arguments), "constants": dict(constants or {})})
+        reading, writing = os.pipe()
+        with tempfile.TemporaryFile() as log:
+            socket.send_fds(self._connection, [order.encode()], [writing, log.fileno()])
+            os.close(writing)
+            pid = int(self._reply())
+            output, ended = _read(pid, reading, kill)
+            exit_code = int(self._reply())
+            log.seek(0)
+            text = log.read().decode(errors="replace")
+            if not ended:
+                message = f"the tap did not end within {LONGEST_RUN_SECONDS:.0f} s\n{text}"
+                raise TimeoutError(message)
+            return exit_code, output, text
+
+    def _reply(self) -> str:
+        reply = b""
+        while not reply.endswith(b"\n"):
+            part = self._connection.recv(1)
+            if not part:
+                message = "the process that starts the tap has ended"
+                raise RuntimeError(message)
+            reply += part
+        return reply.decode()
+
+
+def _read(pid: int, reading: int, kill: Kill | None) -> tuple[bytes, bool]:
+    """Read a run's output to its end, and let ``kill`` strike on the way.
+
+    Returns:
+        The output, and whether the run ended by itself or by ``kill``.
+    """
+    output = bytearray()
+    begin = time.monotonic()
+    is_open = True
+    while is_open and time.monotonic() - begin < LONGEST_RUN_SECONDS:
+        wanted = _BLOCK
+        if kill and kill.after_bytes is not None:
+            wanted = min(wanted, kill.after_bytes - len(output))
+        if kill and _is_due(kill, len(output), time.monotonic() - begin):
+            if not kill.signal_name:
+                break
+            os.kill(pid, getattr(signal, kill.signal_name))
+            kill = None
+        elif select.select([reading], [], [], 0.005)[0]:
+            block = os.read(reading, wanted)
+            output += block
+            is_open = bool(block)
+    ended = time.monotonic() - begin < LONGEST_RUN_SECONDS
+    if not ended:
+        # Its fault handler writes where all threads stand.
+        os.kill(pid, signal.SIGABRT)
+    os.close(reading)
+    return bytes(output), ended
+
+
+def _is_due(kill: Kill, written: int, seconds: float) -> bool:
+    return (kill.after_bytes is not None and written >= kill.after_bytes) or (
+        kill.after_seconds is not None and seconds >= kill.after_seconds
+    )
+
+
+def _serve(connection: socket.socket) -> None:
+    """Fork a run for each order, and tell its process id and then its exit code."""
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(connection, _BLOCK, 2)
+        if not order:
+            return
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            _run(json.loads(order), descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        connection.sendall(f"{pid}\n".encode())
+        _, status = os.waitpid(pid, 0)
+        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _run(order: dict[str, object], descriptors: Sequence[int]) -> None:
+    """Become the command line; ends the process."""
+    for descriptor, standard in zip(descriptors, (1, 2), strict=True):
+        os.dup2(descriptor, standard)
+        os.close(descriptor)
+    constants = order["constants"]
+    assert isinstance(constants, dict)
+    for name, value in constants.items():
+        module, _, constant = name.rpartition(".")
+        _set(importlib.import_module(module), constant, value)
+    arguments = order["arguments"]
+    assert isinstance(arguments, list)
+    sys.argv = ["tap-zoom-cc", *arguments]
+    faulthandler.enable()
+    sys.exit(importlib.import_module("tap_zoom_cc.tap").TapZoomCC.cli())
+
+
+def _set(module: ModuleType, constant: str, value: object) -> None:
+    """Give a constant, which must be there, another value."""
+    getattr(module, constant)
+    setattr(module, constant, tuple(value) if isinstance(value, list) else value)
+
+
+if __name__ == "__main__":
+    importlib.import_module("tap_zoom_cc.tap")
+    _serve(socket.socket(fileno=int(sys.argv[1])))
