@@ -31,6 +31,9 @@ MOST_ROWS = 2_500
 AIMED_ROWS = 1_800
 """The rows that parts of a split window should have on average: few are then split again."""
 
+MOST_OF_PARENT = 0.75
+"""With more of its parent's rows than this, a part shows that splitting does not help."""
+
 BYTES_PER_KEY = 400
 """What a row takes in memory besides its JSON, roughly."""
 
@@ -109,13 +112,14 @@ def pages_for(rows: int) -> int:
 def parts_of(reading: Reading, parent_total: int | None) -> list[Window]:
     """Return the parts that take a window's place when it has too many rows, else nothing.
 
-    A part with as many rows as its parent is not split again: its rows lie within a second, or the
-    server looks at days only.
+    A part that still has most of its parent's rows is not split again: they lie within a moment, or
+    the server looks at days only, or at engagements that were open during the range, and then each
+    further cut would give most of them twice.
     """
     rows = max(reading.total or 0, len(reading.rows))
     if rows <= MOST_ROWS or reading.window.end - reading.window.begin <= SECOND:
         return []
-    if parent_total is not None and rows >= parent_total:
+    if parent_total is not None and rows > parent_total * MOST_OF_PARENT:
         return []
     return split(reading.window, max(2, -(-rows // AIMED_ROWS)))
 
