@@ -52,7 +52,12 @@ FIRST_WINDOW_BYTES = 6 * 1024 * 1024
 """What a window is taken to need before one has been read: 1,800 voice calls of 3.5 kB."""
 
 SECONDS_BETWEEN_STATES = 1.0
-"""State holds every account: a message after each window would make the output quadratic."""
+ROWS_PER_WINDOW = 20
+"""What a window is worth in rows when state is due.
+
+State holds every account, so a message after each window, or in each second, would make the output
+of many accounts quadratic. It is due when as many rows were emitted as it has accounts.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class EngagementStream(ZoomStream):
         self._writer = tap.writer
         self._budget = Budget(None)
         self._state_written = 0.0
+        self._progress_since_state = 0
         self._accounts_read = 0
         self._accounts_without_rows: list[str] = []
 
@@ -306,6 +312,7 @@ class EngagementStream(ZoomStream):
                     raise UnfitRowError(message) from error
                 record["account_id"] = account_id
                 tally.rows += 1
+                self._progress_since_state += 1
                 yield record
             self._remark(reading, context)
             complete = complete and self._is_complete(reading, context)
@@ -380,9 +387,11 @@ class EngagementStream(ZoomStream):
             replication_key=self.replication_key,
         )
         self.state_manager.finalize_state(state)
+        self._progress_since_state += ROWS_PER_WINDOW
         now = time.monotonic()
-        if now - self._state_written >= SECONDS_BETWEEN_STATES:
-            self._state_written = now
+        is_due = now - self._state_written >= SECONDS_BETWEEN_STATES
+        if is_due and self._progress_since_state >= len(self.partitions):
+            self._state_written, self._progress_since_state = now, 0
             self.finalize_state_progress_markers(state)
 
     def _cannot_read(self, account: Account, error: AccountError, *, has_bookmark: bool) -> None:

@@ -7,6 +7,7 @@ two pages in a row without anything new; whether rows are missing is decided by 
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import requests
 
 PAGES_WITHOUT_NEWS = 2
+
+LARGE_BODY_BYTES = 32 * 1024
 
 
 class Page(Protocol):
@@ -55,7 +58,20 @@ class PageReader:
             msgspec.MsgspecError: if the body is no such page.
             UnicodeDecodeError: if it is no UTF-8.
         """
-        return self._decoder.decode(response.content)
+        return self._decoder.decode(_in_pages_of_its_own(response.content))
+
+
+def _in_pages_of_its_own(body: bytes) -> bytes | memoryview:
+    """Return a large body in memory that goes back to the system as soon as it is let go of.
+
+    Rows keep their page's body until they are emitted. Ten threads that take such bodies from the
+    allocator's heaps leave some 50 MB there that nobody uses (measured with glibc).
+    """
+    if len(body) < LARGE_BODY_BYTES:
+        return body
+    pages = mmap.mmap(-1, len(body))
+    pages.write(body)
+    return memoryview(pages)
 
 
 class NextPageTokenPaginator(BaseAPIPaginator[str | None]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from simulator.process import SimulatorProcess
@@ -13,6 +14,12 @@ from tests.tap_process import run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A busy machine is slow: neither an example nor its making is judged by the time that it takes.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

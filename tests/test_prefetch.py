@@ -53,7 +53,7 @@ def give_up_after(seconds: int) -> Callable[[], None]:
     return check
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.dictionaries(st.sampled_from("abcde"), st.integers(0, 12), min_size=1),
     st.integers(1, 8),
@@ -138,6 +138,21 @@ def test_what_waits_to_be_read_is_bounded() -> None:
         # The one at hand is still held; before any size is known every worker may start one.
         assert ahead <= capacity // 10 + workers
     assert len(started) == 200
+
+
+def test_parts_are_read_before_what_comes_after_them() -> None:
+    order: list[Job] = []
+
+    def read(job: Job) -> Fetched[Job] | Parts[Job]:
+        order.append(job)
+        if job in {(0,), (0, 1)}:
+            return Parts([(*job, part) for part in range(2)])
+        return Fetched(job, 1)
+
+    reader = prefetcher(read, {"lane": jobs(3)}, workers=1)
+    results = list(reader.results("lane", nothing))
+    assert order == [(0,), (0, 0), (0, 1), (0, 1, 0), (0, 1, 1), (1,), (2,)]
+    assert results == [(0, 0), (0, 1, 0), (0, 1, 1), (1,), (2,)]
 
 
 def test_parts_larger_than_the_capacity_do_not_stop_the_reader() -> None:

@@ -167,6 +167,21 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
     assert_goes_on(simulator, run)
 
 
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["", "unbuffered"])
+def test_a_signal_while_the_pipe_is_full_cuts_no_message_off(
+    simulator: SimulatorProcess, environment: dict[str, str]
+) -> None:
+    """The target reads on after the signal, and must find whole messages only."""
+    simulator.replace(history())
+    with start_tap(settings(simulator), environment=environment) as tap:
+        until_blocked(simulator)
+        tap.signal(signal.SIGTERM)
+        run = tap.finish().check(143)
+    assert run.stdout.endswith(b"\n")
+    assert run.messages
+    assert_goes_on(simulator, run)
+
+
 def until_blocked(simulator: SimulatorProcess) -> None:
     """Wait until a run, whose output nobody reads, asks for nothing any more."""
     seen = [-1]
