@@ -10,4 +10,5 @@ import sys
 import bootstrap
 
 if __name__ == "__main__":
-    sys.exit(bootstrap.call(["-m", "pytest", *sys.argv[1:]]))
+    # A file of tests stays in one process: many share a simulator, or the plugins of Meltano.
+    sys.exit(bootstrap.call(["-m", "pytest", "-n", "2", "--dist", "loadfile", *sys.argv[1:]]))

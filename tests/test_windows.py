@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tap_zoom_cc.readings import MOST_ROWS, RETURN_PERIOD, Reading, Seen, parts_of
+from tap_zoom_cc.readings import MOST_OF_PARENT, MOST_ROWS, RETURN_PERIOD, Reading, Seen, parts_of
 from tap_zoom_cc.rows import RowKey
 from tap_zoom_cc.windows import (
     LONGEST_WINDOW,
@@ -146,11 +146,15 @@ def test_a_window_with_few_rows_is_not_split(window: Window, total: int | None) 
     assert parts_of(reading_of(window, total), None) == []
 
 
-@given(windows(), st.integers(MOST_ROWS + 1, 10**6), st.integers(0, 1000))
-def test_a_part_as_large_as_its_parent_is_not_split_again(
-    window: Window, total: int, more: int
+@given(windows(), st.integers(MOST_ROWS + 1, 10**6), st.data())
+def test_a_part_with_most_of_its_parents_rows_is_not_split_again(
+    window: Window, total: int, data: st.DataObject
 ) -> None:
-    assert parts_of(reading_of(window, total + more), total) == []
+    assume(window.end - window.begin > SECOND)
+    parent = data.draw(st.integers(1, 2 * total))
+    parts = parts_of(reading_of(window, total), parent)
+    assert bool(parts) == (total <= parent * MOST_OF_PARENT)
+    assert parts_of(reading_of(window, total), total) == [], "it would never end"
 
 
 def test_rows_that_came_without_a_total_count_too() -> None:
