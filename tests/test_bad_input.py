@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from tests.tap_process import TapRun
 
-NOW = datetime.now(timezone.utc)
-TOMORROW = (NOW + timedelta(days=1)).isoformat()
+# Whole days: the tests' names must be the same in each process that collects them.
+TODAY = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+TOMORROW = (TODAY + timedelta(days=1)).isoformat()
 MISSING = object()
 """Stands for a setting that is left out."""
 

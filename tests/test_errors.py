@@ -192,15 +192,15 @@ def _name(case: Case) -> str:
 
 any_case = pytest.mark.parametrize("case", CASES, ids=_name)
 
-one_case_of_each_row = pytest.mark.parametrize(
-    "case",
+CASE_OF_EACH_ROW = list(
     {
         (RULES.index(rule) if (rule := decide(case.answer)) in RULES else -1, case.kind): case
         for case in reversed(CASES)
-    }.values(),
-    ids=_name,
+    }.values()
 )
 """For what takes a run of the tap: the first case of each row and each way to cause it."""
+
+one_case_of_each_row = pytest.mark.parametrize("case", CASE_OF_EACH_ROW, ids=_name)
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_answer_that_stays(bench: Bench, case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if case.action is Action.STOP_RUN], ids=_name
+    "case", [case for case in CASE_OF_EACH_ROW if case.action is Action.STOP_RUN], ids=_name
 )
 def test_run_that_is_stopped_sends_nothing_more(bench: Bench, case: Case) -> None:
     _sync_with(bench, replace(case.fault, endpoint="sms"))

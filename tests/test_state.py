@@ -6,13 +6,14 @@ What is refused is in `test_bad_input.py`; here is what must lead to a correct s
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import pytest
 
-from simulator.scenario import STREAMS, Account, Clock, Scenario
+from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tap_zoom_cc.state import bookmark_of, problems
 from tests.tap_process import assert_same_rows, bookmarks, run_tap, state_of
 
@@ -99,9 +100,8 @@ def test_a_bookmark_is_an_instant_however_it_is_written(
     assert_same_rows("sms", run.records("sms"), truth)
 
 
-def test_what_a_killed_run_of_the_sdk_left_over_does_not_move_a_bookmark(
-    account: SimulatorProcess,
-) -> None:
+def left_over_by_a_killed_run() -> dict[str, Any]:
+    """Return a state with all that the SDK writes into it while a run is going on."""
     state: dict[str, Any] = {"bookmarks": state_of("sms", {"one": BOOKMARK.isoformat()})}
     partition = state["bookmarks"]["sms"]["partitions"][0]
     partition["starting_replication_value"] = NOW.isoformat()
@@ -111,9 +111,25 @@ def test_what_a_killed_run_of_the_sdk_left_over_does_not_move_a_bookmark(
         "replication_key": "start_time",
         "replication_key_value": NOW.isoformat(),
     }
-    run = sync(account, state).check()
+    return state
+
+
+def test_what_a_killed_run_of_the_sdk_left_over_does_not_move_a_bookmark(
+    account: SimulatorProcess,
+) -> None:
+    run = sync(account, left_over_by_a_killed_run()).check()
     assert oldest_asked(account) == (BOOKMARK - 3 * DAY).isoformat()
     assert bookmarks(run.state, "sms") == {"one": NOW.isoformat()}
+    assert "progress_markers" not in json.dumps(run.state)
+
+
+def test_what_a_killed_run_left_over_does_not_move_the_bookmark_of_an_account_that_fails(
+    account: SimulatorProcess,
+) -> None:
+    refusing = replace(account.scenario.accounts[0], sms_refusal=Refusal())
+    account.replace(replace(account.scenario, accounts=(refusing,)))
+    run = sync(account, left_over_by_a_killed_run()).check(1)
+    assert bookmarks(run.state, "sms") == {"one": BOOKMARK.isoformat()}
     assert "progress_markers" not in json.dumps(run.state)
 
 
