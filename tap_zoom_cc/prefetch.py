@@ -7,9 +7,9 @@ ahead of the reader is bounded by their number and by the bytes that wait to be 
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -77,10 +77,11 @@ class Prefetcher(Generic[Job, Result]):
         self._assumed_size = assumed_size
         self._changed = threading.Condition()
         self._lanes: dict[str, list[_Slot[Job, Result]]] = {
-            lane: [_Slot(job, lane, (number,)) for number, job in enumerate(jobs)]
-            for lane, jobs in lanes.items()
+            lane: [_Slot(job, lane, (position, number)) for number, job in enumerate(jobs)]
+            for position, (lane, jobs) in enumerate(lanes.items())
         }
-        self._waiting = deque(slot for slots in self._lanes.values() for slot in slots)
+        # A heap by place: parts of a later job must not overtake those of an earlier one.
+        self._waiting = [(slot.place, slot) for slots in self._lanes.values() for slot in slots]
         self._dropped: set[str] = set()
         self._failed_at: dict[str, tuple[int, ...]] = {}
         self._running = 0
@@ -175,13 +176,13 @@ class Prefetcher(Generic[Job, Result]):
         """Wait for the next job that may be read; None when there will be no more."""
         with self._changed:
             while True:
-                while self._waiting and self._is_pointless(self._waiting[0]):
-                    self._waiting.popleft()
+                while self._waiting and self._is_pointless(self._waiting[0][1]):
+                    heapq.heappop(self._waiting)
                 if self._closed or not (self._waiting or self._running):
                     self._changed.notify_all()
                     return None
                 if self._waiting and self._has_room():
-                    slot = self._waiting.popleft()
+                    _, slot = heapq.heappop(self._waiting)
                     slot.state = RUNNING
                     self._running += 1
                     return slot
@@ -221,5 +222,6 @@ class Prefetcher(Generic[Job, Result]):
                 slot.fetched = fetched
                 self._held += fetched.size
             if not self._closed:
-                self._waiting.extendleft(reversed(parts))
+                for part in parts:
+                    heapq.heappush(self._waiting, (part.place, part))
             self._changed.notify_all()

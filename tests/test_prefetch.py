@@ -86,6 +86,32 @@ def test_results_come_in_order_whatever_is_read_first_or_split(
     reader.close()
 
 
+def test_parts_of_a_later_job_do_not_overtake_those_of_an_earlier_one() -> None:
+    first_is_split = threading.Event()
+    may_end = threading.Event()
+    started: list[Job] = []
+    two_started = threading.Event()
+
+    def read(job: Job) -> Fetched[Job] | Parts[Job]:
+        if len(job) == 1:
+            if job == (1,):
+                assert first_is_split.wait(PATIENCE_SECONDS)
+            return Parts([(*job, part) for part in range(3)])
+        started.append(job)
+        if len(started) == 1:
+            first_is_split.set()
+        else:
+            two_started.set()
+        assert may_end.wait(PATIENCE_SECONDS)
+        return Fetched(job, 1)
+
+    reader = prefetcher(read, {"lane": jobs(2)}, workers=2)
+    assert two_started.wait(PATIENCE_SECONDS)
+    may_end.set()
+    assert started[:2] == [(0, 0), (0, 1)]
+    reader.close()
+
+
 def test_a_result_that_is_late_does_not_let_others_overtake() -> None:
     first_may_end = threading.Event()
     others_done = threading.Semaphore(0)
