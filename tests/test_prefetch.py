@@ -87,6 +87,7 @@ def test_results_come_in_order_whatever_is_read_first_or_split(
 
 
 def test_parts_of_a_later_job_do_not_overtake_those_of_an_earlier_one() -> None:
+    both_are_read = threading.Barrier(2)
     first_is_split = threading.Event()
     may_end = threading.Event()
     started: list[Job] = []
@@ -94,6 +95,7 @@ def test_parts_of_a_later_job_do_not_overtake_those_of_an_earlier_one() -> None:
 
     def read(job: Job) -> Fetched[Job] | Parts[Job]:
         if len(job) == 1:
+            both_are_read.wait(PATIENCE_SECONDS)
             if job == (1,):
                 assert first_is_split.wait(PATIENCE_SECONDS)
             return Parts([(*job, part) for part in range(3)])

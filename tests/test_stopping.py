@@ -176,6 +176,7 @@ def test_a_signal_while_the_pipe_is_full_cuts_no_message_off(
     with start_tap(settings(simulator), environment=environment) as tap:
         until_blocked(simulator)
         tap.signal(signal.SIGTERM)
+        time.sleep(0.5)  # Let the signal break into the write that waits.
         run = tap.finish().check(143)
     assert run.stdout.endswith(b"\n")
     assert run.messages
