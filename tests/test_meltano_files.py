@@ -183,7 +183,7 @@ def test_a_shard_has_accounts_of_its_own_and_the_credentials_of_all(project: Pat
     )
     assert printed["account_id"] == "master"
     assert printed["sub_account_ids"] == ["first"]
-    assert printed["requests_per_second"] == 2.5
+    assert printed["requests_per_second"] == 2
 
 
 @pytest.mark.meltano
