@@ -1,4 +1,4 @@
-"""The simulator's own endpoints, under ``/_simulator``: the truth, counts, clock and scenario."""
+"""The simulator's own endpoints, under ``/_simulator``: truth, counts, clock, scenario."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def control_routes(stage: Stage) -> list[Route]:
         Route("/_simulator/counts", endpoints.counts, methods=["GET"]),
         Route("/_simulator/stats", endpoints.stats, methods=["GET"]),
         Route("/_simulator/reset-stats", endpoints.reset_stats, methods=["POST"]),
+        Route("/_simulator/warm-up", endpoints.warm_up, methods=["POST"]),
         Route("/_simulator/scenario", endpoints.replace_scenario, methods=["PUT"]),
         Route("/_simulator/clock", endpoints.set_clock, methods=["PATCH"]),
     ]
@@ -74,6 +75,11 @@ class _Endpoints:
     async def reset_stats(self, _: Request) -> Response:
         """Forget what was seen."""
         self._stage.world.recorder = Recorder()
+        return Response(status_code=204)
+
+    async def warm_up(self, _: Request) -> Response:
+        """Make up all engagements before anybody asks for them."""
+        self._stage.world.warm_up()
         return Response(status_code=204)
 
     async def replace_scenario(self, request: Request) -> Response:

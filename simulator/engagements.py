@@ -92,13 +92,20 @@ class History:
         number = self._numbers[position]
         if number >= self._generated:
             return self._explicit_bodies[number - self._generated]
-        slot = number % len(self._bodies)
+        return self._generated_body(number % len(self._bodies))
+
+    def _generated_body(self, slot: int) -> Body:
         body = self._bodies[slot]
         if body is None:
             body = self._bodies[slot] = self._maker.make(
                 Random(f"{self._seed}/{slot}"), complete=slot == 0
             )
         return body
+
+    def make_bodies(self) -> None:
+        """Make up all bodies now, rather than when the first row is asked for that has one."""
+        for slot in range(len(self._bodies)):
+            self._generated_body(slot)
 
     def rows(self, positions: Iterable[int], times: TimeFormat, *, detail: bool) -> list[bytes]:
         """Give the engagements' rows as JSON, their times written as ``times`` says."""

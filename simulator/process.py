@@ -159,6 +159,10 @@ class SimulatorProcess:
         """Let the simulator forget what it has seen."""
         self._control("POST", "reset-stats")
 
+    def warm_up(self) -> None:
+        """Let all engagements be made up now: the first request for them will not wait for that."""
+        self._control("POST", "warm-up")
+
     def set_clock(self, now: datetime | None, *, offset_seconds: float = 0.0) -> None:
         """Set the simulated now.
 

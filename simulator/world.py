@@ -184,6 +184,12 @@ class World:
                 )
         return counts
 
+    def warm_up(self) -> None:
+        """Make up now what is otherwise made up when it is first asked for."""
+        for stream in STREAMS:
+            for account in self._accounts.values():
+                self._history(account, stream).make_bodies()
+
     def _existing(self, history: History, *, include_invisible: bool) -> Sequence[int]:
         readings = self.scenario.readings
         begin = history.starts[0] if history.starts else 0

@@ -153,7 +153,8 @@ class ZoomStream(RESTStream[str | None]):
             attempts += 1
             if attempts > 1:
                 before_retry()
-            response = self._send(request, retry=attempts > 1)
+                self.run.report.count_retry()
+            response = self._send(request)
             try:
                 has_news = check(paginator.read(response))
             except (msgspec.MsgspecError, ValueError) as error:
@@ -199,21 +200,13 @@ class ZoomStream(RESTStream[str | None]):
             headers=request.headers,
         )
 
-    def _send(self, request: requests.PreparedRequest, *, retry: bool) -> requests.Response:
-        """Send a request at its turn, signed with the token of the moment."""
-        session = self.requests_session
-        proxies_and_certificates = session.merge_environment_settings(
-            request.url, {}, None, None, None
-        )
-        signed = self.authenticator(request)
-        # Last of all: what is done after it shifts the request against those before and behind.
-        self.run.pacer.wait_for_turn()
-        self.run.report.count_request(retry=retry)
-        response = session.send(
-            signed,
+    def _send(self, request: requests.PreparedRequest) -> requests.Response:
+        """Send a request, signed with the token of the moment; the session waits for its turn."""
+        response = self.requests_session.send(
+            self.authenticator(request),
+            stream=True,
             timeout=TIMEOUT_SECONDS,
             allow_redirects=self.allow_redirects,
-            **proxies_and_certificates,
         )
         self.validate_response(response)
         return response

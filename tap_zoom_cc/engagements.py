@@ -31,6 +31,7 @@ from tap_zoom_cc.windows import begin_of_sync, end_of_sync, format_instant, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from singer_sdk.helpers.types import Context, Record
 
@@ -129,39 +130,40 @@ class EngagementStream(ZoomStream):
     def partitions(self) -> list[dict[str, str]]:
         """One for each account, that with the oldest bookmark first."""
         contexts = [{"account_id": account_id} for account_id in self.run.accounts]
-        states = {
-            state["context"].get("account_id"): state
-            for state in self.state_manager.get_state_partitions() or []
-        }
+        bookmarks = self._bookmarks()
         if self.run.settings.sub_account_ids is None:
-            for account_id in states.keys() - self.run.accounts.keys():
+            for account_id in bookmarks.keys() - self.run.accounts.keys():
                 self.run.report.warn_once(
                     f"not listed {self.name} {account_id}",
                     f"{self.name}, account {account_id}: has a bookmark, but Zoom does not list it "
                     "any more; what came after the bookmark is not read",
                 )
         never = self.run.started.min.replace(tzinfo=self.run.started.tzinfo)
-        return sorted(
-            contexts, key=lambda context: bookmark_of(states.get(context["account_id"])) or never
-        )
+        return sorted(contexts, key=lambda context: bookmarks.get(context["account_id"]) or never)
 
-    def _plan(self, context: Mapping[str, str]) -> list[WindowJob]:
+    def _bookmarks(self) -> dict[str, datetime | None]:
+        """Return the bookmark of each account in the state; the SDK would search it for each."""
+        partitions = self.state_manager.get_state_partitions() or []
+        return {state["context"]["account_id"]: bookmark_of(state) for state in partitions}
+
+    def _plan(self, account: Account, bookmark: datetime | None) -> list[WindowJob]:
         settings = self.run.settings
         now = self.run.present
         full_table = self.replication_method == REPLICATION_FULL_TABLE
         begin = begin_of_sync(
-            bookmark=None if full_table else bookmark_of(self.get_context_state(context)),
+            bookmark=None if full_table else bookmark,
             lookback=settings.lookbacks[self.name],
             start_date=settings.start_date,
             now=now,
         )
         end = end_of_sync(end_date=settings.end_date, now=now)
-        account = self.run.accounts[context["account_id"]]
         return [WindowJob(account, window) for window in plan(begin, end)]
 
     @cached_property
     def _prefetcher(self) -> Prefetcher[WindowJob, Reading]:
-        lanes = {context["account_id"]: self._plan(context) for context in self.partitions}
+        accounts, bookmarks = self.run.accounts, self._bookmarks()
+        ids = [context["account_id"] for context in self.partitions]
+        lanes = {name: self._plan(accounts[name], bookmarks.get(name)) for name in ids}
         self.run.report.tallies[self.name].windows_planned = sum(map(len, lanes.values()))
         self._budget = self.run.budget_for(self.name, self._streams_to_come())
         return Prefetcher(
@@ -268,7 +270,7 @@ class EngagementStream(ZoomStream):
         # Left over by a run of another version, it would cap the bookmark.
         state.pop("replication_key_signpost", None)
         try:
-            yield from self._account_records(context)
+            yield from self._account_records(context, state)
             self._accounts_read += 1
         except AccountError as error:
             self._cannot_read(account, error, has_bookmark=bookmark_of(state) is not None)
@@ -289,7 +291,7 @@ class EngagementStream(ZoomStream):
             state.pop("progress_markers", None)
         self._writer.flush()
 
-    def _account_records(self, context: Context) -> Iterator[Record]:
+    def _account_records(self, context: Context, state: dict[str, object]) -> Iterator[Record]:
         account_id: str = context["account_id"]
         tally = self.run.report.tallies[self.name]
         seen = Seen()
@@ -317,7 +319,7 @@ class EngagementStream(ZoomStream):
             self._remark(reading, context)
             complete = complete and self._is_complete(reading, context)
             if complete:
-                self._checkpoint(context, reading.window)
+                self._checkpoint(state, reading.window)
             tally.windows_done += 1
             self.run.report.show_progress(self.name)
 
@@ -373,20 +375,13 @@ class EngagementStream(ZoomStream):
         self.run.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
         return True
 
-    def _checkpoint(self, context: Context, window: Window) -> None:
+    def _checkpoint(self, state: dict[str, object], window: Window) -> None:
         """Move an account's bookmark to a window's end, and write state once in a while."""
         if self.replication_method == REPLICATION_FULL_TABLE:
             return
-        state = self.get_context_state(context)
-        # An empty set of markers keeps the SDK from warning each time that it is not sorted.
-        state["progress_markers"] = {}
         bookmark = max(window.end, bookmark_of(state) or window.end)
-        self.state_manager.increment_state(
-            {self.replication_key: format_instant(bookmark)},
-            context=context,
-            replication_key=self.replication_key,
-        )
-        self.state_manager.finalize_state(state)
+        state["replication_key"] = self.replication_key
+        state["replication_key_value"] = format_instant(bookmark)
         self._progress_since_state += ROWS_PER_WINDOW
         now = time.monotonic()
         is_due = now - self._state_written >= SECONDS_BETWEEN_STATES

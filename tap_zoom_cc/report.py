@@ -44,11 +44,15 @@ class Report:
         self.retries = 0
         self.accounts = 0
 
-    def count_request(self, *, retry: bool) -> None:
+    def count_request(self) -> None:
         """Count a request that is about to be sent."""
         with self._lock:
             self.requests += 1
-            self.retries += retry
+
+    def count_retry(self) -> None:
+        """Count a request that has to be sent again."""
+        with self._lock:
+            self.retries += 1
 
     def warn_once(self, about: str, message: str) -> None:
         """Log a warning, unless there was one about the same thing in this run."""

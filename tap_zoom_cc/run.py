@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-import requests
-
 from tap_zoom_cc.auth import ServerToServerOAuth
+from tap_zoom_cc.connections import paced_session
 from tap_zoom_cc.errors import RunError
 from tap_zoom_cc.pacing import Budget, Pacer
 from tap_zoom_cc.report import Report
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
+
+    import requests
 
     from tap_zoom_cc.settings import Settings
     from tap_zoom_cc.stopping import Stop
@@ -63,11 +65,17 @@ class Run:
 
     @property
     def session(self) -> requests.Session:
-        """The calling thread's HTTP session: one must not be shared between threads."""
+        """The calling thread's HTTP session, paced: one must not be shared between threads."""
         session: requests.Session | None = getattr(self._sessions, "session", None)
         if session is None:
-            session = self._sessions.session = requests.Session()
+            session = self._sessions.session = paced_session(self.settings.api_url, self._turn)
         return session
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with self.pacer.turn():
+            self.report.count_request()
+            yield
 
     def give_up(self, error: RunError) -> None:
         """Send nothing more because of an error; what was read before it is still emitted."""

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from tap_zoom_cc.pacing import (
+    EVENNESS,
     LONGEST_COOL_DOWN_SECONDS,
     LONGEST_MARGIN,
     SHORTEST_COOL_DOWN_SECONDS,
@@ -55,10 +56,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+def take(pacer: Pacer) -> None:
+    with pacer.turn():
+        pass
+
+
 def turns(pacer: Pacer, clock: Clock, number: int) -> list[float]:
     instants = []
     for _ in range(number):
-        pacer.wait_for_turn()
+        take(pacer)
         instants.append(clock.now)
     return instants
 
@@ -84,7 +90,7 @@ def test_a_pause_is_not_made_up_for_by_a_burst(clock: Clock) -> None:
     clock.now += 60
     instants = turns(pacer, clock, 10)
     gaps = [later - earlier for earlier, later in pairwise(instants)]
-    assert min(gaps) >= 0.2
+    assert min(gaps) >= EVENNESS * 0.2
 
 
 def test_a_cool_down_holds_everything_back(clock: Clock) -> None:
@@ -114,7 +120,7 @@ def test_a_cool_down_holds_back_whoever_is_waiting_already(clock: Clock) -> None
 @given(st.lists(st.one_of(st.none(), st.floats(0, 10_000)), min_size=1, max_size=20))
 def test_a_cool_down_is_never_endless_and_never_nothing(asked: list[float | None]) -> None:
     pacer = Pacer(5, Stop())
-    pacer.wait_for_turn()
+    take(pacer)
     for seconds in asked:
         wait = pacer.cool_down(seconds)
         assert SHORTEST_COOL_DOWN_SECONDS <= wait <= LONGEST_COOL_DOWN_SECONDS
@@ -142,12 +148,12 @@ def test_requests_that_are_refused_together_slow_the_run_down_once(clock: Clock)
     barrier = threading.Barrier(5, timeout=30)
 
     def be_refused() -> None:
-        pacer.wait_for_turn()
+        take(pacer)
         barrier.wait()
         pacer.cool_down(None)
 
     once = Pacer(10, clock)
-    once.wait_for_turn()
+    take(once)
     once.cool_down(None)
     threads = [threading.Thread(target=be_refused) for _ in range(5)]
     for thread in threads:
@@ -162,18 +168,18 @@ def test_nothing_is_sent_after_the_pacer_was_closed(clock: Clock) -> None:
     turns(pacer, clock, 1)
     pacer.close()
     with pytest.raises(StoppedError):
-        pacer.wait_for_turn()
+        take(pacer)
 
 
 def test_a_stop_ends_the_wait_for_a_turn() -> None:
     stop = Stop()
     pacer = Pacer(0.001, stop)
-    pacer.wait_for_turn()
+    take(pacer)
     ended = threading.Event()
 
     def wait() -> None:
         with pytest.raises(StoppedError):
-            pacer.wait_for_turn()
+            take(pacer)
         ended.set()
 
     thread = threading.Thread(target=wait)

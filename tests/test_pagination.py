@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 
 import msgspec
 import pytest
@@ -24,7 +25,7 @@ def answer(content: object) -> requests.Response:
     """Return a response as it comes from the network."""
     response = requests.Response()
     response.status_code = 200
-    response._content = content if isinstance(content, bytes) else json.dumps(content).encode()  # noqa: SLF001 (there is no other way to make one)
+    response.raw = BytesIO(content if isinstance(content, bytes) else json.dumps(content).encode())
     return response
 
 
