@@ -8,6 +8,7 @@ attempt with the token and at the pace of the moment.
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import backoff
@@ -33,12 +34,13 @@ from tap_zoom_cc.errors import (
     shorten,
 )
 from tap_zoom_cc.pagination import NextPageTokenPaginator, PageReader
+from tap_zoom_cc.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
     from backoff.types import Details
-    from singer_sdk.helpers.types import Auth, Context, RequestFunc
+    from singer_sdk.helpers.types import Auth, Context, Record, RequestFunc
 
     from tap_zoom_cc.errors import (
         Rule,
@@ -100,6 +102,12 @@ class ZoomStream(RESTStream[str | None]):
         """What the streams of one run share; there is none during discovery."""
         return self._zoom_tap.run
 
+    @cached_property
+    @override
+    def schema(self) -> dict[str, object]:
+        """The JSON schema of a row; looked up once, for the SDK asks for it with every row."""
+        return SCHEMAS.get_schema(self.name)
+
     @property
     @override
     def url_base(self) -> str:
@@ -114,6 +122,11 @@ class ZoomStream(RESTStream[str | None]):
     @override
     def requests_session(self) -> requests.Session:
         return self.run.session
+
+    @override
+    def generate_child_contexts(self, record: Record, context: Context | None) -> Iterable[Context]:
+        """Return nothing: no stream has children, so that no row is asked for them."""
+        return ()
 
     @override
     def get_new_paginator(self) -> NextPageTokenPaginator:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.schema.source import StreamSchema
 from typing_extensions import override
 
 from tap_zoom_cc.client import ZoomStream
 from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.errors import AccountError, RunError, WindowExpiredError
 from tap_zoom_cc.rows import RowDecoder, UnfitRowError
-from tap_zoom_cc.schema_files import SCHEMAS
 from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ class SmsStream(EngagementStream):
     path = "/contact_center/sms"
     rows_key = "sms"
     scope = "contact_center:read:sms_log"
-    schema = StreamSchema(SCHEMAS)
 
 
 class VoiceCallsStream(EngagementStream):
@@ -47,7 +44,6 @@ class VoiceCallsStream(EngagementStream):
     path = "/contact_center/voice_calls"
     rows_key = "voice_calls"
     scope = "contact_center:read:voice_call_log"
-    schema = StreamSchema(SCHEMAS)
 
     @override
     def query(self) -> Mapping[str, FilterValue]:
@@ -63,7 +59,6 @@ class SubAccountsStream(ZoomStream):
     path = "/accounts"
     rows_key = "accounts"
     primary_keys = ("id",)
-    schema = StreamSchema(SCHEMAS)
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     """Rows are conformed by `RowDecoder`, which does it in C."""
