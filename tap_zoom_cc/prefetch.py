@@ -156,21 +156,25 @@ class Prefetcher(Generic[Job, Result]):
 
     def _work(self) -> None:
         while (slot := self._next()) is not None:
-            fetched: Fetched[Result] | None = None
-            parts: list[_Slot[Job, Result]] = []
-            error: Exception | None = None
-            try:
-                outcome = self._read(slot.job)
-                if isinstance(outcome, Parts):
-                    parts = [
-                        _Slot(job, slot.lane, (*slot.place, number))
-                        for number, job in enumerate(outcome.jobs)
-                    ]
-                else:
-                    fetched = outcome
-            except Exception as raised:  # noqa: BLE001 (raised again in the reader's thread)
-                error = raised
-            self._finish(slot, fetched, parts, error)
+            self._process(slot)
+
+    def _process(self, slot: _Slot[Job, Result]) -> None:
+        """Read a job. What came of it is not known here any more while the thread waits again."""
+        fetched: Fetched[Result] | None = None
+        parts: list[_Slot[Job, Result]] = []
+        error: Exception | None = None
+        try:
+            outcome = self._read(slot.job)
+            if isinstance(outcome, Parts):
+                parts = [
+                    _Slot(job, slot.lane, (*slot.place, number))
+                    for number, job in enumerate(outcome.jobs)
+                ]
+            else:
+                fetched = outcome
+        except Exception as raised:  # noqa: BLE001 (raised again in the reader's thread)
+            error = raised
+        self._finish(slot, fetched, parts, error)
 
     def _next(self) -> _Slot[Job, Result] | None:
         """Wait for the next job that may be read; None when there will be no more."""
