@@ -46,7 +46,7 @@ MOST_PASSES = 3
 MOST_EXPIRIES = 4
 """How often a window's page token may expire before its account is given up."""
 
-MEMORY_BYTES = 64 * 1024 * 1024
+MEMORY_BYTES = 56 * 1024 * 1024
 """Rows, as JSON, that may wait for their turn to be emitted, or are being read for it."""
 
 FIRST_WINDOW_BYTES = 6 * 1024 * 1024
