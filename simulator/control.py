@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -80,6 +81,8 @@ class _Endpoints:
     async def warm_up(self, _: Request) -> Response:
         """Make up all engagements before anybody asks for them."""
         self._stage.world.warm_up()
+        # Looking through all that for garbage would stop the server for a moment, again and again.
+        gc.freeze()
         return Response(status_code=204)
 
     async def replace_scenario(self, request: Request) -> Response:

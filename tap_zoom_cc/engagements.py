@@ -130,40 +130,52 @@ class EngagementStream(ZoomStream):
     def partitions(self) -> list[dict[str, str]]:
         """One for each account, that with the oldest bookmark first."""
         contexts = [{"account_id": account_id} for account_id in self.run.accounts]
-        bookmarks = self._bookmarks()
         if self.run.settings.sub_account_ids is None:
-            for account_id in bookmarks.keys() - self.run.accounts.keys():
+            for account_id in self._states.keys() - self.run.accounts.keys():
                 self.run.report.warn_once(
                     f"not listed {self.name} {account_id}",
                     f"{self.name}, account {account_id}: has a bookmark, but Zoom does not list it "
                     "any more; what came after the bookmark is not read",
                 )
         never = self.run.started.min.replace(tzinfo=self.run.started.tzinfo)
-        return sorted(contexts, key=lambda context: bookmarks.get(context["account_id"]) or never)
+        return sorted(contexts, key=lambda context: self._bookmark(context) or never)
 
-    def _bookmarks(self) -> dict[str, datetime | None]:
-        """Return the bookmark of each account in the state; the SDK would search it for each."""
+    @cached_property
+    def _states(self) -> dict[str, dict[str, object]]:
+        """The part of the state that belongs to each account which has one."""
         partitions = self.state_manager.get_state_partitions() or []
-        return {state["context"]["account_id"]: bookmark_of(state) for state in partitions}
+        return {state["context"]["account_id"]: state for state in partitions}
 
-    def _plan(self, account: Account, bookmark: datetime | None) -> list[WindowJob]:
+    def _bookmark(self, context: Mapping[str, str]) -> datetime | None:
+        return bookmark_of(self._states.get(context["account_id"]))
+
+    @override
+    def get_context_state(self, context: Context | None) -> dict[str, object]:
+        """Return the writable state of an account; the SDK would look through those of all."""
+        if context is None:
+            return super().get_context_state(context)
+        account_id: str = context["account_id"]
+        if account_id not in self._states:
+            self._states[account_id] = super().get_context_state(context)
+        return self._states[account_id]
+
+    def _plan(self, context: Mapping[str, str]) -> list[WindowJob]:
         settings = self.run.settings
         now = self.run.present
         full_table = self.replication_method == REPLICATION_FULL_TABLE
         begin = begin_of_sync(
-            bookmark=None if full_table else bookmark,
+            bookmark=None if full_table else self._bookmark(context),
             lookback=settings.lookbacks[self.name],
             start_date=settings.start_date,
             now=now,
         )
         end = end_of_sync(end_date=settings.end_date, now=now)
+        account = self.run.accounts[context["account_id"]]
         return [WindowJob(account, window) for window in plan(begin, end)]
 
     @cached_property
     def _prefetcher(self) -> Prefetcher[WindowJob, Reading]:
-        accounts, bookmarks = self.run.accounts, self._bookmarks()
-        ids = [context["account_id"] for context in self.partitions]
-        lanes = {name: self._plan(accounts[name], bookmarks.get(name)) for name in ids}
+        lanes = {context["account_id"]: self._plan(context) for context in self.partitions}
         self.run.report.tallies[self.name].windows_planned = sum(map(len, lanes.values()))
         self._budget = self.run.budget_for(self.name, self._streams_to_come())
         return Prefetcher(

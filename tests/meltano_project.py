@@ -43,7 +43,7 @@ class MeltanoProject:
         assert published.count(here) == 1
         self.definition.write_text(published.replace(here, f"-e {ROOT}"), encoding="utf-8")
         (folder / ".meltano").mkdir()
-        for kind in ("extractors", "loaders"):
+        for kind in ("extractors", "loaders", "utilities"):
             (plugins / kind).mkdir(parents=True, exist_ok=True)
             (folder / ".meltano" / kind).symlink_to(plugins / kind)
         self.env = {

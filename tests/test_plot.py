@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator.scenario import STREAMS, Account, Scenario
-from tests.meltano_project import ROOT
+from tests.meltano_project import ROOT, MeltanoProject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +83,17 @@ def test_a_picture_is_drawn_and_counts_each_engagement_once_in_each_of_its_queue
             for queue in queues_of(row)
         )
         assert {(hour, queue): count for hour, queue, count in json.loads(output)} == expected
+
+
+@pytest.mark.parametrize("command", ["invoke", "run"])
+def test_meltano_draws_what_was_loaded(
+    command: str, folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    (project.folder / "dev").symlink_to(ROOT / "dev")
+    project.configure("plot", {"store": folder})
+
+    project.meltano(command, "plot:hours")
+
+    picture = project.output / "engagements_per_hour.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,6 +167,29 @@ def test_what_waits_to_be_read_is_bounded() -> None:
         # The one at hand is still held; before any size is known every worker may start one.
         assert ahead <= capacity // 10 + workers
     assert len(started) == 200
+
+
+def test_what_was_handed_over_is_let_go_of_while_the_threads_wait() -> None:
+    """Each thread's last result, kept until its next one, is a multiple of the capacity."""
+
+    class Rows:
+        """A result of which one can tell whether it still exists."""
+
+    last_may_end = threading.Event()
+    results: list[weakref.ref[Rows]] = []
+
+    def read(job: Job) -> Fetched[Rows]:
+        if job == (8,):
+            assert last_may_end.wait(PATIENCE_SECONDS)
+        rows = Rows()
+        results.append(weakref.ref(rows))
+        return Fetched(rows, 1)
+
+    reader = Prefetcher(read, {"first": jobs(8), "last": [(8,)]}, workers=4, capacity=MANY)
+    for rows in reader.results("first", nothing):
+        del rows
+    assert [result() for result in results] == [None] * 8
+    last_may_end.set()
 
 
 def test_parts_are_read_before_what_comes_after_them() -> None:
