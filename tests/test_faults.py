@@ -303,7 +303,8 @@ def test_nulls_pass_as_they_are(bench: Bench) -> None:
             kept = ("account_id", "engagement_id", "start_time", "end_time")
             assert row == {**dict.fromkeys(truth[key]), **{name: truth[key][name] for name in kept}}
     assert changed == bench.simulator.stats().faults["null_fields"]
-    assert sync.logged("WARNING") == []
+    # Python's own warnings are of the machine: that its version is an old one, for example.
+    assert [line for line in sync.logged("WARNING") if "py.warnings" not in line] == []
 
 
 def test_values_of_another_type_are_converted_and_warned_about_once(bench: Bench) -> None:

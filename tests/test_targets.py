@@ -44,7 +44,9 @@ BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 FIRST_RUN = datetime(2024, 1, 25, tzinfo=timezone.utc)
 SECOND_RUN = datetime(2024, 2, 14, tzinfo=timezone.utc)
 
-UNUSUAL_TEXT = "nul \x00, noncharacter \ufffe, 👩🏽‍🚀, NULL, \"quoted\", \\N, 'a';\r\n\tb,c"
+# Python 3.10 cannot write a NUL as CSV, so that loads end there which do (target-duckdb's too).
+NUL = "\x00" if sys.version_info >= (3, 11) else ""
+UNUSUAL_TEXT = f"nul {NUL}, noncharacter \ufffe, 👩🏽‍🚀, NULL, \"quoted\", \\N, 'a';\r\n\tb,c"
 UNUSUAL = {
     "engagement_id": "unusual-values",
     "start_time": "2024-01-24T20:00:00-08:00",
