@@ -266,8 +266,8 @@ def print_hints(target: str, *, again: bool) -> None:
     select = "select direction, count(distinct engagement_id) as calls, max(start_time) as latest"
     if target == "target-duckdb":
         query = (
-            f"import duckdb; duckdb.connect('{relative(DATABASE)}')"
-            f".sql('{select} from voice_calls group by all').show()"
+            f"import duckdb; database = duckdb.connect('{relative(DATABASE)}'); "
+            f"database.sql('{select} from voice_calls group by all').show()"
         )
     else:
         files = relative(FOLDER / "voice_calls.jsonl")

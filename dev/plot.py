@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
@@ -193,6 +194,8 @@ def main() -> int:
     parser.add_argument("picture", type=Path, help="where to write the picture: .png, .svg or .pdf")
     parser.add_argument("--days", type=int, default=DEFAULT_DAYS, help="how many, up to the last")
     arguments = parser.parse_args()
+    # Where no font has a script, boxes are drawn; that need not be said for each letter.
+    warnings.filterwarnings("ignore", message="Glyph")
     if not arguments.store.exists():
         print(f"There is no {arguments.store}: load something first.", file=sys.stderr)
         return 1

@@ -177,6 +177,13 @@ class EngagementStream(ZoomStream):
     def _prefetcher(self) -> Prefetcher[WindowJob, Reading]:
         lanes = {context["account_id"]: self._plan(context) for context in self.partitions}
         self.run.report.tallies[self.name].windows_planned = sum(map(len, lanes.values()))
+        read_already = sum(not windows for windows in lanes.values())
+        if read_already and self.run.settings.end_date:
+            self.run.report.warn_once(
+                f"end_date {self.name}",
+                f"{self.name}: {read_already} of {len(lanes)} accounts were read up to end_date or "
+                "later, so nothing is read of them; to read it again, use a state of its own",
+            )
         self._budget = self.run.budget_for(self.name, self._streams_to_come())
         return Prefetcher(
             self.read_window,

@@ -101,6 +101,7 @@ def test_no_access_to_one_account_is_said_and_the_others_are_tried(
     assert said(run, "ERROR", "sms, account bbb", "No permission", "check")
     for line in ("sms, account aaa", "sms, account ccc", "voice_calls, account bbb"):
         assert said(run, line, "can be read")
+    assert not run.records("sms"), "Meltano would take a record for success"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -140,6 +142,15 @@ def test_the_first_run_loads_exactly_the_engagements_of_zoom(
     expected = truth(played(checkout), stream)
     assert expected
     assert_equal(loaded(checkout, stream), expected)
+
+
+def test_the_query_that_is_suggested_can_be_copied(checkout: Path, first_run: str) -> None:
+    (command,) = re.findall(r'^ +(\S+ -c ".*")$', first_run, re.MULTILINE)
+    result = subprocess.run(
+        shlex.split(command), cwd=checkout, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "inbound" in result.stdout
 
 
 @pytest.mark.parametrize("stream", STREAMS)

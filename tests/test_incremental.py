@@ -240,6 +240,20 @@ def test_bookmarks_do_not_go_back(simulator: SimulatorProcess) -> None:
     assert "sms" not in simulator.stats().requests, "there was nothing to read"
 
 
+def test_an_end_date_before_what_was_read_does_not_pass_for_a_sync(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(Account(id="ahead", sms=300, voice_calls=300)))
+    first = sync(simulator, SECOND_RUN).check()
+    assert not first.logged("WARNING")
+    end = SECOND_RUN - 20 * DAY
+    run = sync(simulator, SECOND_RUN, state=first.state, end_date=end.isoformat()).check()
+    for stream in STREAMS:
+        (warning,) = [line for line in run.logged("WARNING") if f"{stream}: 1 of 1" in line]
+        assert "end_date" in warning
+        assert "a state of its own" in warning
+
+
 def test_every_bookmark_ever_written_is_at_least_the_one_before(
     simulator: SimulatorProcess,
 ) -> None:

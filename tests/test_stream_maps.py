@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shlex
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +195,24 @@ def test_only_what_meltano_selects_is_asked_for_and_loaded(
     ]
     assert by_key("sms", loaded(project, "sms")) == by_key("sms", messages)
     assert not (project.output / "sub_accounts.jsonl").exists()
+
+
+@pytest.mark.meltano
+def test_the_selection_that_the_readme_shows_leaves_out_the_details_only(
+    project: MeltanoProject, zoom: SimulatorProcess
+) -> None:
+    lines = re.findall(
+        r"^meltano (select .*)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert any("--exclude" in line for line in lines)
+    for line in lines:
+        project.meltano(*shlex.split(line))
+
+    project.meltano("run", "tap-zoom-cc", "target-jsonl")
+
+    assert views_asked_for(zoom) == {"summary"}
+    assert by_key("sms", loaded(project, "sms")) == by_key("sms", zoom.truth("sms"))
+    assert len(loaded(project, "voice_calls")) == len(zoom.truth("voice_calls"))
 
 
 def test_the_details_of_calls_are_asked_for_as_long_as_they_are_selected(
