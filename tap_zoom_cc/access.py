@@ -8,6 +8,7 @@ from singer_sdk.singerlib import RecordMessage
 
 from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.errors import AnswerError, RunError
+from tap_zoom_cc.report import counted
 from tap_zoom_cc.rows import UnfitRowError
 from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.windows import LONGEST_WINDOW, Window, whole_second
@@ -55,7 +56,7 @@ def check_access(tap: TapZoomCC) -> int:
     for name, record in records.items():
         tap.write_message(RecordMessage(stream=name, record=record))
     tap.writer.flush()
-    tap.logger.info("Everything can be read: %d accounts", len(accounts))
+    tap.logger.info("Everything can be read: %s", counted(len(accounts), "account"))
     return 0
 
 

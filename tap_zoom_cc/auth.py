@@ -19,6 +19,9 @@ import requests
 from tap_zoom_cc.errors import Action, RunError, decide, read_answer, shorten
 
 if TYPE_CHECKING:
+    from backoff.types import Details
+
+    from tap_zoom_cc.report import Report
     from tap_zoom_cc.settings import Settings
     from tap_zoom_cc.stopping import Stop
 
@@ -49,10 +52,11 @@ class ServerToServerOAuth:
     are not followed.
     """
 
-    def __init__(self, settings: Settings, stop: Stop) -> None:
+    def __init__(self, settings: Settings, stop: Stop, report: Report) -> None:
         """Take the credentials from the settings; nothing is requested yet."""
         self._settings = settings
         self._stop = stop
+        self._report = report
         self._lock = threading.Lock()
         self._token = ""
         self._renew_at = 0.0
@@ -92,16 +96,16 @@ class ServerToServerOAuth:
             max_tries=TRIES,
             factor=FIRST_WAIT_SECONDS,
             jitter=backoff.full_jitter,
+            on_backoff=self._warn_of_retry,
             giveup=lambda _: self._stop.asked,
             logger=None,
         )(self._post)
         try:
             grant = ask()
         except (_NoGrantError, requests.RequestException) as error:
-            reason = str(error) if isinstance(error, _NoGrantError) else type(error).__name__
             message = (
-                f"token_url {self._settings.token_url} gives no token: {reason}; check the network "
-                "and Zoom's status page, then run again"
+                f"token_url {self._settings.token_url} gives no token: {_reason(error)}; check "
+                "the network and Zoom's status page, then run again"
             )
             raise RunError(message) from error
         self._token = grant.access_token
@@ -109,6 +113,10 @@ class ServerToServerOAuth:
             grant.expires_in - RENEW_BEFORE_EXPIRY_SECONDS, grant.expires_in / 2
         )
         self.granted += 1
+
+    def _warn_of_retry(self, details: Details) -> None:
+        reason = _reason(details.get("exception"))
+        self._report.retry(self._settings.token_url, reason, details["wait"])
 
     def _post(self) -> _Grant:
         settings = self._settings
@@ -135,6 +143,10 @@ class ServerToServerOAuth:
         else:
             message = f"Zoom refuses the app's credentials ({shorten(str(answer))}); {ADVICE}"
         raise RunError(message)
+
+
+def _reason(error: BaseException | None) -> str:
+    return str(error) if isinstance(error, _NoGrantError) else type(error).__name__
 
 
 def _date_of(response: requests.Response) -> datetime | None:

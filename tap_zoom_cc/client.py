@@ -285,10 +285,14 @@ class ZoomStream(RESTStream[str | None]):
 
     @override
     def backoff_handler(self, details: Details) -> None:
-        """Say at debug level why a request is sent again; the summary counts it."""
+        """Say why a request is sent again, unless a limit or a token that ran out is all."""
         error = details.get("exception")
-        reason = str(error) if isinstance(error, TransientError) else type(error).__name__
-        self.logger.debug("Trying again in %.1f s: %s", details["wait"], reason)
+        if not isinstance(error, TransientError):
+            self.run.report.retry(self.url_base, type(error).__name__, details["wait"])
+        elif error.rule.action is Action.RETRY:
+            self.run.report.retry(self.url_base, str(error), details["wait"])
+        else:
+            self.logger.debug("%s; trying again in %.1f s", error, details["wait"])
 
     def notice(self, notices: Notices) -> None:
         """Warn, once for each field, of rows that had to be changed to fit the schema."""

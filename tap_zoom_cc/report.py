@@ -62,6 +62,12 @@ class Report:
             self._warned.add(about)
         self.logger.warning(message)
 
+    def retry(self, url: str, reason: str, seconds: float) -> None:
+        """Say that a request is sent again in some seconds: a warning once, else debug lines."""
+        message = f"{url}: {reason}; trying again in {seconds:.1f} s"
+        self.logger.debug(message)
+        self.warn_once(f"retry {url}", f"{message}; further retries are logged at level debug")
+
     def fail(self, message: str) -> None:
         """Note something that could not be read: the run will end with exit code 1."""
         with self._lock:
@@ -98,10 +104,16 @@ class Report:
         rows = ", ".join(f"{name} {tally.rows}" for name, tally in sorted(self.tallies.items()))
         seconds = time.monotonic() - self._began
         return (
-            f"Summary: {self.accounts} accounts, {windows} windows, {self.requests} requests, "
-            f"rows: {rows or 'none'}, {self.retries} retries, {len(self.failures)} failures, "
-            f"{_duration(seconds)}"
+            f"Summary: {counted(self.accounts, 'account')}, {counted(windows, 'window')}, "
+            f"{counted(self.requests, 'request')}, rows: {rows or 'none'}, "
+            f"{counted(self.retries, 'retry', 'retries')}, "
+            f"{counted(len(self.failures), 'failure')}, {_duration(seconds)}"
         )
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: ``1 account``, ``2 accounts``."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def _duration(seconds: float) -> str:

@@ -56,9 +56,9 @@ class Run:
 
     def __post_init__(self) -> None:
         """Set up what follows from the settings; nothing is requested yet."""
-        self.authenticator = ServerToServerOAuth(self.settings, self.stop)
-        self.pacer = Pacer(self.settings.requests_per_second, self.stop)
         self.report = Report(self.logger, self.settings.requests_per_second)
+        self.authenticator = ServerToServerOAuth(self.settings, self.stop, self.report)
+        self.pacer = Pacer(self.settings.requests_per_second, self.stop)
         self.budgets: dict[str, Budget] = {}
         self.fatal_error: RunError | None = None
         self._sessions = threading.local()

@@ -26,6 +26,7 @@ from tap_zoom_cc import state as states
 from tap_zoom_cc.access import check_access
 from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.errors import RunError, shorten
+from tap_zoom_cc.report import counted
 from tap_zoom_cc.run import Run
 from tap_zoom_cc.settings import (
     CONFIG_SCHEMA,
@@ -139,7 +140,7 @@ class TapZoomCC(Tap):
         engagement_streams = [stream for stream in selected if isinstance(stream, EngagementStream)]
         try:
             if engagement_streams:
-                self.logger.info("Reading %d accounts", len(run.accounts))
+                self.logger.info("Reading %s", counted(len(run.accounts), "account"))
             self.sync_all()
         except RunError as error:
             run.report.fail(str(error))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
+    from simulator.scenario import Endpoint
     from tests.syncing import Key, Sync
     from tests.tap_process import Message, Record
     from tests.warm_tap import Constant
@@ -171,6 +172,19 @@ def test_fault_that_passes_leaves_no_trace(bench: Bench, kind: FaultKind) -> Non
     # The page that two of the kinds are about comes once in a window.
     assert bench.simulator.stats().faults[kind] in (1, 2)
     _assert_all_is_read(bench, sync)
+
+
+@pytest.mark.parametrize("endpoint", ["sms", "token"])
+def test_reader_learns_once_that_an_outage_makes_the_run_wait(
+    bench: Bench, endpoint: Endpoint
+) -> None:
+    outage = Fault(kind="503_html", endpoint=endpoint, requests=(1, 2, 3))
+    sync = _sync_with(bench, outage)
+    assert bench.simulator.stats().faults["503_html"] > 1
+    _assert_all_is_read(bench, sync)
+    [warning] = [line for line in sync.logged("WARNING") if "trying again" in line]
+    assert "503" in warning
+    assert ("/oauth/token" in warning) is (endpoint == "token")
 
 
 @pytest.mark.parametrize("kind", sorted(NEVER_PASSES))
