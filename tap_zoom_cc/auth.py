@@ -10,7 +10,7 @@ import threading
 import time
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import backoff
 import msgspec
@@ -37,7 +37,7 @@ ADVICE = (
 
 
 class _Grant(msgspec.Struct):
-    access_token: str
+    access_token: Annotated[str, msgspec.Meta(pattern=r"^[!-~]+\Z")]
     expires_in: float = 3600.0
 
 
@@ -131,7 +131,7 @@ class ServerToServerOAuth:
         if response.status_code == requests.codes.ok:
             try:
                 return msgspec.json.decode(response.content, type=_Grant, strict=False)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 message = "the answer holds no token"
                 raise _NoGrantError(message) from error
         answer = read_answer(response, datetime.now(timezone.utc))

@@ -190,15 +190,13 @@ class ZoomStream(RESTStream[str | None]):
                 )
                 raise RunError(message) from error
             raise AccountError(error.rule, error.answer, where) from error
-        except requests.Timeout as error:
-            raise AccountError(NO_ANSWER, f"{TRIES} time-outs in a row", where) from error
         except requests.RequestException as error:
-            message = (
-                f"{where}: no answer from {self.url_base} in {TRIES} tries "
-                f"({type(error).__name__}); check the network and api_url, then run again"
-            )
-            raise RunError(message) from error
-        self.run.pacer.speed_up()
+            what = f"{TRIES} tries at {self.url_base} failed, the last with {type(error).__name__}"
+            if self.run.is_cut_off(where):
+                message = f"{where}: {what}; check the network and api_url, then run again"
+                raise RunError(message) from error
+            raise AccountError(NO_ANSWER, what, where) from error
+        self.run.answered()
         paginator.advance(response)
         return paginator.read(response)
 

@@ -23,7 +23,7 @@ from tap_zoom_cc.errors import AccountError, Action, RunError, WindowExpiredErro
 from tap_zoom_cc.filters import query_parameters
 from tap_zoom_cc.pacing import Budget, BudgetSpentError
 from tap_zoom_cc.prefetch import Fetched, Parts, Prefetcher
-from tap_zoom_cc.readings import PAGE_SIZE, Reading, Seen, pages_for, parts_of
+from tap_zoom_cc.readings import MOST_ROWS, PAGE_SIZE, Reading, Seen, pages_for, parts_of
 from tap_zoom_cc.rows import RowDecoder, UnfitRowError
 from tap_zoom_cc.state import bookmark_of
 from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
@@ -90,6 +90,9 @@ class EngagementStream(ZoomStream):
         self._state_written = 0.0
         self._progress_since_state = 0
         self._accounts_read = 0
+        self._answered: set[str] = set()
+        self._has_advanced = False
+        self._is_stuck = False
         self._accounts_without_rows: list[str] = []
 
     # What differs between the streams
@@ -191,6 +194,9 @@ class EngagementStream(ZoomStream):
             workers=self.run.settings.max_concurrency,
             capacity=MEMORY_BYTES,
             assumed_size=FIRST_WINDOW_BYTES,
+            may_run_ahead=lambda: self._budget.suffices_for(
+                self.run.settings.max_concurrency * pages_for(MOST_ROWS)
+            ),
         )
 
     def _streams_to_come(self) -> int:
@@ -253,6 +259,7 @@ class EngagementStream(ZoomStream):
                 before_retry=lambda: self._budget.reserve(1),
                 check=reading.add,
             )
+            self._answered.add(job.account.account_id)
             windows = parts_of(reading, job.parent_total)
             if len(windows) > 1:
                 total = max(reading.total or 0, len(reading.rows))
@@ -297,6 +304,8 @@ class EngagementStream(ZoomStream):
             self.run.report.fail(f"{self.where(context)}: {error}")
         except BudgetSpentError:
             self._accounts_read += 1
+            # Accounts come with the oldest bookmark first, so the next run would begin here again.
+            self._is_stuck = self._is_stuck or not self._has_advanced
         except (RunError, StoppedError) as error:
             fatal_error = self.run.fatal_error or (error if isinstance(error, RunError) else None)
             if fatal_error is not None and not self.run.stop.asked:
@@ -326,10 +335,7 @@ class EngagementStream(ZoomStream):
                 try:
                     record = self.decoder.decode(row)
                 except UnfitRowError as error:
-                    message = (
-                        f"engagement {key.engagement_id}: {error}; deselect the field to go on, "
-                        "and report it"
-                    )
+                    message = f"engagement {key.engagement_id}: {error}"
                     raise UnfitRowError(message) from error
                 record["account_id"] = account_id
                 tally.rows += 1
@@ -398,7 +404,9 @@ class EngagementStream(ZoomStream):
         """Move an account's bookmark to a window's end, and write state once in a while."""
         if self.replication_method == REPLICATION_FULL_TABLE:
             return
-        bookmark = max(window.end, bookmark_of(state) or window.end)
+        before = bookmark_of(state)
+        self._has_advanced = self._has_advanced or before is None or before < window.end
+        bookmark = max(window.end, before or window.end)
         state["replication_key"] = self.replication_key
         state["replication_key_value"] = format_instant(bookmark)
         self._progress_since_state += ROWS_PER_WINDOW
@@ -409,8 +417,12 @@ class EngagementStream(ZoomStream):
             self.finalize_state_progress_markers(state)
 
     def _cannot_read(self, account: Account, error: AccountError, *, has_bookmark: bool) -> None:
+        # Who has answered is there, whatever a refusal says, so what it refuses is missing.
         action = error.rule.action
-        if action is Action.NO_ROWS and self.run.settings.filters[self.name]:
+        has_answered = account.account_id in self._answered
+        if has_answered:
+            self.run.report.fail(str(error))
+        elif action is Action.NO_ROWS and self.run.settings.filters[self.name]:
             self._accounts_without_rows.append(account.account_id)
             self.logger.info("%s", error)
         elif action is Action.REFUSED and account.listed and not has_bookmark:
@@ -421,7 +433,6 @@ class EngagementStream(ZoomStream):
 
     def conclude(self) -> None:
         """Report what can only be said at the end of a run: nothing read, or no way forward."""
-        tally = self.run.report.tallies[self.name]
         if self._accounts_without_rows and not self._accounts_read:
             self.run.report.fail(
                 f"{self.name}: not one account could be read: refused, or without what the filters "
@@ -434,10 +445,11 @@ class EngagementStream(ZoomStream):
                 f"{self.name}: max_requests_per_run was spent before all was read, and a "
                 "full-table sync cannot go on in the next run; raise it or sync incrementally"
             )
-        elif not tally.windows_done:
+        elif self._is_stuck:
             self.run.report.fail(
-                f"{self.name}: max_requests_per_run does not suffice for a single window, so that "
-                "no run would ever come further; raise it"
+                f"{self.name}: max_requests_per_run does not suffice to read the lookback and one "
+                "window of the account with the oldest bookmark, so that no run would ever come "
+                "further; raise it"
             )
         else:
             self.logger.info(

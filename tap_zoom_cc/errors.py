@@ -7,6 +7,7 @@ its source: *document* for Zoom's own documentation, *seen* for answers that use
 
 from __future__ import annotations
 
+import base64
 import email.utils
 import enum
 import re
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import requests
 
 TOO_MANY_REQUESTS = 429
+
+MOST_DIGITS = 9
+"""Digits of a code; Zoom's have up to eight."""
 
 LONGEST_MESSAGE = 200
 """Characters of Zoom's own message that are shown: an answer may hold personal data."""
@@ -232,7 +236,7 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
     """
     try:
         body = msgspec.json.decode(response.content)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         body = {}
     if not isinstance(body, dict):
         body = {}
@@ -248,16 +252,31 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
     return Answer(
         status=response.status_code,
         code=next((code for code in codes if code is not None), None),
-        message=shorten(" ".join([message or response.reason or "", *details])),
+        message=shorten(
+            without_credentials(" ".join([message or response.reason or "", *details]), response)
+        ),
         limit_type=response.headers.get("X-RateLimit-Type", ""),
         retry_after=parse_retry_after(response.headers.get("Retry-After"), now),
     )
 
 
+def without_credentials(text: str, response: requests.Response) -> str:
+    """Return an answer's text without the token, or the ID and secret, that were sent for it."""
+    sent = response.request.headers.get("Authorization", "")
+    scheme, _, credentials = sent.partition(" ")
+    secrets = [credentials]
+    if scheme == "Basic":
+        secrets += base64.b64decode(credentials).decode(errors="replace").split(":", 1)
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return text
+
+
 def _code(value: object) -> int | None:
     """Return a code that came as a number or as its digits."""
     is_code = isinstance(value, (int, str)) and not isinstance(value, bool)
-    return int(str(value)) if is_code and str(value).isdecimal() else None
+    digits = str(value) if is_code else ""
+    return int(digits) if digits.isdecimal() and len(digits) <= MOST_DIGITS else None
 
 
 def shorten(text: str) -> str:

@@ -153,8 +153,9 @@ class Pacer:
 class Budget:
     """How many requests a stream may send, when ``max_requests_per_run`` is set. Thread-safe.
 
-    Windows reserve the pages that they still need before they read on, in the order in which they
-    are emitted: what is begun can be finished, and nothing is read that cannot be kept.
+    Windows reserve the pages that they still need before they read on. While there is plenty they
+    do so side by side; what is left for the last ones is reserved in the order in which they are
+    emitted (`suffices_for`), so that nothing is read that cannot be kept.
     """
 
     def __init__(self, allowed: int | None) -> None:
@@ -163,6 +164,10 @@ class Budget:
         self._lock = threading.Lock()
         self.spent_requests = 0
         self.exhausted = False
+
+    def suffices_for(self, requests: int) -> bool:
+        """Say whether that many requests are left."""
+        return self._allowed is None or self.spent_requests + requests <= self._allowed
 
     def reserve(self, requests: int, *, begins: bool = False) -> None:
         """Take that many requests out of the budget.

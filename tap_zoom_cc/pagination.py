@@ -1,8 +1,9 @@
 """Pages: read once each, and followed by ``next_page_token`` until it is empty.
 
 What happens in the wild (seen on sibling endpoints): a token although nothing follows, no token key
-on the last page, the same rows again for a new token. So an empty page ends a window, and so do
-two pages in a row without anything new; whether rows are missing is decided by their count.
+on the last page, the same rows again for a new token. So an empty page ends a range, and so do two
+pages in a row without anything new; whether rows are missing is decided by their count. An empty
+page that announces no count does not end it by itself: nothing would tell that rows follow.
 """
 
 from __future__ import annotations
@@ -59,10 +60,18 @@ class PageReader:
 
         Raises:
             msgspec.MsgspecError: if the body is no such page.
-            UnicodeDecodeError: if it is no UTF-8.
+            ValueError: if it is no UTF-8, nested too deeply, or leads on from a page without rows.
         """
         body = b"".join(response.iter_content(READ_BYTES))
-        return self._decoder.decode(_in_pages_of_its_own(body))
+        try:
+            page = self._decoder.decode(_in_pages_of_its_own(body))
+        except RecursionError as error:
+            message = "the answer is nested too deeply"
+            raise ValueError(message) from error
+        if page.rows is None and page.next_page_token and page.total_records is None:
+            message = "the answer names a next page but neither rows nor their total"
+            raise ValueError(message)
+        return page
 
 
 def _in_pages_of_its_own(body: bytes) -> bytes | memoryview:
@@ -93,8 +102,7 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
         """Return the page in a response, decoded once.
 
         Raises:
-            msgspec.MsgspecError: if the body is no such page.
-            UnicodeDecodeError: if it is no UTF-8.
+            msgspec.MsgspecError, ValueError: if the body is no such page.
         """
         if self._page is None or response is not self._response:
             self._response, self._page = response, self._reader.read(response)
@@ -102,7 +110,9 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
 
     @override
     def has_more(self, response: requests.Response) -> bool:
-        return bool(self.read(response).rows) and self.pages_without_news < PAGES_WITHOUT_NEWS
+        page = self.read(response)
+        may_lead_on = bool(page.rows) or page.total_records is None
+        return may_lead_on and self.pages_without_news < PAGES_WITHOUT_NEWS
 
     @override
     def get_next(self, response: requests.Response) -> str | None:

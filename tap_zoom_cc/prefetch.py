@@ -53,7 +53,7 @@ class _Slot(Generic[Job, Result]):
 class Prefetcher(Generic[Job, Result]):
     """Runs ``read`` on jobs in ``workers`` daemon threads, in the order of the lanes given."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (all but two by name)
         self,
         read: Callable[[Job], Fetched[Result] | Parts[Job]],
         lanes: Mapping[str, Sequence[Job]],
@@ -61,6 +61,7 @@ class Prefetcher(Generic[Job, Result]):
         workers: int,
         capacity: int,
         assumed_size: int = 0,
+        may_run_ahead: Callable[[], bool] = lambda: True,
     ) -> None:
         """Start reading.
 
@@ -71,10 +72,13 @@ class Prefetcher(Generic[Job, Result]):
             capacity: bytes of results that may wait, counting those still being read at the mean
                 size so far.
             assumed_size: the bytes of a result, until one is known.
+            may_run_ahead: whether a job may begin before those in front of it are read; called in
+                several threads.
         """
         self._read = read
         self._capacity = capacity
         self._assumed_size = assumed_size
+        self._may_run_ahead = may_run_ahead
         self._changed = threading.Condition()
         self._lanes: dict[str, list[_Slot[Job, Result]]] = {
             lane: [_Slot(job, lane, (position, number)) for number, job in enumerate(jobs)]
@@ -185,7 +189,8 @@ class Prefetcher(Generic[Job, Result]):
                 if self._closed or not (self._waiting or self._running):
                     self._changed.notify_all()
                     return None
-                if self._waiting and self._has_room():
+                is_first = not self._running
+                if self._waiting and self._has_room() and (is_first or self._may_run_ahead()):
                     _, slot = heapq.heappop(self._waiting)
                     slot.state = RUNNING
                     self._running += 1

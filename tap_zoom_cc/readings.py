@@ -31,6 +31,9 @@ MOST_ROWS = 2_500
 AIMED_ROWS = 1_800
 """The rows that parts of a split window should have on average: few are then split again."""
 
+MOST_PARTS = 64
+"""More are not made at once: a count of something else must not cost thousands of requests."""
+
 MOST_OF_PARENT = 0.75
 """With more of its parent's rows than this, a part shows that splitting does not help."""
 
@@ -75,7 +78,8 @@ class Reading:
                 self.size += len(memoryview(row)) + BYTES_PER_KEY
             self.rows[key.engagement_id] = (key, row)
             self._pass_ids.add(key.engagement_id)
-        if page.total_records is not None:
+        if page.total_records is not None and (rows or not before):
+            # An empty page after others may announce none: that takes nothing back.
             self.total = page.total_records
         self.narrower = self.narrower or narrower_range(self.window, page)
         self._ended_in_order = not rows or not page.next_page_token
@@ -121,7 +125,7 @@ def parts_of(reading: Reading, parent_total: int | None) -> list[Window]:
         return []
     if parent_total is not None and rows > parent_total * MOST_OF_PARENT:
         return []
-    return split(reading.window, max(2, -(-rows // AIMED_ROWS)))
+    return split(reading.window, min(MOST_PARTS, max(2, -(-rows // AIMED_ROWS))))
 
 
 def narrower_range(window: Window, page: Page) -> str:
@@ -147,11 +151,17 @@ class Seen:
     _ends: dict[str, datetime] = field(default_factory=dict)
 
     def is_new(self, key: RowKey, window: Window) -> bool:
-        """Say whether an engagement was not emitted yet, and remember it."""
-        if key.engagement_id in self._ends:
-            return False
-        self._ends[key.engagement_id] = key.end_time or window.end
-        return True
+        """Say whether an engagement was not emitted yet, and remember it.
+
+        One without an end, or with an end before its start, may come again after each time it came.
+        """
+        known = self._ends.get(key.engagement_id)
+        end = key.end_time
+        if end is None or end < key.start_time:
+            end = max(window.end, key.start_time)
+        if known is None or known < end:
+            self._ends[key.engagement_id] = end
+        return known is None
 
     def forget_before(self, window: Window) -> None:
         """Forget what cannot come again in this window or a later one."""

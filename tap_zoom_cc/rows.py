@@ -33,6 +33,8 @@ _PLAIN_UTC = re.compile(
 )
 """The two forms in which nearly all instants come: they need no calculation."""
 
+DESELECT = "deselect the field to go on, and report it"
+
 _SCALARS: dict[str, object] = {
     "string": str | None,
     "integer": int | None,
@@ -133,12 +135,35 @@ class RowDecoder:
         """
         try:
             record: Record = msgspec.to_builtins(self._decoder.decode(row))
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
             notices = Notices()
-            record = _conform_object(msgspec.json.decode(row), self._schema, "", notices)
+            record = _conform_object(_plain_json(row), self._schema, "", notices)
             self._notice(notices)
         _instants_to_utc(record, self._instants)
         return record
+
+
+def _plain_json(row: msgspec.Raw) -> object:
+    """Decode a row without a schema.
+
+    Raises:
+        UnfitRowError: if no value can be made of it.
+    """
+    try:
+        return msgspec.json.decode(row)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        message = f"it cannot be decoded: {_why_undecodable(error)}; report it"
+        raise UnfitRowError(message) from error
+
+
+def _why_undecodable(error: Exception) -> str:
+    match error:
+        case UnicodeDecodeError():
+            return "a text is not UTF-8"
+        case RecursionError():
+            return "it is nested too deeply"
+        case _:
+            return str(error)
 
 
 def _properties(schema: Schema) -> Mapping[str, Schema]:
@@ -210,7 +235,7 @@ def _instant_to_utc(text: str, path: str) -> str | None:
     try:
         return format_instant(parse_instant(text))
     except ValueError as error:
-        message = f"field {path} holds no date-time"
+        message = f"field {path} holds no date-time; {DESELECT}"
         raise UnfitRowError(message) from error
 
 
@@ -282,4 +307,5 @@ def _number_in(text: str, kind: str) -> float | None:
 def _unfit(value: object, kind: str, path: str) -> UnfitRowError:
     names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer"}
     actual = names.get(type(value), type(value).__name__)
-    return UnfitRowError(f"field {path.rstrip('.') or 'row'} is of type {actual}, not {kind}")
+    where = path.rstrip(".") or "row"
+    return UnfitRowError(f"field {where} is of type {actual}, not {kind}; {DESELECT}")

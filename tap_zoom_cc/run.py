@@ -62,6 +62,7 @@ class Run:
         self.budgets: dict[str, Budget] = {}
         self.fatal_error: RunError | None = None
         self._sessions = threading.local()
+        self._without_answer: set[str] = set()
 
     @property
     def session(self) -> requests.Session:
@@ -76,6 +77,19 @@ class Run:
         with self.pacer.turn():
             self.report.count_request()
             yield
+
+    def answered(self) -> None:
+        """Note that a request was answered."""
+        self._without_answer.clear()
+        self.pacer.speed_up()
+
+    def is_cut_off(self, place: str) -> bool:
+        """Note a stream and account without an answer, and say whether that is true of all of them.
+
+        One may be sick; a second one without any answer in between is an outage (own choice).
+        """
+        self._without_answer.add(place)
+        return len(self._without_answer) > 1
 
     def give_up(self, error: RunError) -> None:
         """Send nothing more because of an error; what was read before it is still emitted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -78,30 +78,36 @@ class SubAccountsStream(ZoomStream):
             StoppedError: if the run is to end.
         """
         rows: dict[str, msgspec.Raw] = {}
-        announced = 0
+        announced: int | None = None
         for _ in range(MOST_PASSES):
             try:
-                announced = self._read_pass(rows)
+                announced, ended_in_order = self._read_pass(rows)
             except WindowExpiredError:
                 continue
             except AccountError as error:
                 message = f"{error}; or name the accounts in sub_account_ids"
                 raise RunError(message) from error
-            if len(rows) >= announced:
+            if len(rows) >= (announced or 0) and (ended_in_order or announced is not None):
                 return rows
         message = (
-            f"{self.name}: Zoom announced {announced} sub accounts but listed {len(rows)} in "
-            f"{MOST_PASSES} passes; run again, or name the accounts in sub_account_ids"
+            f"{self.name}: Zoom announced {announced or 'an unknown number of'} sub accounts "
+            f"but listed {len(rows)} in {MOST_PASSES} passes; run again, or name the accounts in "
+            "sub_account_ids"
         )
         if self.run.settings.mismatch_fails:
             raise RunError(message)
         self.run.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
         return rows
 
-    def _read_pass(self, rows: dict[str, msgspec.Raw]) -> int:
-        """Add the accounts of all pages, and return how many Zoom announced on the last one."""
+    def _read_pass(self, rows: dict[str, msgspec.Raw]) -> tuple[int | None, bool]:
+        """Add the accounts of all pages.
+
+        Returns:
+            How many Zoom announced, and whether the pages came to an end of their own.
+        """
         paginator = self.get_new_paginator()
-        announced = 0
+        announced: int | None = None
+        ended_in_order = False
         passed: set[str] = set()
 
         def take_in(page: Page) -> bool:
@@ -114,7 +120,8 @@ class SubAccountsStream(ZoomStream):
         while not paginator.finished:
             page = self.next_page(None, paginator, check=take_in)
             announced = page.total_records or announced
-        return announced
+            ended_in_order = not page.rows or not page.next_page_token
+        return announced, ended_in_order
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
@@ -138,7 +145,8 @@ class SubAccountsStream(ZoomStream):
 
 
 class _Id(msgspec.Struct):
-    id: str
+    # A path of dots alone would lead to the account's own endpoint.
+    id: Annotated[str, msgspec.Meta(pattern=r"[^.]")]
 
 
 _id_decoder = msgspec.json.Decoder(_Id)

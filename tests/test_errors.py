@@ -7,7 +7,9 @@ fails `test_every_row_of_the_table_is_met`.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -594,6 +596,7 @@ def _response(
     response.status_code, response.reason = status, reason
     response._content = body  # noqa: SLF001 - how a response is made without a server
     response.headers.update(headers or {})
+    response.request = requests.Request("GET", "http://127.0.0.1/").prepare()
     return response
 
 
@@ -635,6 +638,30 @@ def _response(
 def test_any_body_is_read(body: bytes, code: int | None, message: str) -> None:
     answer = read_answer(_response(400, body), NOW)
     assert (answer.code, answer.message) == (code, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"code": "' + b"9" * 5000 + b'"}', None),
+        (b'{"code": ' + b"9" * 5000 + b"}", None),
+        (b'{"code": 300, "more": ' + b"[" * 5000 + b"]" * 5000 + b"}", None),
+    ],
+    ids=["long text", "long number", "deep"],
+)
+def test_a_monstrous_body_is_an_answer_too(body: bytes, code: int | None) -> None:
+    assert read_answer(_response(400, body), NOW).code == code
+
+
+def test_credentials_that_an_answer_quotes_are_not_passed_on() -> None:
+    def quoted(text: str, authorization: str) -> str:
+        response = _response(400, json.dumps({"message": text}).encode())
+        response.request.headers["Authorization"] = authorization
+        return read_answer(response, NOW).message
+
+    assert quoted("Bad header: Bearer t0ken", "Bearer t0ken") == "Bad header: Bearer ***"
+    basic = "Basic " + base64.b64encode(b"my-id:my-secret").decode()
+    assert quoted(f"Not my-id with my-secret ({basic})", basic) == "Not *** with *** (Basic ***)"
 
 
 def test_headers_of_the_limits_are_read() -> None:

@@ -79,8 +79,8 @@ FATES: dict[FaultKind, Fate] = {
     "502_html": Fate.ACCOUNT_FAILS,
     "503_json": Fate.ACCOUNT_FAILS,
     "503_html": Fate.ACCOUNT_FAILS,
-    "reset_before_body": Fate.RUN_ENDS,
-    "reset_inside_body": Fate.RUN_ENDS,
+    "reset_before_body": Fate.ACCOUNT_FAILS,
+    "reset_inside_body": Fate.ACCOUNT_FAILS,
     "truncated_json": Fate.ACCOUNT_FAILS,
     "invalid_json": Fate.ACCOUNT_FAILS,
     "html_under_200": Fate.ACCOUNT_FAILS,
@@ -172,6 +172,19 @@ def test_fault_that_passes_leaves_no_trace(bench: Bench, kind: FaultKind) -> Non
     # The page that two of the kinds are about comes once in a window.
     assert bench.simulator.stats().faults[kind] in (1, 2)
     _assert_all_is_read(bench, sync)
+
+
+def test_an_outage_ends_the_run_without_trying_every_account(bench: Bench) -> None:
+    accounts = [f"account{number}" for number in range(20)]
+    bench.simulator.replace(
+        replace(SCENARIO, accounts=tuple(Account(id=name) for name in accounts))
+    )
+    outage = Fault(kind="reset_before_body", endpoint="sms")
+    sync = _sync_with(bench, outage, sub_account_ids=accounts)
+    assert sync.exit_code == 1
+    assert any("check the network and api_url" in line for line in sync.logged("ERROR"))
+    assert len(bench.simulator.stats().requests["sms"]) < len(accounts)
+    assert not sync.bookmarks
 
 
 @pytest.mark.parametrize("endpoint", ["sms", "token"])

@@ -378,6 +378,52 @@ def test_a_budget_for_less_than_one_window_is_an_error_not_an_endless_loop(
     assert any("max_requests_per_run" in line for line in run.logged("ERROR"))
 
 
+def test_a_budget_that_only_rereads_the_lookback_is_an_error_not_an_endless_loop(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(Account(id="busy", sms=30_000)))
+    state = sync(simulator, sub_account_ids=["busy"]).check().state
+    stuck = sync(
+        simulator,
+        SECOND_RUN,
+        state=state,
+        sub_account_ids=["busy"],
+        sms_lookback_days=20,
+        max_requests_per_run=80,
+        max_concurrency=1,
+    ).check(1)
+    assert any("max_requests_per_run" in line for line in stuck.logged("ERROR"))
+    assert bookmarks(stuck.state or state, "sms") == bookmarks(state, "sms")
+
+
+def test_a_budget_too_small_for_one_account_is_an_error_though_others_are_read(
+    simulator: SimulatorProcess,
+) -> None:
+    accounts = (Account(id="big", sms=2000), Account(id="small", sms=20))
+    simulator.replace(scenario(*accounts))
+    state: State | None = None
+    for _ in range(3):
+        run = sync(
+            simulator,
+            state=state,
+            max_requests_per_run=12,
+            start_date=(FIRST_RUN - 20 * DAY).isoformat(),
+        ).check(1)
+        state = run.state
+        assert any("sms: max_requests_per_run" in line for line in run.logged("ERROR"))
+
+
+def test_a_budget_is_spent_in_order_however_many_windows_are_read_side_by_side(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(Account(id="busy", sms=20_000)))
+    options: dict[str, Any] = {"sub_account_ids": ["busy"], "max_requests_per_run": 120}
+    one = sync(simulator, max_concurrency=1, **options).check()
+    ten = sync(simulator, max_concurrency=10, **options).check()
+    assert one.records("sms")
+    assert len(ten.records("sms")) == len(one.records("sms"))
+
+
 def test_a_full_table_sync_that_runs_out_of_budget_fails(
     simulator: SimulatorProcess, discovered: dict[str, Any]
 ) -> None:
@@ -564,6 +610,41 @@ def test_an_account_of_the_settings_that_refuses_fails_the_run(simulator: Simula
     assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
     assert bookmarks(run.state, "sms") == {"there": FIRST_RUN.isoformat()}
     assert any("account nowhere" in line for line in run.logged("ERROR"))
+
+
+@pytest.mark.parametrize("refusal", [Refusal(), Refusal(status=400, code=3300, message="No.")])
+def test_a_listed_account_that_refuses_after_it_answered_fails(
+    simulator: SimulatorProcess, refusal: Refusal
+) -> None:
+    # It has no bookmark, so a refusal from the start would only be a warning.
+    accounts = (Account(id="first", sms=250), Account(id="second", sms=20))
+    late = Fault(
+        kind="account_refuses", endpoint="sms", account_id="first", requests=(2,), refusal=refusal
+    )
+    simulator.replace(scenario(*accounts, faults=(late,)))
+    run = sync(simulator, start_date=(FIRST_RUN - 20 * DAY).isoformat(), max_concurrency=1).check(1)
+    assert any("sms, account first" in line for line in run.logged("ERROR"))
+    assert "first" not in bookmarks(run.state, "sms")
+    assert "second" in bookmarks(run.state, "sms")
+
+
+@pytest.mark.parametrize("lasts", [False, True])
+def test_a_list_of_accounts_without_a_count_that_repeats_itself_is_not_taken_for_whole(
+    simulator: SimulatorProcess, *, lasts: bool
+) -> None:
+    accounts = [Account(id=f"a{number:04}") for number in range(700)]
+    faults = (
+        Fault(kind="missing_total_records", endpoint="accounts"),
+        Fault(kind="page_repeated", endpoint="accounts", requests=() if lasts else (1, 2)),
+    )
+    simulator.replace(scenario(*accounts, faults=faults))
+    run = sync(simulator, start_date=(FIRST_RUN - DAY).isoformat())
+    if lasts:
+        run.check(1)
+        assert any("sub accounts" in line for line in run.logged("ERROR"))
+    else:
+        run.check()
+        assert len(bookmarks(run.state, "sms")) == len(accounts)
 
 
 def test_a_run_in_which_every_account_refuses_fails(simulator: SimulatorProcess) -> None:

@@ -95,6 +95,38 @@ def test_one_page_again_does_not_end_a_window() -> None:
     assert reading.complete
 
 
+def test_rows_behind_an_empty_page_are_found_though_nothing_counts_them() -> None:
+    asked, reading = follow(
+        {"sms": rows("a"), "next_page_token": "one"},
+        {"sms": [], "next_page_token": "two"},
+        {"sms": rows("b"), "next_page_token": ""},
+    )
+    assert asked == [None, "one", "two"]
+    assert reading.rows.keys() == {"a", "b"}
+    assert reading.complete
+
+
+def test_pages_that_are_empty_for_ever_are_not_followed_for_ever() -> None:
+    first: dict[str, object] = {"sms": rows("a"), "next_page_token": "0"}
+    empty: list[dict[str, object]] = [
+        {"sms": [], "next_page_token": str(number + 1)} for number in range(PAGES_WITHOUT_NEWS)
+    ]
+    _, reading = follow(first, *empty)
+    assert reading.complete
+
+
+def test_an_empty_last_page_takes_no_announced_row_back() -> None:
+    _, reading = follow(
+        {"sms": rows("a"), "next_page_token": "one", "total_records": 3},
+        {"sms": [], "next_page_token": "", "total_records": 0},
+    )
+    assert reading.missing == 2
+    # A pass that finds nothing at all is another matter.
+    reading.begin_pass()
+    reading.add(READER.read(answer({"sms": [], "total_records": 0})))
+    assert not reading.missing
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -109,6 +141,8 @@ def test_one_page_again_does_not_end_a_window() -> None:
         b'{"sms": [], "total_records": "many"}',
         b'{"voice_calls": []}',
         b'{"sms": [{"x": "\xff"}]}',
+        b'{"sms": null, "next_page_token": "more"}',
+        b'{"sms": [], "new": ' + b"[" * 5000 + b"]" * 5000 + b"}",
     ],
 )
 def test_what_is_no_page_is_not_taken_for_an_empty_one(body: bytes) -> None:

@@ -235,6 +235,25 @@ def test_a_row_without_key_or_start_is_refused(fields: dict[str, object]) -> Non
         key(**fields)
 
 
+@pytest.mark.parametrize(
+    ("field", "reason"),
+    [
+        (b'"names": ["J\xfcrgen"]', "not UTF-8"),
+        (b'"score": 1e999', "out of range"),
+        (b'"unknown": 1e999', "out of range"),
+        (b'"duration": ' + b"9" * 5000, "out of range"),
+        (b'"unknown": ' + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+    ],
+    ids=["latin-1", "too large", "too large and unknown", "too long", "too deep"],
+)
+def test_a_row_that_cannot_be_decoded_is_named_so_and_not_shown(field: bytes, reason: str) -> None:
+    row = msgspec.Raw(json.dumps(ROW).encode()[:-1] + b", " + field + b"}")
+    decoder = RowDecoder(SCHEMA, lambda _: True, lambda _: None)
+    with pytest.raises(UnfitRowError, match=reason) as raised:
+        decoder.decode(row)
+    assert len(str(raised.value)) < 200
+
+
 @pytest.mark.parametrize("body", [b"[]", b"null", b"{}", b'"x"', b'{"engagement_id": "one"}'])
 def test_what_is_no_row_is_refused(body: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):

@@ -12,7 +12,15 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tap_zoom_cc.readings import MOST_OF_PARENT, MOST_ROWS, RETURN_PERIOD, Reading, Seen, parts_of
+from tap_zoom_cc.readings import (
+    MOST_OF_PARENT,
+    MOST_PARTS,
+    MOST_ROWS,
+    RETURN_PERIOD,
+    Reading,
+    Seen,
+    parts_of,
+)
 from tap_zoom_cc.rows import RowKey
 from tap_zoom_cc.windows import (
     LONGEST_WINDOW,
@@ -157,6 +165,11 @@ def test_a_part_with_most_of_its_parents_rows_is_not_split_again(
     assert parts_of(reading_of(window, total), total) == [], "it would never end"
 
 
+def test_a_count_of_something_else_costs_no_thousands_of_requests() -> None:
+    window = Window(LEAP_DAY, LEAP_DAY + 28 * DAY)
+    assert len(parts_of(reading_of(window, 5_000_000), None)) == MOST_PARTS
+
+
 def test_rows_that_came_without_a_total_count_too() -> None:
     window = Window(LEAP_DAY, LEAP_DAY + 28 * DAY)
     assert len(parts_of(reading_of(window, None, MOST_ROWS + 1), None)) > 1
@@ -297,3 +310,24 @@ def test_an_engagement_without_an_end_is_remembered_from_its_window() -> None:
     assert not seen.is_new(RowKey("one", window.begin), window)
     seen.forget_before(Window(window.end + RETURN_PERIOD + SECOND, window.end + 9 * DAY))
     assert seen.is_new(RowKey("one", window.begin), window)
+
+
+def test_an_engagement_that_ends_before_it_starts_is_remembered_from_its_window() -> None:
+    window = Window(LEAP_DAY, LEAP_DAY + DAY)
+    seen = Seen()
+    key = RowKey("one", window.end, datetime(1970, 1, 1, tzinfo=timezone.utc))
+    seen.is_new(key, window)
+    later = Window(window.end, window.end + DAY)
+    seen.forget_before(later)
+    assert not seen.is_new(key, later)
+
+
+def test_an_engagement_that_stays_open_is_remembered_from_where_it_came_last() -> None:
+    seen = Seen()
+    key = RowKey("one", LEAP_DAY)
+    days = [Window(LEAP_DAY + day * DAY, LEAP_DAY + (day + 1) * DAY) for day in range(9)]
+    came = []
+    for window in days:
+        seen.forget_before(window)
+        came.append(seen.is_new(key, window))
+    assert came == [True] + [False] * 8
