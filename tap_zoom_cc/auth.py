@@ -60,7 +60,6 @@ class ServerToServerOAuth:
         self._lock = threading.Lock()
         self._token = ""
         self._renew_at = 0.0
-        self.granted = 0
         self.server_time: datetime | None = None
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -112,9 +111,9 @@ class ServerToServerOAuth:
         self._renew_at = time.monotonic() + max(
             grant.expires_in - RENEW_BEFORE_EXPIRY_SECONDS, grant.expires_in / 2
         )
-        self.granted += 1
 
     def _warn_of_retry(self, details: Details) -> None:
+        self._report.count_retry()
         reason = _reason(details.get("exception"))
         self._report.retry(self._settings.token_url, reason, details["wait"])
 

@@ -25,19 +25,23 @@ def problems(catalog: object, keys: Mapping[str, tuple[str, ...]]) -> list[str]:
     if not isinstance(entries, list):
         return ["catalog: has no list 'streams'; make one with --discover"]
     lines: list[str] = []
+    names: list[str] = []
     for number, entry in enumerate(entries):
         name = entry.get("tap_stream_id", entry.get("stream")) if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(name, str):
             lines.append(f"catalog: streams[{number}]: has no tap_stream_id")
         elif name not in keys:
             lines.append(f"catalog: there is no stream {name[:40]}{nearest(name, keys)}")
+        elif name in names:
+            lines.append(f"catalog: stream {name}: is there twice")
         else:
+            names.append(name)
             lines += [f"catalog: stream {name}: {line}" for line in _entry(entry, name, keys[name])]
     return lines
 
 
 def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[str]:
-    """Say what is wrong with a stream's entry, whose metadata may speak for it."""
+    """Say what is wrong with a stream's entry; the SDK takes keys from it, not its metadata."""
     schema = entry.get("schema")
     if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
         return ["has no schema with properties; make the catalog with --discover"]
@@ -51,7 +55,15 @@ def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[s
         (part["metadata"] for part in metadata if not part["breadcrumb"]), {}
     )
     lines = []
-    found = entry.get("key_properties") or root.get("table-key-properties")
+    needed = {*keys, REPLICATION_KEY} if name in ENGAGEMENT_STREAMS else set(keys)
+    lines += [
+        f"field {part['breadcrumb'][1]} cannot be deselected: every row needs it"
+        for part in metadata
+        if part["breadcrumb"][:1] == ["properties"]
+        and set(part["breadcrumb"][1:]) & needed
+        and _is_deselected(part["metadata"])
+    ]
+    found = entry.get("key_properties")
     if not isinstance(found, list) or set(found) != set(keys):
         lines.append(f"key_properties must be {', '.join(keys)}: they keep rows from coming twice")
     if name not in ENGAGEMENT_STREAMS:
@@ -63,12 +75,17 @@ def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[s
     )
     if method is not None and method not in METHODS:
         lines.append(f"replication_method must be {' or '.join(METHODS)}, not {str(method)[:40]}")
-    key = entry.get("replication_key") or root.get("replication-key")
+    key = entry.get("replication_key")
     if key is not None and key != REPLICATION_KEY:
         lines.append(f"replication_key must be {REPLICATION_KEY}, not {str(key)[:40]}")
-    if key is None and method == METHODS[0]:
-        lines.append(f"replication_key must be {REPLICATION_KEY}")
+    if key is None and method != METHODS[1]:
+        lines.append(f"replication_key must be {REPLICATION_KEY}: bookmarks are of it")
     return lines
+
+
+def _is_deselected(metadata: Mapping[str, object]) -> bool:
+    selected = metadata.get("selected", metadata.get("selected-by-default", True))
+    return metadata.get("inclusion") != "automatic" and not selected
 
 
 def _is_metadata(part: object) -> bool:

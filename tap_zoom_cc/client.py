@@ -247,7 +247,7 @@ class ZoomStream(RESTStream[str | None]):
         if rule.action is Action.RENEW_TOKEN:
             sent = response.request.headers.get("Authorization", "")
             self.run.authenticator.discard(sent.removeprefix("Bearer "))
-            wait = 0.0
+            wait = None
         if rule.action in {Action.RETRY, Action.COOL_DOWN, Action.RENEW_TOKEN}:
             raise TransientError(rule, answer, wait)
         raise AnswerError(rule, answer)

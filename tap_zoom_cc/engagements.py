@@ -135,6 +135,8 @@ class EngagementStream(ZoomStream):
         contexts = [{"account_id": account_id} for account_id in self.run.accounts]
         if self.run.settings.sub_account_ids is None:
             for account_id in self._states.keys() - self.run.accounts.keys():
+                if not self._bookmark({"account_id": account_id}):
+                    continue
                 self.run.report.warn_once(
                     f"not listed {self.name} {account_id}",
                     f"{self.name}, account {account_id}: has a bookmark, but Zoom does not list it "
@@ -237,7 +239,7 @@ class EngagementStream(ZoomStream):
                     raise AccountError(error.rule, error.answer, where) from error
                 continue
             if parts:
-                self.run.report.tallies[self.name].windows_planned += len(parts) - 1
+                self.run.report.plan_more(self.name, len(parts) - 1)
                 return Parts(parts)
             passes += 1
         return Fetched(reading, reading.size)
@@ -445,7 +447,7 @@ class EngagementStream(ZoomStream):
                 f"{self.name}: max_requests_per_run was spent before all was read, and a "
                 "full-table sync cannot go on in the next run; raise it or sync incrementally"
             )
-        elif self._is_stuck:
+        elif self._is_stuck and not self.run.report.failures:
             self.run.report.fail(
                 f"{self.name}: max_requests_per_run does not suffice to read the lookback and one "
                 "window of the account with the oldest bookmark, so that no run would ever come "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -89,7 +90,7 @@ class Prefetcher(Generic[Job, Result]):
         self._dropped: set[str] = set()
         self._failed_at: dict[str, tuple[int, ...]] = {}
         self._running = 0
-        self._held = 0
+        self._held: Counter[str] = Counter()
         self._fetched_sizes = 0
         self._fetched_count = 0
         self._awaited: _Slot[Job, Result] | None = None
@@ -141,15 +142,17 @@ class Prefetcher(Generic[Job, Result]):
     def _release(self, slot: _Slot[Job, Result]) -> None:
         with self._changed:
             if slot.fetched is not None:
-                self._held -= slot.fetched.size
+                self._held[slot.lane] -= slot.fetched.size
                 slot.fetched = None
             self._changed.notify_all()
 
     def drop(self, lane: str) -> None:
-        """Read nothing more of a lane."""
+        """Read nothing more of a lane, and hold nothing of it."""
         with self._changed:
             self._dropped.add(lane)
             self._lanes.pop(lane, None)
+            self._held.pop(lane, None)
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Let the threads end after what they are doing."""
@@ -209,7 +212,7 @@ class Prefetcher(Generic[Job, Result]):
         size = self._assumed_size
         if self._fetched_count:
             size = self._fetched_sizes // self._fetched_count
-        return self._held + (self._running + 1) * size <= self._capacity
+        return self._held.total() + (self._running + 1) * size <= self._capacity
 
     def _finish(
         self,
@@ -229,7 +232,7 @@ class Prefetcher(Generic[Job, Result]):
                 self._fetched_count += 1
             if fetched is not None and slot.lane not in self._dropped and not self._closed:
                 slot.fetched = fetched
-                self._held += fetched.size
+                self._held[slot.lane] += fetched.size
             if not self._closed:
                 for part in parts:
                     heapq.heappush(self._waiting, (part.place, part))

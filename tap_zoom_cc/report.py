@@ -54,6 +54,11 @@ class Report:
         with self._lock:
             self.retries += 1
 
+    def plan_more(self, stream: str, windows: int) -> None:
+        """Count windows that a stream is to read in addition."""
+        with self._lock:
+            self.tallies[stream].windows_planned += windows
+
     def warn_once(self, about: str, message: str) -> None:
         """Log a warning, unless there was one about the same thing in this run."""
         with self._lock:

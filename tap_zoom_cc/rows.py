@@ -5,7 +5,7 @@ order and to check it; all of it when it is emitted (`RowDecoder`). In between i
 takes a fraction of the memory of Python objects.
 
 The decoder is compiled from the schema once. msgspec then checks every declared type and notices
-undeclared fields in C; only a row that does not fit goes through `conform`, field by field.
+undeclared fields in C; only a row that does not fit is conformed in Python, field by field.
 """
 
 from __future__ import annotations

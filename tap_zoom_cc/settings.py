@@ -193,7 +193,8 @@ CONFIG_SCHEMA: dict[str, dict[str, object]] = th.PropertiesList(
         title="On count mismatch",
         description=(
             "What to do when Zoom announces more engagements than it delivers: fail keeps the "
-            "bookmark and ends the run with an error; warn accepts it."
+            "bookmark and ends the run with an error; warn accepts it. The same goes for the list "
+            "of sub accounts."
         ),
     ),
     th.Property(
@@ -462,6 +463,10 @@ def with_numbers(config: Mapping[str, Value]) -> dict[str, Value]:
     return values
 
 
+BOOLEANS = ("true", "1", "yes", "on", "false", "0", "no", "off")
+"""What is taken in the environment; the SDK would take any other text for false."""
+
+
 def unreadable_variables(
     declared: Mapping[str, Mapping[str, Value]], prefix: str, environment: Mapping[str, str]
 ) -> list[str]:
@@ -475,10 +480,13 @@ def unreadable_variables(
         try:
             if "integer" in types:
                 int(text)
+            elif "boolean" in types:
+                BOOLEANS.index(text.lower())
             elif "object" in types:
                 json.loads(text)
         except ValueError:
-            right = "a whole number" if "integer" in types else "a JSON object"
+            rights = {"integer": "a whole number", "boolean": "true or false"}
+            right = next((rights[name] for name in rights if name in types), "a JSON object")
             problems.append(f"{name}: {variable} must be {right}, not '{text[:40]}'")
     return problems
 

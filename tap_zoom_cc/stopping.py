@@ -95,10 +95,16 @@ def end_on_signals(stop: Stop, logger: logging.Logger) -> None:
 
 
 def _end_blocked_process(logger: logging.Logger, name: str, exit_code: int) -> None:
-    logger.error(
-        "%s received: the target does not read, so the run was ended within a window; "
-        "the next one goes on from the last state written",
-        name,
-    )
-    logging.shutdown()
+    def say_so() -> None:
+        logger.error(
+            "%s received: something blocks the run, perhaps a target that does not read, so it was "
+            "ended within a window; the next one goes on from the last state written",
+            name,
+        )
+        logging.shutdown()
+
+    # Whoever does not read standard error either would block this too.
+    speaker = threading.Thread(target=say_so, daemon=True)
+    speaker.start()
+    speaker.join(timeout=1.0)
     os._exit(exit_code)

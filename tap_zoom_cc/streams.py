@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 LISTING_PAGE_SIZE = 300
-MOST_PASSES = 4
+MOST_LISTINGS = 4
 
 
 class SmsStream(EngagementStream):
@@ -34,7 +34,6 @@ class SmsStream(EngagementStream):
     name = "sms"
     path = "/contact_center/sms"
     rows_key = "sms"
-    scope = "contact_center:read:sms_log"
 
 
 class VoiceCallsStream(EngagementStream):
@@ -43,7 +42,6 @@ class VoiceCallsStream(EngagementStream):
     name = "voice_calls"
     path = "/contact_center/voice_calls"
     rows_key = "voice_calls"
-    scope = "contact_center:read:voice_call_log"
 
     @override
     def query(self) -> Mapping[str, FilterValue]:
@@ -79,10 +77,12 @@ class SubAccountsStream(ZoomStream):
         """
         rows: dict[str, msgspec.Raw] = {}
         announced: int | None = None
-        for _ in range(MOST_PASSES):
+        ended_in_order = False
+        for _ in range(MOST_LISTINGS):
             try:
                 announced, ended_in_order = self._read_pass(rows)
             except WindowExpiredError:
+                ended_in_order = False
                 continue
             except AccountError as error:
                 message = f"{error}; or name the accounts in sub_account_ids"
@@ -91,10 +91,10 @@ class SubAccountsStream(ZoomStream):
                 return rows
         message = (
             f"{self.name}: Zoom announced {announced or 'an unknown number of'} sub accounts "
-            f"but listed {len(rows)} in {MOST_PASSES} passes; run again, or name the accounts in "
+            f"but listed {len(rows)} in {MOST_LISTINGS} passes; run again, or name the accounts in "
             "sub_account_ids"
         )
-        if self.run.settings.mismatch_fails:
+        if self.run.settings.mismatch_fails or not ended_in_order:
             raise RunError(message)
         self.run.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
         return rows
@@ -125,7 +125,7 @@ class SubAccountsStream(ZoomStream):
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
-        """Yield the sub accounts; what goes wrong is reported and ends the run."""
+        """Yield the sub accounts; without the list the run ends."""
         if self.run.stop.asked:
             return
         decoder = RowDecoder(
@@ -136,7 +136,9 @@ class SubAccountsStream(ZoomStream):
             for row in self.run.in_background(lambda: self.listing).values():
                 tally.rows += 1
                 yield decoder.decode(row)
-        except (RunError, UnfitRowError) as error:
+        except UnfitRowError as error:
+            self.run.report.fail(f"{self.name}: {error}")
+        except RunError as error:
             message = str(error)
             self.run.report.fail(message)
             self.run.stop.ask(message, EXIT_FAILED)

@@ -243,12 +243,10 @@ class TapZoomCC(Tap):
     @classmethod
     def _from_environment(cls) -> tuple[dict[str, object], list[str]]:
         """Return the settings in the environment, and what is wrong with them."""
-        try:
-            return with_numbers(cls._env_var_config), []
-        except ValueError:
-            schema: dict[str, dict[str, Any]] = dict(cls.config_jsonschema)
-            cls.append_builtin_config(schema)
-            return {}, unreadable_variables(schema["properties"], cls._env_var_prefix, os.environ)
+        schema: dict[str, dict[str, Any]] = dict(cls.config_jsonschema)
+        cls.append_builtin_config(schema)
+        problems = unreadable_variables(schema["properties"], cls._env_var_prefix, os.environ)
+        return ({}, problems) if problems else (with_numbers(cls._env_var_config), [])
 
     @classmethod
     @override

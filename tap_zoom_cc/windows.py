@@ -82,7 +82,7 @@ def begin_of_sync(
     """
     if bookmark is None:
         return whole_second(start_date or now - LONGEST_WINDOW)
-    begin = bookmark - lookback
+    begin = bookmark - min(lookback, bookmark - bookmark.min.replace(tzinfo=timezone.utc))
     return whole_second(max(begin, start_date) if start_date else begin)
 
 

@@ -5,6 +5,9 @@ Against a real server that the tests close connections of.
 
 from __future__ import annotations
 
+import shutil
+import ssl
+import subprocess
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,12 +19,16 @@ from typing_extensions import override
 
 from tap_zoom_cc.connections import paced_session
 from tap_zoom_cc.stopping import StoppedError
+from tests.syncing import SHORT_WAITS
+from tests.tap_process import run_tap
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from simulator.process import SimulatorProcess
 
 PATIENCE_SECONDS = 30
 
@@ -187,3 +194,46 @@ def test_credentials_of_netrc_are_not_sent(
     monkeypatch.setenv("NETRC", str(netrc))
     get(paced_session(server.url, turn), server.url)
     assert "authorization" not in server.headers[0]
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate with")
+@pytest.mark.parametrize("setting", ["api_url", "token_url"])
+def test_a_certificate_that_nobody_vouches_for_gets_no_credentials(
+    simulator: SimulatorProcess, tmp_path: Path, setting: str
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *[
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+            ],
+            *["-addext", "subjectAltName=DNS:localhost", "-keyout"],
+            *(key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with Server() as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = {
+            **simulator.tap_config(),
+            "sub_account_ids": ["one"],
+            setting: f"https://localhost:{server.server_port}/x",
+        }
+        run = run_tap(config, constants=SHORT_WAITS)
+        server.shutdown()
+    assert run.exit_code == 1
+    assert any("SSLError" in line for line in run.logged("ERROR"))
+    assert server.requests == []

@@ -269,3 +269,26 @@ def test_an_empty_lane_and_an_unknown_one_have_no_results() -> None:
     reader = prefetcher(lambda job: Fetched(job, 1), {"empty": []})
     assert list(reader.results("empty", nothing)) == []
     assert list(reader.results("unknown", nothing)) == []
+
+
+def test_a_lane_that_fails_leaves_no_room_taken() -> None:
+    """What was read behind the failure is let go of, or later lanes would be read one by one."""
+    behind = threading.Event()
+    together = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+
+    def read(job: Job) -> Fetched[Job]:
+        if job == (0,):
+            assert behind.wait(PATIENCE_SECONDS)
+            raise ReadError
+        if job == (3,):
+            behind.set()
+        if job[0] >= 10:
+            together.wait()
+        return Fetched(job, 10)
+
+    lanes: dict[str, list[Job]] = {"sick": jobs(4), "sound": [(10,), (11,)]}
+    reader = Prefetcher(read, lanes, workers=2, capacity=40, assumed_size=10)
+    with pytest.raises(ReadError):
+        list(reader.results("sick", nothing))
+    reader.drop("sick")
+    assert list(reader.results("sound", give_up_after(PATIENCE_SECONDS))) == [(10,), (11,)]

@@ -499,8 +499,8 @@ class Play:
             **{f"{stream}_lookback_days": self.lookback(stream) / DAY for stream in STREAMS},
         }
 
-    def play(self, run: Run) -> None:
-        """Let a run happen, check what it did, and keep what a target keeps."""
+    def play(self, run: Run) -> Sync:
+        """Let a run happen, check what it did, keep what a target keeps, and return it."""
         self.now += run.seconds_later
         simulator = self.bench.simulator
         simulator.replace(self.zoom(run))
@@ -529,6 +529,7 @@ class Play:
         self.tally.engagements += len(sync.engagements)
         if run.death and _was_violent(run.death, sync):
             self.tally.deaths[run.death.signal_name] += 1
+        return sync
 
     def _kill(self, death: Death | None) -> Kill | None:
         if death is None:
@@ -625,8 +626,8 @@ class Play:
         """Run once more, late and without mishaps: then everything is there."""
         over = max([self.schedule.span, *(self._end(key) for key in self.truth)])
         self.now = max(self.now, over + self.schedule.completion_delay + 2 * DAY)
-        self.play(Run())
-        assert self.tally.exit_codes[0]
+        last = self.play(Run())
+        assert last.exit_code == 0, last.stderr
         missing = self.to_be_read() - self.kept.keys()
         assert not missing, f"{len(missing)} lost, such as {min(missing)}"
         self.tally.schedules += 1

@@ -44,6 +44,9 @@ engagements.SECONDS_BETWEEN_STATES = 0.0
 """
 """A short history gives as many windows as years of it would, with a STATE after each."""
 
+LONG_GRACE = "import tap_zoom_cc.stopping as s; s.GRACE_SECONDS = 600.0"
+"""With it a run that does not end by itself makes its test fail."""
+
 SHORT_GRACE = f"{MANY_WINDOWS}import tap_zoom_cc.stopping as s; s.GRACE_SECONDS = 0.5"
 
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
@@ -135,7 +138,7 @@ def test_a_signal_does_not_wait_for_a_request(
 ) -> None:
     slow = Fault(kind="slow", endpoint=endpoint, seconds=600)
     simulator.replace(history(faults=(slow,)))
-    with start_tap(settings(simulator)) as tap:
+    with start_tap(settings(simulator), prelude=LONG_GRACE) as tap:
         until(lambda: endpoint in simulator.stats().requests)
         tap.signal(number)
         run = tap.finish().check(exit_code)
@@ -146,7 +149,9 @@ def test_a_signal_does_not_wait_for_a_request(
 def test_a_signal_does_not_wait_for_a_cool_down(simulator: SimulatorProcess) -> None:
     refused = Fault(kind="429_per_second", endpoint="sms")
     simulator.replace(history(faults=(refused,)))
-    long_waits = "import tap_zoom_cc.pacing as p; p.SHORTEST_COOL_DOWN_SECONDS = 60.0"
+    long_waits = (
+        f"{LONG_GRACE}; import tap_zoom_cc.pacing as p; p.SHORTEST_COOL_DOWN_SECONDS = 60.0"
+    )
     with start_tap(settings(simulator), prelude=long_waits) as tap:
         until(lambda: bool(simulator.stats().rate_limited))
         tap.signal(signal.SIGTERM)

@@ -331,3 +331,11 @@ def test_an_engagement_that_stays_open_is_remembered_from_where_it_came_last() -
         seen.forget_before(window)
         came.append(seen.is_new(key, window))
     assert came == [True] + [False] * 8
+
+
+def test_a_bookmark_at_the_beginning_of_time_has_a_lookback_too() -> None:
+    first = datetime.min.replace(tzinfo=timezone.utc)
+    begin = begin_of_sync(
+        bookmark=first + SECOND, lookback=DAY, start_date=None, now=first + 9 * DAY
+    )
+    assert begin == first

@@ -4,7 +4,6 @@ Importing the SDK takes a second, a sync of a small history a tenth of that; tes
 hundreds of times would do little else than import. So one process imports `tap_zoom_cc.tap` and
 does nothing, and each run is a fork of it that calls the same function as the installed command
 ``tap-zoom-cc``: with arguments, standard output, standard error, signals and exit code of its own.
-`
 """
 
 from __future__ import annotations

@@ -1,0 +1,68 @@
+"""What a run tells its reader is there, and is true."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from simulator.scenario import Account, Clock, Scenario
+from tap_zoom_cc.report import counted
+from tests.tap_process import run_tap
+
+if TYPE_CHECKING:
+    from simulator.process import SimulatorProcess
+    from tests.tap_process import TapRun
+    from tests.warm_tap import Constant
+
+NOW = datetime(2024, 2, 20, tzinfo=timezone.utc)
+PROGRESS = re.compile(
+    r"(?P<stream>\w+): (?P<done>\d+) of (?P<all>\d+) windows, (?P<rows>\d+) rows, "
+    r"[\d.]+ of 1000 requests a second, time left: (not known yet|about [\d.]+ s)$"
+)
+
+
+def run(simulator: SimulatorProcess, **constants: Constant) -> TapRun:
+    accounts = (Account(id="large", sms=6_000), Account(id="small", sms=30))
+    simulator.replace(Scenario(accounts=accounts, clock=Clock(now=NOW)))
+    simulator.reset_stats()
+    config = {
+        **simulator.tap_config(),
+        "start_date": (NOW - timedelta(days=80)).isoformat(),
+        "end_date": NOW.isoformat(),
+        "requests_per_second": 1000,
+    }
+    named = {f"tap_zoom_cc.report.{name}": value for name, value in constants.items()}
+    return run_tap(config, constants=named).check()
+
+
+def test_progress_counts_the_windows_and_rows_that_were_read(simulator: SimulatorProcess) -> None:
+    lines = run(simulator, PROGRESS_SECONDS=0.0).lines
+    told = [found for line in lines if (found := PROGRESS.search(line))]
+    of_sms = [found for found in told if found["stream"] == "sms"]
+    assert [int(found["rows"]) for found in of_sms] == sorted(int(f["rows"]) for f in of_sms)
+    last = of_sms[-1]
+    assert last["done"] == last["all"]
+    assert int(last["all"]) > 2 * 3, "the busy window was meant to be split"
+    assert int(last["rows"]) == len(simulator.truth("sms"))
+
+
+def test_progress_is_not_told_more_often_than_every_ten_seconds(
+    simulator: SimulatorProcess,
+) -> None:
+    assert not [line for line in run(simulator).lines if PROGRESS.search(line)]
+
+
+def test_the_summary_is_what_the_server_saw(simulator: SimulatorProcess) -> None:
+    (summary,) = [line for line in run(simulator).lines if "Summary: " in line]
+    requests = simulator.stats().requests
+    sent = sum(sum(by_account.values()) for name, by_account in requests.items() if name != "token")
+    assert "Summary: 2 accounts, " in summary
+    assert f", {sent} requests, " in summary
+    assert f"sms {len(simulator.truth('sms'))}, " in summary
+    assert ", 0 retries, 0 failures, " in summary
+
+
+def test_a_number_agrees_with_its_noun() -> None:
+    assert [counted(n, "account") for n in (0, 1, 2)] == ["0 accounts", "1 account", "2 accounts"]
+    assert counted(2, "retry", "retries") == "2 retries"
