@@ -369,6 +369,7 @@ def test_a_budget_goes_to_every_account_in_turn(simulator: SimulatorProcess) -> 
         state = run.state
         asked.update(accounts_asked(simulator, "sms"))
     assert asked.keys() == set(names), "an account was starved"
+    assert bookmarks(state or {}, "sms").keys() == set(names), "asked, but never moved on"
 
 
 def test_a_budget_for_less_than_one_window_is_an_error_not_an_endless_loop(
