@@ -234,6 +234,44 @@ def keyed(row: Record) -> tuple[str, str]:
     return row["account_id"], row["engagement_id"]
 
 
+# A server that refuses connections in the middle
+
+
+def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
+    scenario = history(limits=Limits(latency_seconds=0.02))
+    impatient = (
+        f"{MANY_WINDOWS}import tap_zoom_cc.client as c, tap_zoom_cc.auth as a\n"
+        "c.FIRST_WAIT_SECONDS = a.FIRST_WAIT_SECONDS = 0.01"
+    )
+    with (
+        SimulatorProcess(scenario) as first,
+        start_tap(settings(first, max_concurrency=3), prelude=impatient) as tap,
+    ):
+        tap.read_until("STATE")
+        first.close()
+        run = tap.finish().check(1)
+    assert any("check the network and api_url" in line for line in run.logged("ERROR"))
+    with SimulatorProcess(scenario) as second:
+        assert 0 < len(run.records("sms")) < len(second.truth("sms"))
+        assert_goes_on(second, run)
+
+
+def test_a_server_that_comes_back_is_read_to_the_end() -> None:
+    scenario = history(limits=Limits(latency_seconds=0.02))
+    with SimulatorProcess(scenario) as first:
+        config = settings(first, max_concurrency=3)
+        port = int(first.url.rpartition(":")[2])
+        with start_tap(config, prelude=MANY_WINDOWS) as tap:
+            tap.read_until("STATE")
+            first.close()
+            with SimulatorProcess(scenario, port=port) as second:
+                run = tap.finish().check()
+                for stream in STREAMS:
+                    assert_same_rows(stream, run.records(stream), second.truth(stream))
+                    assert_nothing_twice(stream, run.records(stream))
+    assert any("trying again" in line for line in run.logged("WARNING"))
+
+
 # A target that dies
 
 
