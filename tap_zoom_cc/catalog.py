@@ -57,11 +57,10 @@ def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[s
     lines = []
     needed = {*keys, REPLICATION_KEY} if name in ENGAGEMENT_STREAMS else set(keys)
     lines += [
-        f"field {part['breadcrumb'][1]} cannot be deselected: every row needs it"
+        f"field {key} cannot be deselected: every row needs it"
+        for key in sorted(needed)
         for part in metadata
-        if part["breadcrumb"][:1] == ["properties"]
-        and set(part["breadcrumb"][1:]) & needed
-        and _is_deselected(part["metadata"])
+        if part["breadcrumb"] == ["properties", key] and _is_deselected(part["metadata"])
     ]
     found = entry.get("key_properties")
     if not isinstance(found, list) or set(found) != set(keys):
