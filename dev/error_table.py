@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.errors import MALFORMED_ANSWER, NO_ANSWER, RULES, UNKNOWN_ANSWER
+from tap_zoom_cc.zoom.errors import MALFORMED_ANSWER, NO_ANSWER, RULES, UNKNOWN_ANSWER
 
 if TYPE_CHECKING:
-    from tap_zoom_cc.errors import Rule
+    from tap_zoom_cc.zoom.errors import Rule
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- errors -->", "<!-- /errors -->"

@@ -18,16 +18,16 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_zoom_cc.client import ZoomStream
-from tap_zoom_cc.errors import AccountError, Action, RunError, WindowExpiredError
-from tap_zoom_cc.filters import query_parameters
-from tap_zoom_cc.pacing import Budget, BudgetSpentError
-from tap_zoom_cc.prefetch import Fetched, Parts, Prefetcher
-from tap_zoom_cc.readings import MOST_ROWS, PAGE_SIZE, Reading, Seen, pages_for, parts_of
-from tap_zoom_cc.rows import RowDecoder, UnfitRowError
 from tap_zoom_cc.state import bookmark_of
 from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
-from tap_zoom_cc.windows import begin_of_sync, end_of_sync, format_instant, plan
+from tap_zoom_cc.sync.check import MOST_ROWS, PAGE_SIZE, Reading, Seen, pages_for, parts_of
+from tap_zoom_cc.sync.prefetch import Fetched, Parts, Prefetcher
+from tap_zoom_cc.sync.rows import RowDecoder, UnfitRowError
+from tap_zoom_cc.sync.windows import begin_of_sync, end_of_sync, format_instant, plan
+from tap_zoom_cc.zoom.client import ZoomStream
+from tap_zoom_cc.zoom.errors import AccountError, Action, RunError, WindowExpiredError
+from tap_zoom_cc.zoom.filters import query_parameters
+from tap_zoom_cc.zoom.pacing import Budget, BudgetSpentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context, Record
 
-    from tap_zoom_cc.filters import FilterValue
     from tap_zoom_cc.run import Account
+    from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.tap import TapZoomCC
-    from tap_zoom_cc.windows import Window
+    from tap_zoom_cc.zoom.filters import FilterValue
 
 MOST_PASSES = 3
 """How often a window is read to its end while rows are missing."""

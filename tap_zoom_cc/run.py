@@ -10,11 +10,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from tap_zoom_cc.auth import ServerToServerOAuth
-from tap_zoom_cc.connections import paced_session
-from tap_zoom_cc.errors import RunError
-from tap_zoom_cc.pacing import Budget, Pacer
 from tap_zoom_cc.report import Report
+from tap_zoom_cc.zoom.auth import ServerToServerOAuth
+from tap_zoom_cc.zoom.connections import paced_session
+from tap_zoom_cc.zoom.errors import RunError
+from tap_zoom_cc.zoom.pacing import Budget, Pacer
 
 if TYPE_CHECKING:
     import logging

@@ -19,14 +19,14 @@ from urllib.parse import urlsplit
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_zoom_cc import filters
-from tap_zoom_cc.windows import LONGEST_WINDOW, format_instant, parse_instant
+from tap_zoom_cc.sync.windows import LONGEST_WINDOW, format_instant, parse_instant
+from tap_zoom_cc.zoom import filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
-    from tap_zoom_cc.filters import FilterValue
+    from tap_zoom_cc.zoom.filters import FilterValue
 
 Value: TypeAlias = object
 """A value as it came from a configuration file: of any type until it is checked."""

@@ -9,19 +9,19 @@ import msgspec
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from typing_extensions import override
 
-from tap_zoom_cc.client import ZoomStream
 from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.errors import AccountError, RunError, WindowExpiredError
-from tap_zoom_cc.rows import RowDecoder, UnfitRowError
 from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.sync.rows import RowDecoder, UnfitRowError
+from tap_zoom_cc.zoom.client import ZoomStream
+from tap_zoom_cc.zoom.errors import AccountError, RunError, WindowExpiredError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from singer_sdk.helpers.types import Context, Record
 
-    from tap_zoom_cc.filters import FilterValue
-    from tap_zoom_cc.pagination import Page
+    from tap_zoom_cc.zoom.filters import FilterValue
+    from tap_zoom_cc.zoom.pagination import Page
 
 
 LISTING_PAGE_SIZE = 300

@@ -25,7 +25,6 @@ from tap_zoom_cc import catalog as catalogs
 from tap_zoom_cc import state as states
 from tap_zoom_cc.access import check_access
 from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.errors import RunError, shorten
 from tap_zoom_cc.report import counted
 from tap_zoom_cc.run import Run
 from tap_zoom_cc.settings import (
@@ -38,6 +37,7 @@ from tap_zoom_cc.settings import (
 from tap_zoom_cc.stopping import EXIT_FAILED, Stop, StoppedError, end_on_signals
 from tap_zoom_cc.streams import SmsStream, SubAccountsStream, VoiceCallsStream
 from tap_zoom_cc.writer import BufferedWriter
+from tap_zoom_cc.zoom.errors import RunError, shorten
 
 if TYPE_CHECKING:
     import logging

@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from simulator.process import SimulatorProcess
 from simulator.scenario import Account, Clock, Fault, Refusal, Scenario
-from tap_zoom_cc.errors import (
+from tap_zoom_cc.zoom.errors import (
     LONGEST_MESSAGE,
     MALFORMED_ANSWER,
     NO_ANSWER,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.scenario import FaultKind
-    from tap_zoom_cc.errors import Rule
+    from tap_zoom_cc.zoom.errors import Rule
     from tests.syncing import Sync
 
 SICK, SOUND = "SickAccount", "SoundAccount"
@@ -333,7 +333,7 @@ def test_answer_that_never_comes_is_named(bench: Bench) -> None:
     bench.simulator.replace(
         replace(SCENARIO, faults=(Fault(kind="slow", account_id=SICK, endpoint="sms", seconds=1),))
     )
-    constants = {**SHORT_WAITS, "tap_zoom_cc.client.TIMEOUT_SECONDS": (1.0, 0.05)}
+    constants = {**SHORT_WAITS, "tap_zoom_cc.zoom.client.TIMEOUT_SECONDS": (1.0, 0.05)}
     sync = bench.sync(SETTINGS, constants=constants)
     assert sync.exit_code == 1
     assert any(

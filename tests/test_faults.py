@@ -56,7 +56,7 @@ SETTINGS: Mapping[str, object] = {
 }
 IMPATIENT: Mapping[str, Constant] = {
     **SHORT_WAITS,
-    "tap_zoom_cc.client.TIMEOUT_SECONDS": (5.0, 0.1),
+    "tap_zoom_cc.zoom.client.TIMEOUT_SECONDS": (5.0, 0.1),
 }
 
 
@@ -365,7 +365,7 @@ def test_refused_token_is_renewed_once_by_all_workers_together(
 def test_token_is_renewed_before_it_expires(bench: Bench) -> None:
     limits = Limits(access_token_seconds=2, latency_seconds=0.05)
     bench.simulator.replace(replace(SCENARIO, limits=limits))
-    sizes = {"tap_zoom_cc.readings.PAGE_SIZE": 10, "tap_zoom_cc.engagements.PAGE_SIZE": 10}
+    sizes = {"tap_zoom_cc.sync.check.PAGE_SIZE": 10, "tap_zoom_cc.engagements.PAGE_SIZE": 10}
     sync = bench.sync({**SETTINGS, "max_concurrency": 1}, constants={**SHORT_WAITS, **sizes})
     _assert_all_is_read(bench, sync)
     stats = bench.simulator.stats()

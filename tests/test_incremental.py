@@ -20,7 +20,7 @@ from simulator.scenario import (
     Refusal,
     Scenario,
 )
-from tap_zoom_cc.filters import declared
+from tap_zoom_cc.zoom.filters import declared
 from tests.tap_process import (
     assert_nothing_twice,
     assert_same_rows,
@@ -45,7 +45,7 @@ BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 FIRST_RUN = datetime(2024, 2, 20, 15, 30, tzinfo=timezone.utc)
 SECOND_RUN = FIRST_RUN + DAY
 
-FAST_RETRIES = {"tap_zoom_cc.client.FIRST_WAIT_SECONDS": 0.001}
+FAST_RETRIES = {"tap_zoom_cc.zoom.client.FIRST_WAIT_SECONDS": 0.001}
 STATE_AFTER_EACH_WINDOW = {"tap_zoom_cc.engagements.SECONDS_BETWEEN_STATES": 0.0}
 
 

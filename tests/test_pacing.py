@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from tap_zoom_cc.pacing import (
+from tap_zoom_cc.stopping import Stop, StoppedError
+from tap_zoom_cc.zoom.pacing import (
     LONGEST_COOL_DOWN_SECONDS,
     LONGEST_MARGIN,
     SHORTEST_COOL_DOWN_SECONDS,
@@ -25,7 +26,6 @@ from tap_zoom_cc.pacing import (
     BudgetSpentError,
     Pacer,
 )
-from tap_zoom_cc.stopping import Stop, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,8 @@ from tests.checkout import ROOT, copy_checkout
 pytestmark = pytest.mark.timeout(600)
 
 SCHEMAS = {path.name for path in (ROOT / "schemas").glob("*.json")}
-MODULES = {path.name for path in (ROOT / "tap_zoom_cc").glob("*.py")}
+PACKAGE = ROOT / "tap_zoom_cc"
+MODULES = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")}
 PROGRAMS = Path(sys.executable).parent
 WINDOWS = os.name == "nt"
 

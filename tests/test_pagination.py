@@ -9,13 +9,13 @@ import msgspec
 import pytest
 import requests
 
-from tap_zoom_cc.pagination import (
+from tap_zoom_cc.sync.check import Reading, narrower_range, pages_for
+from tap_zoom_cc.sync.windows import Window, parse_instant
+from tap_zoom_cc.zoom.pagination import (
     PAGES_WITHOUT_NEWS,
     NextPageTokenPaginator,
     PageReader,
 )
-from tap_zoom_cc.readings import Reading, narrower_range, pages_for
-from tap_zoom_cc.windows import Window, parse_instant
 
 WINDOW = Window(parse_instant("2024-01-01"), parse_instant("2024-01-29"))
 READER = PageReader("sms")

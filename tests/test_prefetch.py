@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_zoom_cc.prefetch import Fetched, Parts, Prefetcher
+from tap_zoom_cc.sync.prefetch import Fetched, Parts, Prefetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -136,11 +136,11 @@ class Sizes:
         """Return them by their names in the tap; ``impatient`` is a short time-out."""
         return {
             **SHORT_WAITS,
-            "tap_zoom_cc.client.TIMEOUT_SECONDS": (5.0, 0.3 if impatient else 30.0),
-            "tap_zoom_cc.readings.PAGE_SIZE": self.page_size,
+            "tap_zoom_cc.zoom.client.TIMEOUT_SECONDS": (5.0, 0.3 if impatient else 30.0),
+            "tap_zoom_cc.sync.check.PAGE_SIZE": self.page_size,
             "tap_zoom_cc.engagements.PAGE_SIZE": self.page_size,
-            "tap_zoom_cc.readings.MOST_ROWS": self.most_rows,
-            "tap_zoom_cc.readings.AIMED_ROWS": self.most_rows * 18 // 25,
+            "tap_zoom_cc.sync.check.MOST_ROWS": self.most_rows,
+            "tap_zoom_cc.sync.check.AIMED_ROWS": self.most_rows * 18 // 25,
             "tap_zoom_cc.engagements.MEMORY_BYTES": self.memory_bytes,
             "tap_zoom_cc.writer.FLUSH_BYTES": self.flush_bytes,
             "tap_zoom_cc.engagements.SECONDS_BETWEEN_STATES": self.seconds_between_states,

@@ -29,9 +29,9 @@ BOUNDARY = START_DATE + timedelta(days=28)
 """Where the first window ends and the second begins."""
 
 SMALL_LIMITS = {
-    "tap_zoom_cc.readings.MOST_ROWS": 40,
-    "tap_zoom_cc.readings.AIMED_ROWS": 25,
-    "tap_zoom_cc.readings.PAGE_SIZE": 10,
+    "tap_zoom_cc.sync.check.MOST_ROWS": 40,
+    "tap_zoom_cc.sync.check.AIMED_ROWS": 25,
+    "tap_zoom_cc.sync.check.PAGE_SIZE": 10,
     "tap_zoom_cc.engagements.PAGE_SIZE": 10,
 }
 

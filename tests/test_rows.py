@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_zoom_cc.rows import Notices, RowDecoder, UnfitRowError, read_key
+from tap_zoom_cc.sync.rows import Notices, RowDecoder, UnfitRowError, read_key
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

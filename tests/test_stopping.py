@@ -37,7 +37,7 @@ END = datetime(2024, 2, 20, tzinfo=timezone.utc)
 NOW = END + 3 * DAY
 
 MANY_WINDOWS = """
-import tap_zoom_cc.readings as readings
+import tap_zoom_cc.sync.check as readings
 readings.MOST_ROWS, readings.AIMED_ROWS = 40, 25
 import tap_zoom_cc.engagements as engagements
 engagements.SECONDS_BETWEEN_STATES = 0.0
@@ -150,7 +150,7 @@ def test_a_signal_does_not_wait_for_a_cool_down(simulator: SimulatorProcess) -> 
     refused = Fault(kind="429_per_second", endpoint="sms")
     simulator.replace(history(faults=(refused,)))
     long_waits = (
-        f"{LONG_GRACE}; import tap_zoom_cc.pacing as p; p.SHORTEST_COOL_DOWN_SECONDS = 60.0"
+        f"{LONG_GRACE}; import tap_zoom_cc.zoom.pacing as p; p.SHORTEST_COOL_DOWN_SECONDS = 60.0"
     )
     with start_tap(settings(simulator), prelude=long_waits) as tap:
         until(lambda: bool(simulator.stats().rate_limited))
@@ -240,7 +240,7 @@ def keyed(row: Record) -> tuple[str, str]:
 def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
     scenario = history(limits=Limits(latency_seconds=0.02))
     impatient = (
-        f"{MANY_WINDOWS}import tap_zoom_cc.client as c, tap_zoom_cc.auth as a\n"
+        f"{MANY_WINDOWS}import tap_zoom_cc.zoom.client as c, tap_zoom_cc.zoom.auth as a\n"
         "c.FIRST_WAIT_SECONDS = a.FIRST_WAIT_SECONDS = 0.01"
     )
     with (

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tap_zoom_cc.readings import (
+from tap_zoom_cc.sync.check import (
     MOST_OF_PARENT,
     MOST_PARTS,
     MOST_ROWS,
@@ -21,8 +21,8 @@ from tap_zoom_cc.readings import (
     Seen,
     parts_of,
 )
-from tap_zoom_cc.rows import RowKey
-from tap_zoom_cc.windows import (
+from tap_zoom_cc.sync.rows import RowKey
+from tap_zoom_cc.sync.windows import (
     LONGEST_WINDOW,
     SECOND,
     Window,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from typing_extensions import override
 
-from tap_zoom_cc.windows import parse_instant
+from tap_zoom_cc.sync.windows import parse_instant
 
 if TYPE_CHECKING:
     from datetime import datetime

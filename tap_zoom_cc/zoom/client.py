@@ -19,7 +19,8 @@ from singer_sdk.exceptions import RetriableAPIError
 from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
-from tap_zoom_cc.errors import (
+from tap_zoom_cc.schema_files import SCHEMAS
+from tap_zoom_cc.zoom.errors import (
     DAILY_LIMIT,
     MALFORMED_ANSWER,
     NO_ANSWER,
@@ -33,8 +34,7 @@ from tap_zoom_cc.errors import (
     read_answer,
     shorten,
 )
-from tap_zoom_cc.pagination import NextPageTokenPaginator, PageReader
-from tap_zoom_cc.schema_files import SCHEMAS
+from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from backoff.types import Details
     from singer_sdk.helpers.types import Auth, Context, Record, RequestFunc
 
-    from tap_zoom_cc.errors import (
+    from tap_zoom_cc.run import Run
+    from tap_zoom_cc.sync.rows import Notices
+    from tap_zoom_cc.tap import TapZoomCC
+    from tap_zoom_cc.zoom.errors import (
         Rule,
     )
-    from tap_zoom_cc.pagination import Page
-    from tap_zoom_cc.rows import Notices
-    from tap_zoom_cc.run import Run
-    from tap_zoom_cc.tap import TapZoomCC
+    from tap_zoom_cc.zoom.pagination import Page
 
 TIMEOUT_SECONDS = (10.0, 60.0)
 """To connect, and between two bytes of an answer."""

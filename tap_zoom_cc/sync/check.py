@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.rows import read_key
-from tap_zoom_cc.windows import SECOND, parse_instant, split
+from tap_zoom_cc.sync.rows import read_key
+from tap_zoom_cc.sync.windows import SECOND, parse_instant, split
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     import msgspec
 
-    from tap_zoom_cc.pagination import Page
-    from tap_zoom_cc.rows import RowKey
-    from tap_zoom_cc.windows import Window
+    from tap_zoom_cc.sync.rows import RowKey
+    from tap_zoom_cc.sync.windows import Window
+    from tap_zoom_cc.zoom.pagination import Page
 
 PAGE_SIZE = 100
 """The most rows that Zoom gives in a page."""

@@ -1,0 +1,1 @@
+"""What a sync does: windows are planned, fetched, checked and emitted."""
