@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from singer_sdk.singerlib import RecordMessage
 
 from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.report import counted
-from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.run.report import counted
+from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.sync.rows import UnfitRowError
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window, whole_second
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 
 if TYPE_CHECKING:
-    from tap_zoom_cc.run import Account
+    from tap_zoom_cc.services import Account
     from tap_zoom_cc.tap import TapZoomCC
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.settings import ENGAGEMENT_STREAMS
+from tap_zoom_cc.configuration import ENGAGEMENT_STREAMS
 from tap_zoom_cc.state import REPLICATION_KEY
 from tap_zoom_cc.zoom.filters import nearest
 

@@ -18,8 +18,8 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
+from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.state import bookmark_of
-from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.sync.check import MOST_ROWS, PAGE_SIZE, Reading, Seen, pages_for, parts_of
 from tap_zoom_cc.sync.prefetch import Fetched, Parts, Prefetcher
 from tap_zoom_cc.sync.rows import RowDecoder, UnfitRowError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import Context, Record
 
-    from tap_zoom_cc.run import Account
+    from tap_zoom_cc.services import Account
     from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.tap import TapZoomCC
     from tap_zoom_cc.zoom.filters import FilterValue

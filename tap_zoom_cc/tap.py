@@ -24,17 +24,17 @@ from typing_extensions import override
 from tap_zoom_cc import catalog as catalogs
 from tap_zoom_cc import state as states
 from tap_zoom_cc.access import check_access
-from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.report import counted
-from tap_zoom_cc.run import Run
-from tap_zoom_cc.settings import (
+from tap_zoom_cc.configuration import (
     CONFIG_SCHEMA,
     ENGAGEMENT_STREAMS,
     Settings,
     unreadable_variables,
     with_numbers,
 )
-from tap_zoom_cc.stopping import EXIT_FAILED, Stop, StoppedError, end_on_signals
+from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.run.report import counted
+from tap_zoom_cc.run.stopping import EXIT_FAILED, Stop, StoppedError, end_on_signals
+from tap_zoom_cc.services import Run
 from tap_zoom_cc.streams import SmsStream, SubAccountsStream, VoiceCallsStream
 from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError, shorten

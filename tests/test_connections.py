@@ -17,7 +17,7 @@ import pytest
 import requests
 from typing_extensions import override
 
-from tap_zoom_cc.stopping import StoppedError
+from tap_zoom_cc.run.stopping import StoppedError
 from tap_zoom_cc.zoom.connections import paced_session
 from tests.syncing import SHORT_WAITS
 from tests.tap_process import run_tap

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from tap_zoom_cc.stopping import Stop, StoppedError
+from tap_zoom_cc.run.stopping import Stop, StoppedError
 from tap_zoom_cc.zoom.pacing import (
     LONGEST_COOL_DOWN_SECONDS,
     LONGEST_MARGIN,

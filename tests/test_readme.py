@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from tap_zoom_cc import state
-from tap_zoom_cc.settings import ENGAGEMENT_STREAMS, Settings
+from tap_zoom_cc.configuration import ENGAGEMENT_STREAMS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

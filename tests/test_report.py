@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from simulator.scenario import Account, Clock, Scenario
-from tap_zoom_cc.report import counted
+from tap_zoom_cc.run.report import counted
 from tests.tap_process import run_tap
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def run(simulator: SimulatorProcess, **constants: Constant) -> TapRun:
         "end_date": NOW.isoformat(),
         "requests_per_second": 1000,
     }
-    named = {f"tap_zoom_cc.report.{name}": value for name, value in constants.items()}
+    named = {f"tap_zoom_cc.run.report.{name}": value for name, value in constants.items()}
     return run_tap(config, constants=named).check()
 
 

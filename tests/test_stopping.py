@@ -44,10 +44,10 @@ engagements.SECONDS_BETWEEN_STATES = 0.0
 """
 """A short history gives as many windows as years of it would, with a STATE after each."""
 
-LONG_GRACE = "import tap_zoom_cc.stopping as s; s.GRACE_SECONDS = 600.0"
+LONG_GRACE = "import tap_zoom_cc.run.stopping as s; s.GRACE_SECONDS = 600.0"
 """With it a run that does not end by itself makes its test fail."""
 
-SHORT_GRACE = f"{MANY_WINDOWS}import tap_zoom_cc.stopping as s; s.GRACE_SECONDS = 0.5"
+SHORT_GRACE = f"{MANY_WINDOWS}import tap_zoom_cc.run.stopping as s; s.GRACE_SECONDS = 0.5"
 
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 

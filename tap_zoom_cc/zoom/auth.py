@@ -21,9 +21,9 @@ from tap_zoom_cc.zoom.errors import Action, RunError, decide, read_answer, short
 if TYPE_CHECKING:
     from backoff.types import Details
 
-    from tap_zoom_cc.report import Report
-    from tap_zoom_cc.settings import Settings
-    from tap_zoom_cc.stopping import Stop
+    from tap_zoom_cc.configuration import Settings
+    from tap_zoom_cc.run.report import Report
+    from tap_zoom_cc.run.stopping import Stop
 
 RENEW_BEFORE_EXPIRY_SECONDS = 120.0
 TIMEOUT_SECONDS = (10.0, 30.0)

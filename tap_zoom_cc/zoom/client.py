@@ -19,7 +19,6 @@ from singer_sdk.exceptions import RetriableAPIError
 from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
-from tap_zoom_cc.schema_files import SCHEMAS
 from tap_zoom_cc.zoom.errors import (
     DAILY_LIMIT,
     MALFORMED_ANSWER,
@@ -35,6 +34,7 @@ from tap_zoom_cc.zoom.errors import (
     shorten,
 )
 from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
+from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from backoff.types import Details
     from singer_sdk.helpers.types import Auth, Context, Record, RequestFunc
 
-    from tap_zoom_cc.run import Run
+    from tap_zoom_cc.services import Run
     from tap_zoom_cc.sync.rows import Notices
     from tap_zoom_cc.tap import TapZoomCC
     from tap_zoom_cc.zoom.errors import (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from tap_zoom_cc.schema_files import SCHEMAS
+from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

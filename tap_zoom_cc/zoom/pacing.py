@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.stopping import StoppedError
+from tap_zoom_cc.run.stopping import StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_zoom_cc.stopping import Stop
+    from tap_zoom_cc.run.stopping import Stop
 
 FIRST_MARGIN = 0.04
 """Seconds by which one request may travel longer than another without being too many in a second.

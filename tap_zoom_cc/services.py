@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from tap_zoom_cc.report import Report
+from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
 from tap_zoom_cc.zoom.connections import paced_session
 from tap_zoom_cc.zoom.errors import RunError
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import requests
 
-    from tap_zoom_cc.settings import Settings
-    from tap_zoom_cc.stopping import Stop
+    from tap_zoom_cc.configuration import Settings
+    from tap_zoom_cc.run.stopping import Stop
 
 Result = TypeVar("Result")
 
