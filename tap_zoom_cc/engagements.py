@@ -20,14 +20,15 @@ from typing_extensions import override
 
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.state import bookmark_of
+from tap_zoom_cc.sync.budget import Budget, BudgetSpentError
 from tap_zoom_cc.sync.check import MOST_ROWS, PAGE_SIZE, Reading, Seen, pages_for, parts_of
 from tap_zoom_cc.sync.prefetch import Fetched, Parts, Prefetcher
 from tap_zoom_cc.sync.rows import RowDecoder, UnfitRowError
-from tap_zoom_cc.sync.windows import begin_of_sync, end_of_sync, format_instant, plan
+from tap_zoom_cc.sync.windows import begin_of_sync, end_of_sync, plan
 from tap_zoom_cc.zoom.client import ZoomStream
 from tap_zoom_cc.zoom.errors import AccountError, Action, RunError, WindowExpiredError
 from tap_zoom_cc.zoom.filters import query_parameters
-from tap_zoom_cc.zoom.pacing import Budget, BudgetSpentError
+from tap_zoom_cc.zoom.instants import format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,10 +11,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from tap_zoom_cc.run.report import Report
+from tap_zoom_cc.sync.budget import Budget
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
 from tap_zoom_cc.zoom.connections import paced_session
 from tap_zoom_cc.zoom.errors import RunError
-from tap_zoom_cc.zoom.pacing import Budget, Pacer
+from tap_zoom_cc.zoom.pacing import Pacer
 
 if TYPE_CHECKING:
     import logging

@@ -37,7 +37,8 @@ from tap_zoom_cc.run.stopping import EXIT_FAILED, Stop, StoppedError, end_on_sig
 from tap_zoom_cc.services import Run
 from tap_zoom_cc.streams import SmsStream, SubAccountsStream, VoiceCallsStream
 from tap_zoom_cc.writer import BufferedWriter
-from tap_zoom_cc.zoom.errors import RunError, shorten
+from tap_zoom_cc.zoom.answers import shorten
+from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
     import logging

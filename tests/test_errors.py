@@ -25,19 +25,21 @@ from typing_extensions import override
 
 from simulator.process import SimulatorProcess
 from simulator.scenario import Account, Clock, Fault, Refusal, Scenario
-from tap_zoom_cc.zoom.errors import (
+from tap_zoom_cc.zoom.answers import (
     LONGEST_MESSAGE,
+    Answer,
+    missing_scopes,
+    parse_retry_after,
+    read_answer,
+    shorten,
+)
+from tap_zoom_cc.zoom.errors import (
     MALFORMED_ANSWER,
     NO_ANSWER,
     RULES,
     UNKNOWN_ANSWER,
     Action,
-    Answer,
     decide,
-    missing_scopes,
-    parse_retry_after,
-    read_answer,
-    shorten,
 )
 from tests.syncing import SHORT_WAITS, STREAMS, Bench, truth_of
 from tests.warm_tap import WarmTap

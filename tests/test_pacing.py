@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from tap_zoom_cc.run.stopping import Stop, StoppedError
+from tap_zoom_cc.sync.budget import Budget, BudgetSpentError
 from tap_zoom_cc.zoom.pacing import (
     LONGEST_COOL_DOWN_SECONDS,
     LONGEST_MARGIN,
     SHORTEST_COOL_DOWN_SECONDS,
     SLOWEST,
-    Budget,
-    BudgetSpentError,
     Pacer,
 )
 

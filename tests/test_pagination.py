@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from tap_zoom_cc.sync.check import Reading, narrower_range, pages_for
-from tap_zoom_cc.sync.windows import Window, parse_instant
+from tap_zoom_cc.sync.windows import Window
+from tap_zoom_cc.zoom.instants import parse_instant
 from tap_zoom_cc.zoom.pagination import (
     PAGES_WITHOUT_NEWS,
     NextPageTokenPaginator,

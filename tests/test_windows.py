@@ -28,12 +28,11 @@ from tap_zoom_cc.sync.windows import (
     Window,
     begin_of_sync,
     end_of_sync,
-    format_instant,
-    parse_instant,
     plan,
     split,
     whole_second,
 )
+from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 UTC = timezone.utc
 DAY = timedelta(days=1)

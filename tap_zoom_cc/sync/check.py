@@ -11,7 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.sync.rows import read_key
-from tap_zoom_cc.sync.windows import SECOND, parse_instant, split
+from tap_zoom_cc.sync.windows import SECOND, split
+from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
     from datetime import datetime

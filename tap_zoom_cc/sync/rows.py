@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from tap_zoom_cc.sync.windows import format_instant, parse_instant
+from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,11 +7,16 @@ seconds, because that is the precision of the API's ``from`` and ``to``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import msgspec
 from typing_extensions import override
+
+from tap_zoom_cc.zoom.instants import format_instant
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 LONGEST_WINDOW = timedelta(days=28)
 """Zoom allows "a month"; 28 days are within a month under every reading of that word."""
@@ -30,37 +35,6 @@ class Window:
     def __str__(self) -> str:
         """Return the range as it is written in messages."""
         return f"{format_instant(self.begin)} to {format_instant(self.end)}"
-
-
-def parse_instant(text: str) -> datetime:
-    """Read an ISO 8601 date or date-time as an instant in UTC.
-
-    A bare date is midnight UTC. A time without an offset is UTC: the document says so for rows,
-    and settings say so of themselves.
-
-    Raises:
-        ValueError: if the text is neither a date nor a date-time.
-    """
-    try:
-        if len(text) == len("2026-01-31"):
-            day = msgspec.convert(f"{text}T00:00:00", datetime)
-            return day.replace(tzinfo=timezone.utc)
-        instant = msgspec.convert(text, datetime)
-    except msgspec.ValidationError as error:
-        message = f"'{text[:40]}' is neither a date nor a date-time"
-        raise ValueError(message) from error
-    if instant.tzinfo is None:
-        return instant.replace(tzinfo=timezone.utc)
-    try:
-        return instant.astimezone(timezone.utc)
-    except OverflowError as error:
-        message = f"'{text[:40]}' is out of range"
-        raise ValueError(message) from error
-
-
-def format_instant(instant: datetime) -> str:
-    """Write an instant as ISO 8601 in UTC with ``+00:00``: the one form used everywhere."""
-    return instant.astimezone(timezone.utc).isoformat()
 
 
 def whole_second(instant: datetime) -> datetime:

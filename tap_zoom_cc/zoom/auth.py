@@ -16,7 +16,8 @@ import backoff
 import msgspec
 import requests
 
-from tap_zoom_cc.zoom.errors import Action, RunError, decide, read_answer, shorten
+from tap_zoom_cc.zoom.answers import read_answer, shorten
+from tap_zoom_cc.zoom.errors import Action, RunError, decide
 
 if TYPE_CHECKING:
     from backoff.types import Details

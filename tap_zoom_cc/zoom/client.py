@@ -19,19 +19,17 @@ from singer_sdk.exceptions import RetriableAPIError
 from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
+from tap_zoom_cc.zoom.answers import Answer, read_answer, shorten
 from tap_zoom_cc.zoom.errors import (
     DAILY_LIMIT,
     MALFORMED_ANSWER,
     NO_ANSWER,
     AccountError,
     Action,
-    Answer,
     AnswerError,
     RunError,
     decide,
     error_for,
-    read_answer,
-    shorten,
 )
 from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
 from tap_zoom_cc.zoom.schema_files import SCHEMAS
@@ -45,9 +43,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.services import Run
     from tap_zoom_cc.sync.rows import Notices
     from tap_zoom_cc.tap import TapZoomCC
-    from tap_zoom_cc.zoom.errors import (
-        Rule,
-    )
+    from tap_zoom_cc.zoom.errors import Rule
     from tap_zoom_cc.zoom.pagination import Page
 
 TIMEOUT_SECONDS = (10.0, 60.0)

@@ -7,31 +7,17 @@ its source: *document* for Zoom's own documentation, *seen* for answers that use
 
 from __future__ import annotations
 
-import base64
-import email.utils
 import enum
 import re
 from dataclasses import dataclass
-from datetime import timedelta, timezone
 from typing import TYPE_CHECKING
 
-import msgspec
-from typing_extensions import override
-
-from tap_zoom_cc.sync.windows import parse_instant
+from tap_zoom_cc.zoom.answers import missing_scopes
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    import requests
+    from tap_zoom_cc.zoom.answers import Answer
 
 TOO_MANY_REQUESTS = 429
-
-MOST_DIGITS = 9
-"""Digits of a code; Zoom's have up to eight."""
-
-LONGEST_MESSAGE = 200
-"""Characters of Zoom's own message that are shown: an answer may hold personal data."""
 
 
 class Action(enum.Enum):
@@ -45,23 +31,6 @@ class Action(enum.Enum):
     REFUSED = "skip or fail the account"
     FAIL_ACCOUNT = "fail the account"
     STOP_RUN = "stop the run"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the decision needs of an HTTP answer that is not the page asked for."""
-
-    status: int
-    code: int | None = None
-    message: str = ""
-    limit_type: str = ""
-    retry_after: datetime | None = None
-
-    @override
-    def __str__(self) -> str:
-        """Return status, code and message in the form in which errors quote them."""
-        code = f", code {self.code}" if self.code is not None else ""
-        return f"HTTP {self.status}{code}: {self.message or 'no message'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,90 +194,6 @@ NO_ANSWER = Rule(
 def decide(answer: Answer) -> Rule:
     """Return the first rule that fits an answer with an error status."""
     return next((rule for rule in RULES if rule.fits(answer)), UNKNOWN_ANSWER)
-
-
-def read_answer(response: requests.Response, now: datetime) -> Answer:
-    """Read what matters out of an error answer; any body is fine, HTML too.
-
-    Args:
-        response: the HTTP response.
-        now: the present, for a ``Retry-After`` in seconds.
-    """
-    try:
-        body = msgspec.json.decode(response.content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        body = {}
-    if not isinstance(body, dict):
-        body = {}
-    errors = body.get("errors")
-    details = [
-        error["message"]
-        for error in (errors if isinstance(errors, list) else [])
-        if isinstance(error, dict) and isinstance(error.get("message"), str)
-    ]
-    texts = [body.get(name) for name in ("message", "errorMessage", "reason")]
-    message: str = next((text for text in texts if isinstance(text, str) and text), "")
-    codes = [_code(body.get(name)) for name in ("code", "errorCode")]
-    return Answer(
-        status=response.status_code,
-        code=next((code for code in codes if code is not None), None),
-        message=shorten(
-            without_credentials(" ".join([message or response.reason or "", *details]), response)
-        ),
-        limit_type=response.headers.get("X-RateLimit-Type", ""),
-        retry_after=parse_retry_after(response.headers.get("Retry-After"), now),
-    )
-
-
-def without_credentials(text: str, response: requests.Response) -> str:
-    """Return an answer's text without the token, or the ID and secret, that were sent for it."""
-    sent = response.request.headers.get("Authorization", "")
-    scheme, _, credentials = sent.partition(" ")
-    secrets = [credentials]
-    if scheme == "Basic":
-        secrets += base64.b64decode(credentials).decode(errors="replace").split(":", 1)
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    return text
-
-
-def _code(value: object) -> int | None:
-    """Return a code that came as a number or as its digits."""
-    is_code = isinstance(value, (int, str)) and not isinstance(value, bool)
-    digits = str(value) if is_code else ""
-    return int(digits) if digits.isdecimal() and len(digits) <= MOST_DIGITS else None
-
-
-def shorten(text: str) -> str:
-    """Return a text on one line and cut short, fit to stand in an error."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
-
-
-def parse_retry_after(text: str | None, now: datetime) -> datetime | None:
-    """Return the instant that ``Retry-After`` names: ISO 8601 (seen), seconds, or an HTTP date."""
-    if not text:
-        return None
-    text = text.strip()
-    try:
-        if text.replace(".", "", 1).isdigit():
-            return now + timedelta(seconds=float(text))
-        return parse_instant(text)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        instant = email.utils.parsedate_to_datetime(text)
-        return (instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)).astimezone(
-            timezone.utc
-        )
-    except (ValueError, OverflowError):
-        return None
-
-
-def missing_scopes(message: str) -> str:
-    """Return the scopes that Zoom's message names, or an empty text."""
-    found = re.search(r"scopes?\s*:?\s*\[([^\]]*)\]", message, re.IGNORECASE)
-    return found.group(1).strip() if found else ""
 
 
 class AnswerError(Exception):

@@ -1,0 +1,41 @@
+"""Instants: read in every form in which Zoom and users write them, written in one.
+
+Two texts can name one instant with different offsets, so instants are compared, never texts.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import msgspec
+
+
+def parse_instant(text: str) -> datetime:
+    """Read an ISO 8601 date or date-time as an instant in UTC.
+
+    A bare date is midnight UTC. A time without an offset is UTC: the document says so for rows,
+    and settings say so of themselves.
+
+    Raises:
+        ValueError: if the text is neither a date nor a date-time.
+    """
+    try:
+        if len(text) == len("2026-01-31"):
+            day = msgspec.convert(f"{text}T00:00:00", datetime)
+            return day.replace(tzinfo=timezone.utc)
+        instant = msgspec.convert(text, datetime)
+    except msgspec.ValidationError as error:
+        message = f"'{text[:40]}' is neither a date nor a date-time"
+        raise ValueError(message) from error
+    if instant.tzinfo is None:
+        return instant.replace(tzinfo=timezone.utc)
+    try:
+        return instant.astimezone(timezone.utc)
+    except OverflowError as error:
+        message = f"'{text[:40]}' is out of range"
+        raise ValueError(message) from error
+
+
+def format_instant(instant: datetime) -> str:
+    """Write an instant as ISO 8601 in UTC with ``+00:00``: the one form used everywhere."""
+    return instant.astimezone(timezone.utc).isoformat()
