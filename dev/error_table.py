@@ -9,22 +9,26 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.zoom.errors import MALFORMED_ANSWER, NO_ANSWER, RULES, UNKNOWN_ANSWER
+from tap_zoom_cc.zoom.rules import NO_ANSWER, RULES
 
 if TYPE_CHECKING:
-    from tap_zoom_cc.zoom.errors import Rule
+    from tap_zoom_cc.zoom.rules import Rule
 
 README = Path(__file__).resolve().parent.parent / "README.md"
+COLUMNS = (
+    *("HTTP status", "Zoom code", "message", "only if"),
+    *("what it means", "what the tap does", "what to do", "source"),
+)
 BEGIN, END = "<!-- errors -->", "<!-- /errors -->"
 
 
 def table() -> str:
     """Return the rules as a Markdown table, in the order in which they are tried."""
     rows = [
-        "| HTTP status | Zoom code | message | what it means | what the tap does | what to do |",
-        "|---|---|---|---|---|---|",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    rows += [_row(rule) for rule in (*RULES, UNKNOWN_ANSWER, MALFORMED_ANSWER, NO_ANSWER)]
+    rows += [_row(rule) for rule in RULES]
     return "\n".join(rows)
 
 
@@ -32,12 +36,20 @@ def _row(rule: Rule) -> str:
     statuses = _statuses(rule)
     codes = ", ".join(map(str, rule.codes)) or "any"
     pattern = f"`{rule.pattern}`".replace("|", "\\|") if rule.pattern else "any"
-    if rule is NO_ANSWER:
+    if rule.statuses == (NO_ANSWER,):
         statuses, codes, pattern = "none", "-", "-"
+    condition = rule.condition.value if rule.condition else "-"
     return (
-        f"| {statuses} | {codes} | {pattern} | {rule.meaning} | {rule.action.value} "
-        f"| {rule.advice} |"
+        f"| {statuses} | {codes} | {pattern} | {condition} | {rule.meaning} | {_done(rule)} "
+        f"| {rule.advice} | {rule.source} |"
     )
+
+
+def _done(rule: Rule) -> str:
+    """Return what the tap does, and what follows when that does not help."""
+    if rule.then is None:
+        return rule.action.value
+    return f"{rule.action.value}; after {rule.tries} tries {rule.then.value}"
 
 
 def _statuses(rule: Rule) -> str:

@@ -6,62 +6,73 @@ from typing import TYPE_CHECKING
 
 from singer_sdk.singerlib import RecordMessage
 
-from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.run.report import counted
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.rows import UnfitRowError
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window, whole_second
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 
 if TYPE_CHECKING:
-    from tap_zoom_cc.services import Account
-    from tap_zoom_cc.tap import TapZoomCC
+    from collections.abc import Sequence
+
+    import msgspec
+    from singer_sdk import Tap
+
+    from tap_zoom_cc.accounts import Accounts
+    from tap_zoom_cc.engagements import EngagementStream
+    from tap_zoom_cc.services import Services
+    from tap_zoom_cc.zoom.pagination import Page
 
 
-def check_access(tap: TapZoomCC) -> int:
+def check_access(
+    tap: Tap, streams: Sequence[EngagementStream], accounts: Accounts, services: Services
+) -> int:
     """Ask for the newest 28 days of every stream and account, one page each.
 
     Writes every SCHEMA and, when everything could be read, a RECORD of each stream that has rows:
     ``meltano config test`` is content with the first it sees, and looks no further.
 
+    Args:
+        tap: writes the messages.
+        streams: the streams to try.
+        accounts: the accounts to try.
+        services: what the run shares.
+
     Returns:
         The exit code: 0 only if everything could be read.
     """
+    logger, stop = services.report.logger, services.stop
     tap.write_schemas()
     failures: list[str] = []
-    accounts: dict[str, Account] = {}
     records: dict[str, dict[str, object]] = {}
     try:
-        accounts = tap.run.accounts
-        streams = [s for s in tap.streams.values() if isinstance(s, EngagementStream)]
         for stream in streams:
-            for account_id in accounts:
-                tap.run.stop.check()
-                failure, record = _check(tap, stream, account_id)
+            for account_id in accounts.by_id:
+                stop.check()
+                failure, record = _check(stream, account_id, services)
                 if failure:
                     failures.append(failure)
-                    tap.logger.error(failure)
+                    logger.error(failure)
                 else:
-                    tap.logger.info("%s, account %s: can be read", stream.name, account_id)
+                    logger.info("%s, account %s: can be read", stream.name, account_id)
                 if record:
                     records.setdefault(stream.name, record)
     except RunError as error:
         failures.append(str(error))
     except StoppedError:
-        tap.logger.error(tap.run.stop.reason)  # noqa: TRY400 (what happened, not where)
-        return tap.run.stop.exit_code
+        logger.error(stop.reason)  # noqa: TRY400 (what happened, not where)
+        return stop.exit_code
     if failures:
-        tap.logger.error("%d could not be read; the first: %s", len(failures), failures[0])
+        logger.error("%d could not be read; the first: %s", len(failures), failures[0])
         return EXIT_FAILED
     for name, record in records.items():
         tap.write_message(RecordMessage(stream=name, record=record))
-    tap.writer.flush()
-    tap.logger.info("Everything can be read: %s", counted(len(accounts), "account"))
+    logger.info("Everything can be read: %s", counted(len(accounts.by_id), "account"))
     return 0
 
 
 def _check(
-    tap: TapZoomCC, stream: EngagementStream, account_id: str
+    stream: EngagementStream, account_id: str, services: Services
 ) -> tuple[str, dict[str, object]]:
     """Ask for one page, and return what went wrong, and a row if there was one.
 
@@ -69,12 +80,21 @@ def _check(
         RunError: if nothing can be read at all.
         StoppedError: if the run is to end.
     """
-    end = whole_second(tap.run.present)
+    end = whole_second(services.present)
     context = {"account_id": account_id, "window": Window(end - LONGEST_WINDOW, end)}
+    rows: list[msgspec.Raw] = []
+
+    def take_in(page: Page) -> bool:
+        rows[:] = page.rows or []
+        return bool(rows)
+
+    def ask() -> None:
+        stream.next_page(context, stream.get_new_paginator(), take_in)
+
     try:
-        page = tap.run.in_background(lambda: stream.next_page(context, stream.get_new_paginator()))
-        for row in page.rows or []:
-            return "", {**stream.decoder.decode(row), "account_id": account_id}
+        in_background(ask, services.stop)
+        if rows:
+            return "", {**stream.decoder.decode(rows[0]), "account_id": account_id}
     except (AnswerError, UnfitRowError) as error:
         return str(error), {}
     return "", {}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.configuration import ENGAGEMENT_STREAMS
-from tap_zoom_cc.state import REPLICATION_KEY
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
+from tap_zoom_cc.sync.bookmarks import REPLICATION_KEY
 from tap_zoom_cc.zoom.filters import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+PARTITIONED = frozenset(stream.name for stream in ENGAGEMENT_STREAMS)
 
 METHODS = ("INCREMENTAL", "FULL_TABLE")
 
@@ -55,7 +57,7 @@ def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[s
         (part["metadata"] for part in metadata if not part["breadcrumb"]), {}
     )
     lines = []
-    needed = {*keys, REPLICATION_KEY} if name in ENGAGEMENT_STREAMS else set(keys)
+    needed = {*keys, REPLICATION_KEY} if name in PARTITIONED else set(keys)
     lines += [
         f"field {key} cannot be deselected: every row needs it"
         for key in sorted(needed)
@@ -65,7 +67,7 @@ def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[s
     found = entry.get("key_properties")
     if not isinstance(found, list) or set(found) != set(keys):
         lines.append(f"key_properties must be {', '.join(keys)}: they keep rows from coming twice")
-    if name not in ENGAGEMENT_STREAMS:
+    if name not in PARTITIONED:
         return lines
     method = (
         entry.get("replication_method")

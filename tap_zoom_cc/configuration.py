@@ -1,46 +1,42 @@
-"""The settings: their declaration for the SDK and Meltano, and their check in full.
+"""The settings: their declaration, and their check by it.
 
-`CONFIG_SCHEMA` is what ``--about``, Meltano and MeltanoHub show. `Settings.from_config` turns a
-configuration into typed values, or says everything that is wrong with it at once, one line each,
-before anything is requested. No message repeats the value of a secret.
+`CONFIG_SCHEMA` is what ``--about``, Meltano and MeltanoHub show, and what `settings_from` checks a
+configuration against: types, ranges, choices and formats stand in the declaration alone, and what a
+message says is right is read from there. Only what spans several settings is checked by hand.
+Everything that is wrong is said at once, one line each, before anything is requested. No message
+repeats the value of a secret.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
+from jsonschema import Draft202012Validator, FormatChecker
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
+from tap_zoom_cc.run.settings import Settings
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
 from tap_zoom_cc.zoom import filters
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from tap_zoom_cc.zoom.filters import FilterValue
+    from jsonschema.exceptions import ValidationError
 
 Value: TypeAlias = object
 """A value as it came from a configuration file: of any type until it is checked."""
 
-ENGAGEMENT_STREAMS = ("sms", "voice_calls")
+Declaration: TypeAlias = "Mapping[str, Any]"
+"""The JSON schema of a setting."""
 
-DEFAULT_LOOKBACK_DAYS = {"sms": 3, "voice_calls": 1}
-ADVISED_LOOKBACK = timedelta(days=1)
-DEFAULT_REQUESTS_PER_SECOND = 5
-DEFAULT_MAX_CONCURRENCY = 10
-MOST_CONCURRENCY = 100
-DEFAULT_API_URL = "https://api.zoom.us/v2"
-DEFAULT_TOKEN_URL = "https://zoom.us/oauth/token"  # noqa: S105 (an address, not a password)
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 SDK_SETTINGS_NOT_DECLARED = frozenset({"user_agent"})
@@ -54,19 +50,98 @@ REFUSED_SETTINGS = {
     ),
 }
 
-_ACCOUNT_ID = re.compile(r"[A-Za-z0-9_=-]{2,128}")
+SHOWN_CHARACTERS = 40
+"""How much of a wrong value a message shows."""
 
-CONFIG_SCHEMA: dict[str, dict[str, object]] = th.PropertiesList(
+FORMATS = {
+    "credential": "text without spaces, as the Zoom app's page 'App Credentials' shows it",
+    "account-id": "an account ID (letters, digits, '-', '_', '='), such as TQTvjT52Tmi_wrhASNNOEw",
+    "date-time": "a date (2026-01-31) or a date-time (2026-01-31T08:00:00+00:00)",
+    "uri": (
+        "a URL such as https://api.zoom.us/v2, without user, password, query or fragment; only "
+        "the host of this machine may go without https"
+    ),
+}
+"""What is right, by the formats that the declaration uses; `is_of_format` checks them."""
+
+format_checker = FormatChecker(formats=())
+
+
+@format_checker.checks("credential")
+def _is_credential(value: Value) -> bool:
+    return not isinstance(value, str) or value.split() == [value]
+
+
+@format_checker.checks("account-id")
+def _is_account_id(value: Value) -> bool:
+    return not isinstance(value, str) or bool(re.fullmatch(r"[A-Za-z0-9_=-]{2,128}", value))
+
+
+@format_checker.checks("date-time", raises=ValueError)
+def _is_instant(value: Value) -> bool:
+    return not isinstance(value, str) or bool(parse_instant(value))
+
+
+@format_checker.checks("uri", raises=ValueError)
+def _is_url_for_a_token(value: Value) -> bool:
+    """Say whether a token may be sent there: encrypted, or to this machine."""
+    if not isinstance(value, str):
+        return True
+    parts = urlsplit(value)
+    host = parts.hostname
+    return (
+        bool(host)
+        and parts.port != 0
+        and not (parts.query or parts.fragment or parts.username or parts.password)
+        and (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS))
+    )
+
+
+def _text(text_format: str) -> th.StringType:
+    """Return the type of a text of one of our `FORMATS`, or of the standard ones."""
+
+    class Text(th.StringType):
+        string_format = text_format
+
+    return Text()
+
+
+def _of_each_stream() -> Iterable[th.Property[Any]]:
+    for stream in ENGAGEMENT_STREAMS:
+        yield th.Property(
+            f"{stream.name}_lookback_days",
+            th.NumberType(minimum=0, maximum=3650),
+            default=stream.default_lookback_days,
+            title=f"{stream.title} lookback days",
+            description=(
+                f"How many days before its bookmark the stream {stream.name} reads again: how "
+                f"long {stream.engagement} may stay open and still be caught."
+            ),
+        )
+    for stream in ENGAGEMENT_STREAMS:
+        yield th.Property(
+            f"{stream.name}_filters",
+            th.ObjectType(additional_properties=True),
+            default={},
+            title=f"{stream.title} filters",
+            description=(
+                f"Query parameters of the endpoint of the stream {stream.name}, by name, to read "
+                "only some engagements. Not range, page or account."
+            ),
+        )
+
+
+CONFIG_SCHEMA: dict[str, dict[str, Any]] = th.PropertiesList(
     th.Property(
         "account_id",
-        th.StringType,
+        _text("account-id"),
         required=True,
         title="Account ID",
         description="ID of the account that owns the Server-to-Server OAuth app.",
     ),
     th.Property(
         "client_id",
-        th.StringType,
+        _text("credential"),
         required=True,
         secret=True,
         title="Client ID",
@@ -74,7 +149,7 @@ CONFIG_SCHEMA: dict[str, dict[str, object]] = th.PropertiesList(
     ),
     th.Property(
         "client_secret",
-        th.StringType,
+        _text("credential"),
         required=True,
         secret=True,
         title="Client secret",
@@ -82,7 +157,7 @@ CONFIG_SCHEMA: dict[str, dict[str, object]] = th.PropertiesList(
     ),
     th.Property(
         "sub_account_ids",
-        th.ArrayType(th.StringType),
+        th.ArrayType(_text("account-id")),
         title="Sub account IDs",
         description=(
             "IDs of the sub accounts to read. Without it every sub account that Zoom lists is "
@@ -117,50 +192,11 @@ CONFIG_SCHEMA: dict[str, dict[str, object]] = th.PropertiesList(
             "it, the start of the run is the end."
         ),
     ),
-    th.Property(
-        "sms_lookback_days",
-        th.NumberType,
-        default=DEFAULT_LOOKBACK_DAYS["sms"],
-        title="SMS lookback days",
-        description=(
-            "How many days before its bookmark the stream sms reads again: how long an SMS "
-            "engagement may stay open and still be caught."
-        ),
-    ),
-    th.Property(
-        "voice_calls_lookback_days",
-        th.NumberType,
-        default=DEFAULT_LOOKBACK_DAYS["voice_calls"],
-        title="Voice calls lookback days",
-        description=(
-            "How many days before its bookmark the stream voice_calls reads again: how long a "
-            "call may last and still be caught."
-        ),
-    ),
-    th.Property(
-        "sms_filters",
-        th.ObjectType(additional_properties=True),
-        default={},
-        title="SMS filters",
-        description=(
-            "Query parameters of the SMS endpoint, by name, to read only some engagements. Not "
-            "range, page or account."
-        ),
-    ),
-    th.Property(
-        "voice_calls_filters",
-        th.ObjectType(additional_properties=True),
-        default={},
-        title="Voice calls filters",
-        description=(
-            "Query parameters of the voice call endpoint, by name, to read only some engagements. "
-            "Not range, page or account."
-        ),
-    ),
+    *_of_each_stream(),
     th.Property(
         "requests_per_second",
-        th.NumberType,
-        default=DEFAULT_REQUESTS_PER_SECOND,
+        th.NumberType(exclusive_minimum=0, maximum=1000),
+        default=5,
         title="Requests per second",
         description=(
             "The most requests that are sent in a second, over all streams and accounts. Zoom "
@@ -170,8 +206,8 @@ CONFIG_SCHEMA: dict[str, dict[str, object]] = th.PropertiesList(
     ),
     th.Property(
         "max_concurrency",
-        th.IntegerType,
-        default=DEFAULT_MAX_CONCURRENCY,
+        th.IntegerType(minimum=1, maximum=100),
+        default=10,
         title="Max concurrency",
         description=(
             "The most requests in flight at a time. 10 requests a second at 0.8 s latency need 8."
@@ -179,7 +215,7 @@ CONFIG_SCHEMA: dict[str, dict[str, object]] = th.PropertiesList(
     ),
     th.Property(
         "max_requests_per_run",
-        th.IntegerType,
+        th.IntegerType(minimum=1),
         title="Max requests per run",
         description=(
             "A share of Zoom's daily limit, divided evenly between the selected streams. When it "
@@ -200,300 +236,153 @@ CONFIG_SCHEMA: dict[str, dict[str, object]] = th.PropertiesList(
     ),
     th.Property(
         "api_url",
-        th.StringType,
-        default=DEFAULT_API_URL,
+        th.URIType,
+        default="https://api.zoom.us/v2",
         title="API URL",
         description="Base URL of the API, for regional and government clouds or for tests.",
     ),
     th.Property(
         "token_url",
-        th.StringType,
-        default=DEFAULT_TOKEN_URL,
+        th.URIType,
+        default="https://zoom.us/oauth/token",
         title="Token URL",
         description="URL that grants access tokens, for the government cloud or for tests.",
     ),
 ).to_dict()
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The checked configuration, with instants in UTC."""
-
-    account_id: str
-    client_id: str
-    client_secret: str
-    sub_account_ids: tuple[str, ...] | None
-    include_own_account: bool
-    start_date: datetime | None
-    end_date: datetime | None
-    lookbacks: Mapping[str, timedelta]
-    filters: Mapping[str, Mapping[str, FilterValue]]
-    requests_per_second: float
-    max_concurrency: int
-    max_requests_per_run: int | None
-    mismatch_fails: bool
-    api_url: str
-    token_url: str
-
-    @classmethod
-    def from_config(
-        cls,
-        config: Mapping[str, Value],
-        *,
-        now: datetime,
-        known: Iterable[str] = (),
-    ) -> Settings:
-        """Check a configuration in full.
-
-        Args:
-            config: the settings by name.
-            now: the start of the run, in UTC.
-            known: settings that others declare (the SDK's stream maps and so on).
-
-        Raises:
-            ConfigValidationError: with one line for each thing that is wrong.
-        """
-        reader = _Reader(config)
-        settings = cls(
-            account_id=reader.account_id("account_id"),
-            client_id=reader.credential("client_id"),
-            client_secret=reader.credential("client_secret"),
-            sub_account_ids=reader.account_ids("sub_account_ids"),
-            include_own_account=reader.boolean("include_own_account", default=False),
-            start_date=reader.instant("start_date"),
-            end_date=reader.instant("end_date"),
-            lookbacks=MappingProxyType(
-                {
-                    name: reader.lookback(f"{name}_lookback_days", name)
-                    for name in ENGAGEMENT_STREAMS
-                }
-            ),
-            filters=MappingProxyType(
-                {name: reader.filters(f"{name}_filters", name) for name in ENGAGEMENT_STREAMS}
-            ),
-            requests_per_second=reader.rate("requests_per_second"),
-            max_concurrency=reader.whole_number(
-                "max_concurrency", default=DEFAULT_MAX_CONCURRENCY, most=MOST_CONCURRENCY
-            )
-            or DEFAULT_MAX_CONCURRENCY,
-            max_requests_per_run=reader.whole_number("max_requests_per_run"),
-            mismatch_fails=reader.one_of("on_count_mismatch", ("fail", "warn")) == "fail",
-            api_url=reader.url("api_url", DEFAULT_API_URL),
-            token_url=reader.url("token_url", DEFAULT_TOKEN_URL),
-        )
-        reader.problems += _unknown_settings(config, known)
-        if not reader.problems:
-            reader.problems += _contradictions(settings, now)
-        if reader.problems:
-            summary = "The configuration is not valid"
-            raise ConfigValidationError(summary, errors=reader.problems, schema=CONFIG_SCHEMA)
-        return settings
-
-    def advice(self) -> list[str]:
-        """Return what is allowed but unwise, one line each."""
-        return [
-            f"{name}_lookback_days: {lookback / timedelta(days=1):g} is less than 1 day; Zoom may "
-            "shift ranges by the account's time zone, and engagements could be missed"
-            for name, lookback in self.lookbacks.items()
-            if lookback < ADVISED_LOOKBACK
-        ]
+DECLARED: Mapping[str, Declaration] = MappingProxyType(dict(CONFIG_SCHEMA["properties"]))
+"""The tap's own settings by name; the SDK adds those of its capabilities to the schema."""
 
 
-class _Reader:
-    """Takes settings out of a configuration one by one and collects what is wrong with them."""
+def settings_from(
+    config: Mapping[str, Value], *, now: datetime, known: Iterable[str] = ()
+) -> Settings:
+    """Check a configuration in full and return its values.
 
-    def __init__(self, config: Mapping[str, Value]) -> None:
-        self._config = config
-        self.problems: list[str] = []
+    Args:
+        config: the settings by name.
+        now: the start of the run, in UTC.
+        known: settings that others declare (the SDK's stream maps and so on).
 
-    def _problem(self, name: str, wrong: str) -> None:
-        self.problems.append(f"{name}: {wrong}")
-
-    def credential(self, name: str) -> str:
-        value = self._config.get(name)
-        if value is None or value == "":
-            self._problem(name, "is missing; copy it from the Zoom app's page 'App Credentials'")
-        elif not isinstance(value, str) or value.split() != [value]:
-            self._problem(name, "must be text without spaces, as the Zoom app's page shows it")
-        else:
-            return value
-        return ""
-
-    def account_id(self, name: str) -> str:
-        value = self.credential(name)
-        if value and not _ACCOUNT_ID.fullmatch(value):
-            self._problem(name, f"'{value[:40]}' is not an account ID (letters, digits, '-', '_')")
-        return value
-
-    def account_ids(self, name: str) -> tuple[str, ...] | None:
-        value = self._config.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, list):
-            self._problem(name, 'must be a list of account IDs, such as ["TQTvjT52Tmi_wrhASNNOEw"]')
-            return None
-        for entry in value:
-            if not isinstance(entry, str) or not _ACCOUNT_ID.fullmatch(entry):
-                shown = f"'{str(entry)[:40]}'"
-                self._problem(name, f"{shown} is not an account ID (letters, digits, '-', '_')")
-                return None
-        if not value and not self._config.get("include_own_account"):
-            self._problem(
-                name,
-                "is empty, so nothing would be read; name accounts, remove it to read every sub "
-                "account, or set include_own_account",
-            )
-        return tuple(dict.fromkeys(value))
-
-    def boolean(self, name: str, *, default: bool) -> bool:
-        value = self._config.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            self._problem(name, f"must be true or false, not '{str(value)[:40]}'")
-            return default
-        return value
-
-    def instant(self, name: str) -> datetime | None:
-        value = self._config.get(name)
-        if value is None:
-            return None
-        if isinstance(value, str):
-            try:
-                return parse_instant(value)
-            except ValueError:
-                pass
-        self._problem(
-            name,
-            f"'{str(value)[:40]}' is neither a date (2026-01-31) nor a date-time "
-            "(2026-01-31T08:00:00+00:00)",
-        )
-        return None
-
-    def _number(
-        self, name: str, default: float, fits: Callable[[float], bool], right: str
-    ) -> float:
-        value = self._config.get(name)
-        if value is None:
-            return default
-        if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
-            number = float(value)
-            if fits(number):
-                return number
-        self._problem(name, f"must be {right}, not '{str(value)[:40]}'")
-        return default
-
-    def lookback(self, name: str, stream: str) -> timedelta:
-        days = self._number(
-            name,
-            DEFAULT_LOOKBACK_DAYS[stream],
-            lambda number: 0 <= number <= 3650,  # noqa: PLR2004 (ten years, said in the message)
-            "a number of days from 0 to 3650",
-        )
-        return timedelta(days=days)
-
-    def rate(self, name: str) -> float:
-        return self._number(
-            name,
-            DEFAULT_REQUESTS_PER_SECOND,
-            lambda number: 0 < number <= 1000,  # noqa: PLR2004 (said in the message)
-            "a number above 0 and at most 1000 (Zoom: 5 on Pro, 10 on Business and above)",
-        )
-
-    def whole_number(
-        self, name: str, *, default: int | None = None, most: int | None = None
-    ) -> int | None:
-        value = self._config.get(name)
-        if value is None:
-            return default
-        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= (most or value):
-            return value
-        right = f"a whole number from 1 to {most}" if most else "a whole number of at least 1"
-        self._problem(name, f"must be {right}, not '{str(value)[:40]}'")
-        return default
-
-    def one_of(self, name: str, choices: tuple[str, ...]) -> str:
-        value = self._config.get(name)
-        if value is None:
-            return choices[0]
-        if value not in choices:
-            self._problem(name, f"must be {' or '.join(choices)}, not '{str(value)[:40]}'")
-        return str(value)
-
-    def url(self, name: str, default: str) -> str:
-        value = self._config.get(name)
-        if value is None:
-            return default
-        try:
-            parts = urlsplit(value) if isinstance(value, str) else None
-            host = parts.hostname if parts else None
-            port_is_valid = parts is not None and (parts.port is None or parts.port > 0)
-        except ValueError:
-            parts, host, port_is_valid = None, None, False
-        if parts is None or not host or not port_is_valid or parts.query or parts.fragment:
-            self._problem(name, f"must be a URL such as {default}, without query or fragment")
-            return default
-        if parts.username or parts.password:
-            self._problem(name, "must not contain a user or a password")
-        elif parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK_HOSTS):
-            self._problem(name, f"must begin with https:// (host '{host}' is not this machine)")
-        return str(value).rstrip("/")
-
-    def filters(self, name: str, stream: str) -> Mapping[str, FilterValue]:
-        value = self._config.get(name)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            self._problem(name, 'must be an object of query parameters, such as {"direction": …}')
-            return {}
-        wrong = filters.problems(stream, value)
-        self.problems += [f"{name}.{line}" for line in wrong]
-        return {} if wrong else MappingProxyType(value)
+    Raises:
+        ConfigValidationError: with one line for each thing that is wrong.
+    """
+    required = CONFIG_SCHEMA["required"]
+    given = {
+        name: value
+        for name, value in config.items()
+        if value is not None and not (value == "" and name in required)
+    }
+    problems = [*_misfits(given), *_filter_problems(given), *_unknown_settings(given, known)]
+    if not problems:
+        settings = _settings({**_defaults(), **given})
+        problems = _contradictions(settings, now)
+        if not problems:
+            return settings
+    summary = "The configuration is not valid"
+    raise ConfigValidationError(summary, errors=problems, schema=CONFIG_SCHEMA)
 
 
-def with_numbers(config: Mapping[str, Value]) -> dict[str, Value]:
-    """Return settings from the environment with numbers as numbers: the SDK leaves them as text."""
-    values = dict(config)
-    for name, value in config.items():
-        declared = CONFIG_SCHEMA["properties"].get(name)
-        if isinstance(declared, dict) and "number" in declared["type"] and isinstance(value, str):
-            try:
-                values[name] = float(value)
-            except ValueError:
-                continue
-    return values
+def _defaults() -> dict[str, Any]:
+    return {name: schema["default"] for name, schema in DECLARED.items() if "default" in schema}
 
 
-BOOLEANS = ("true", "1", "yes", "on", "false", "0", "no", "off")
-"""What is taken in the environment; the SDK would take any other text for false."""
+def _settings(values: Mapping[str, Any]) -> Settings:
+    """Give the values their types; they are known to fit the declaration."""
+    account_ids = values.get("sub_account_ids")
+    start, end, most = (
+        values.get(name) for name in ("start_date", "end_date", "max_requests_per_run")
+    )
+    return Settings(
+        account_id=values["account_id"],
+        client_id=values["client_id"],
+        client_secret=values["client_secret"],
+        sub_account_ids=None if account_ids is None else tuple(dict.fromkeys(account_ids)),
+        include_own_account=values["include_own_account"],
+        start_date=parse_instant(start) if start else None,
+        end_date=parse_instant(end) if end else None,
+        lookbacks=MappingProxyType(
+            {
+                stream.name: timedelta(days=float(values[f"{stream.name}_lookback_days"]))
+                for stream in ENGAGEMENT_STREAMS
+            }
+        ),
+        filters=MappingProxyType(
+            {stream.name: values[f"{stream.name}_filters"] for stream in ENGAGEMENT_STREAMS}
+        ),
+        requests_per_second=float(values["requests_per_second"]),
+        max_concurrency=int(values["max_concurrency"]),
+        max_requests_per_run=None if most is None else int(most),
+        mismatch_fails=values["on_count_mismatch"] == "fail",
+        api_url=values["api_url"].rstrip("/"),
+        token_url=values["token_url"].rstrip("/"),
+    )
 
 
-def unreadable_variables(
-    declared: Mapping[str, Mapping[str, Value]], prefix: str, environment: Mapping[str, str]
-) -> list[str]:
-    """Say which settings in the environment are not of their type, one line each."""
-    problems = []
-    for name, schema in declared.items():
-        variable = f"{prefix}{name.upper()}"
-        text, types = environment.get(variable), schema.get("type", ())
-        if text is None or not isinstance(types, (list, tuple)):
-            continue
-        try:
-            if "integer" in types:
-                int(text)
-            elif "boolean" in types:
-                BOOLEANS.index(text.lower())
-            elif "object" in types:
-                json.loads(text)
-        except ValueError:
-            rights = {"integer": "a whole number", "boolean": "true or false"}
-            right = next((rights[name] for name in rights if name in types), "a JSON object")
-            problems.append(f"{name}: {variable} must be {right}, not '{text[:40]}'")
-    return problems
+# What is wrong with one setting, by its declaration
+
+
+def _misfits(given: Mapping[str, Value]) -> list[str]:
+    validator = Draft202012Validator(
+        {"type": "object", "properties": dict(DECLARED), "required": CONFIG_SCHEMA["required"]},
+        format_checker=format_checker,
+    )
+    lines = [line for error in validator.iter_errors(dict(given)) for line in _said(error, given)]
+    return list(dict.fromkeys(lines))
+
+
+def _said(error: ValidationError, given: Mapping[str, Value]) -> list[str]:
+    """Say what an error of the validator means: the setting, the value, and what is right."""
+    if not error.absolute_path:
+        missing = [name for name in CONFIG_SCHEMA["required"] if name not in given]
+        advice = "copy it from the Zoom app's page 'App Credentials'"
+        return [f"{name}: is missing; {advice}" for name in missing]
+    name = str(error.absolute_path[0])
+    declaration = DECLARED[name]
+    if error.instance == "":
+        return [f"{name}: is empty; remove it, or set {what_is_right(declaration)}"]
+    shown = f"'{str(error.instance)[:SHOWN_CHARACTERS]}'"
+    if len(error.absolute_path) > 1:
+        return [f"{name}: {shown} is not {what_is_right(declaration['items'])}"]
+    # A URL may hold a password.
+    is_private = declaration.get("secret") or declaration.get("format") == "uri"
+    found = "" if is_private else f", not {shown}"
+    return [f"{name}: must be {what_is_right(declaration)}{found}"]
+
+
+def what_is_right(declaration: Declaration) -> str:
+    """Say in words what a declaration takes."""
+    types = declaration["type"]
+    kind = next(name for name in ([types] if isinstance(types, str) else types) if name != "null")
+    if "enum" in declaration:
+        return " or ".join(declaration["enum"])
+    if declaration.get("format") in FORMATS:
+        return FORMATS[declaration["format"]]
+    if kind == "array":
+        return f"a list; each entry {what_is_right(declaration['items'])}"
+    if kind in {"integer", "number"}:
+        noun = "a whole number" if kind == "integer" else "a number"
+        least, most = declaration.get("minimum"), declaration.get("maximum")
+        if least is None:
+            return f"{noun} above {declaration['exclusiveMinimum']} and at most {most}"
+        return f"{noun} of at least {least}" if most is None else f"{noun} from {least} to {most}"
+    return {"boolean": "true or false", "object": "an object of query parameters"}.get(kind, "text")
+
+
+def _filter_problems(given: Mapping[str, Value]) -> list[str]:
+    return [
+        f"{stream.name}_filters.{line}"
+        for stream in ENGAGEMENT_STREAMS
+        if isinstance(values := given.get(f"{stream.name}_filters"), dict)
+        for line in filters.problems(stream.name, values)
+    ]
+
+
+# What spans several settings
 
 
 def _unknown_settings(config: Mapping[str, Value], known: Iterable[str]) -> list[str]:
-    names = {*CONFIG_SCHEMA["properties"], *known, *SDK_SETTINGS_NOT_DECLARED}
+    names = {*DECLARED, *known, *SDK_SETTINGS_NOT_DECLARED}
     problems = []
     for name in config:
         if name in REFUSED_SETTINGS:
@@ -504,21 +393,26 @@ def _unknown_settings(config: Mapping[str, Value], known: Iterable[str]) -> list
 
 
 def _contradictions(settings: Settings, now: datetime) -> list[str]:
+    """Say what would make a run that reads nothing, or not what was meant."""
     start, end = settings.start_date, settings.end_date
+    problems = []
+    if settings.sub_account_ids == () and not settings.include_own_account:
+        problems.append(
+            "sub_account_ids: is empty, so nothing would be read; name accounts, remove it to read "
+            "every sub account, or set include_own_account"
+        )
     if start and start > now:
-        return [f"start_date: {format_instant(start)} lies in the future; nothing could be read"]
-    if start and end and end <= start:
-        return [
-            (
-                f"end_date: {format_instant(end)} is not after start_date {format_instant(start)}; "
-                "nothing could be read"
-            )
-        ]
-    if end and not start and end <= now - LONGEST_WINDOW:
-        return [
-            (
-                f"end_date: {format_instant(end)} lies more than 28 days back; set start_date as "
-                "well, or accounts without a bookmark would not be read"
-            )
-        ]
-    return []
+        problems.append(
+            f"start_date: {format_instant(start)} lies in the future; nothing could be read"
+        )
+    elif start and end and end <= start:
+        problems.append(
+            f"end_date: {format_instant(end)} is not after start_date {format_instant(start)}; "
+            "nothing could be read"
+        )
+    elif end and not start and end <= now - LONGEST_WINDOW:
+        problems.append(
+            f"end_date: {format_instant(end)} lies more than 28 days back; set start_date as "
+            "well, or accounts without a bookmark would not be read"
+        )
+    return problems

@@ -1,4 +1,4 @@
-"""State: reading bookmarks, and refusing a state that a sync could silently lose rows by.
+"""State: refusing a state that a sync could silently lose rows by.
 
 State is the SDK's: ``bookmarks.<stream>.partitions[]`` with a context of ``account_id``, the
 replication key and its value in UTC.
@@ -9,24 +9,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tap_zoom_cc.sync.bookmarks import REPLICATION_KEY
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from datetime import datetime
-
-REPLICATION_KEY = "start_time"
 
 CLOCK_TOLERANCE = timedelta(hours=1)
 """How far a bookmark may lie in the future: clocks differ, but not by more."""
-
-
-def bookmark_of(state: Mapping[str, object] | None) -> datetime | None:
-    """Return a partition's bookmark in UTC, or None if it has none of this replication key."""
-    if not state or state.get("replication_key") != REPLICATION_KEY:
-        return None
-    value = state.get("replication_key_value")
-    return parse_instant(value) if isinstance(value, str) else None
 
 
 def problems(

@@ -1,31 +1,22 @@
-"""The streams: what differs between them, and nothing else."""
+"""The streams of engagements: one class for each endpoint, and all that differs between them.
+
+This is the one registry: catalog, settings, state, budget and discovery read `ENGAGEMENT_STREAMS`.
+A further endpoint of the same shape is a class here and a schema in ``schemas/``.
+"""
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import msgspec
-from singer_sdk.helpers.conform import TypeConformanceLevel
 from typing_extensions import override
 
 from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
-from tap_zoom_cc.sync.rows import RowDecoder, UnfitRowError
-from tap_zoom_cc.zoom.client import ZoomStream
-from tap_zoom_cc.zoom.errors import AccountError, RunError, WindowExpiredError
+from tap_zoom_cc.sub_accounts import SubAccountsStream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from singer_sdk.helpers.types import Context, Record
-
-    from tap_zoom_cc.zoom.filters import FilterValue
-    from tap_zoom_cc.zoom.pagination import Page
-
-
-LISTING_PAGE_SIZE = 300
-MOST_LISTINGS = 4
+    from tap_zoom_cc.run.settings import FilterValue
 
 
 class SmsStream(EngagementStream):
@@ -34,6 +25,9 @@ class SmsStream(EngagementStream):
     name = "sms"
     path = "/contact_center/sms"
     rows_key = "sms"
+    title = "SMS"
+    engagement = "an SMS engagement"
+    default_lookback_days = 3
 
 
 class VoiceCallsStream(EngagementStream):
@@ -42,6 +36,9 @@ class VoiceCallsStream(EngagementStream):
     name = "voice_calls"
     path = "/contact_center/voice_calls"
     rows_key = "voice_calls"
+    title = "Voice calls"
+    engagement = "a call"
+    default_lookback_days = 1
 
     @override
     def query(self) -> Mapping[str, FilterValue]:
@@ -50,105 +47,10 @@ class VoiceCallsStream(EngagementStream):
         return {"view_type": "detail" if details else "summary", **super().query()}
 
 
-class SubAccountsStream(ZoomStream):
-    """The sub accounts that Zoom lists; also what the other streams read when none are named."""
+ENGAGEMENT_STREAMS: tuple[type[EngagementStream], ...] = (SmsStream, VoiceCallsStream)
 
-    name = "sub_accounts"
-    path = "/accounts"
-    rows_key = "accounts"
-    primary_keys = ("id",)
-
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
-    """Rows are conformed by `RowDecoder`, which does it in C."""
-
-    @override
-    def get_url_params(
-        self, context: Context | None, next_page_token: str | None
-    ) -> dict[str, object]:
-        return {"page_size": LISTING_PAGE_SIZE, "next_page_token": next_page_token}
-
-    @cached_property
-    def listing(self) -> dict[str, msgspec.Raw]:
-        """Every sub account by its ID, as undecoded JSON; listed once a run.
-
-        Raises:
-            RunError: if the list cannot be had, or lacks accounts that Zoom counts.
-            StoppedError: if the run is to end.
-        """
-        rows: dict[str, msgspec.Raw] = {}
-        announced: int | None = None
-        ended_in_order = False
-        for _ in range(MOST_LISTINGS):
-            try:
-                announced, ended_in_order = self._read_pass(rows)
-            except WindowExpiredError:
-                ended_in_order = False
-                continue
-            except AccountError as error:
-                message = f"{error}; or name the accounts in sub_account_ids"
-                raise RunError(message) from error
-            if len(rows) >= (announced or 0) and (ended_in_order or announced is not None):
-                return rows
-        message = (
-            f"{self.name}: Zoom announced {announced or 'an unknown number of'} sub accounts "
-            f"but listed {len(rows)} in {MOST_LISTINGS} passes; run again, or name the accounts in "
-            "sub_account_ids"
-        )
-        if self.run.settings.mismatch_fails or not ended_in_order:
-            raise RunError(message)
-        self.run.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
-        return rows
-
-    def _read_pass(self, rows: dict[str, msgspec.Raw]) -> tuple[int | None, bool]:
-        """Add the accounts of all pages.
-
-        Returns:
-            How many Zoom announced, and whether the pages came to an end of their own.
-        """
-        paginator = self.get_new_paginator()
-        announced: int | None = None
-        ended_in_order = False
-        passed: set[str] = set()
-
-        def take_in(page: Page) -> bool:
-            listed = {_id_decoder.decode(row).id: row for row in page.rows or []}
-            news = listed.keys() - passed
-            passed.update(listed)
-            rows.update(listed)
-            return bool(news)
-
-        while not paginator.finished:
-            page = self.next_page(None, paginator, check=take_in)
-            announced = page.total_records or announced
-            ended_in_order = not page.rows or not page.next_page_token
-        return announced, ended_in_order
-
-    @override
-    def get_records(self, context: Context | None) -> Iterator[Record]:
-        """Yield the sub accounts; without the list the run ends."""
-        if self.run.stop.asked:
-            return
-        decoder = RowDecoder(
-            self.effective_schema, lambda name: self.mask[("properties", name)], self.notice
-        )
-        tally = self.run.report.tallies[self.name]
-        try:
-            for row in self.run.in_background(lambda: self.listing).values():
-                tally.rows += 1
-                yield decoder.decode(row)
-        except UnfitRowError as error:
-            self.run.report.fail(f"{self.name}: {error}")
-        except RunError as error:
-            message = str(error)
-            self.run.report.fail(message)
-            self.run.stop.ask(message, EXIT_FAILED)
-        except StoppedError:
-            self.logger.debug("stopped")
-
-
-class _Id(msgspec.Struct):
-    # A path of dots alone would lead to the account's own endpoint.
-    id: Annotated[str, msgspec.Meta(pattern=r"[^.]")]
-
-
-_id_decoder = msgspec.json.Decoder(_Id)
+KEYS: Mapping[str, tuple[str, ...]] = {
+    **{stream.name: stream.primary_keys for stream in ENGAGEMENT_STREAMS},
+    SubAccountsStream.name: SubAccountsStream.primary_keys,
+}
+"""The key properties of every stream, by its name."""

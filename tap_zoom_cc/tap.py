@@ -1,22 +1,14 @@
-"""The tap: its settings, its streams, and a command line that tells the truth by its exit code."""
+"""The tap: its streams, what they share, and a command that tells the truth by its exit code."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import traceback
 from datetime import datetime, timezone
-from functools import cached_property
-from pathlib import Path
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk import Tap
-from singer_sdk.exceptions import (
-    ConfigValidationError,
-    MapExpressionError,
-    StreamMapConfigError,
-)
+from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
@@ -24,38 +16,32 @@ from typing_extensions import override
 from tap_zoom_cc import catalog as catalogs
 from tap_zoom_cc import state as states
 from tap_zoom_cc.access import check_access
-from tap_zoom_cc.configuration import (
-    CONFIG_SCHEMA,
-    ENGAGEMENT_STREAMS,
-    Settings,
-    unreadable_variables,
-    with_numbers,
+from tap_zoom_cc.accounts import Accounts
+from tap_zoom_cc.command_line import (
+    ConfigInput,
+    InputError,
+    exit_code_of,
+    from_environment,
+    read_config,
+    read_json,
 )
+from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
 from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.run.report import counted
+from tap_zoom_cc.run.report import Report, SyncFailedError, counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, Stop, StoppedError, end_on_signals
-from tap_zoom_cc.services import Run
-from tap_zoom_cc.streams import SmsStream, SubAccountsStream, VoiceCallsStream
+from tap_zoom_cc.services import Services
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
+from tap_zoom_cc.sub_accounts import SubAccountsStream
+from tap_zoom_cc.sync.budget import Budgets
 from tap_zoom_cc.writer import BufferedWriter
-from tap_zoom_cc.zoom.answers import shorten
 from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import IO
 
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-    from singer_sdk.plugin_base import _ConfigInput
-
-
-USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
-
-KEYS: Mapping[str, tuple[str, ...]] = {
-    stream.name: tuple(stream.primary_keys)
-    for stream in (SmsStream, VoiceCallsStream, SubAccountsStream)
-}
 
 
 class TapZoomCC(Tap):
@@ -78,55 +64,65 @@ class TapZoomCC(Tap):
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
 
-    @cached_property
-    def run(self) -> Run:
-        """What the streams of this run share.
+    def __init__(self, *, stop: Stop | None = None, **sdk_arguments: Any) -> None:  # noqa: ANN401 (as the SDK)
+        """Set up the tap.
 
-        Raises:
-            ConfigValidationError: if the settings are not valid.
+        Args:
+            stop: what ends a run early when it is asked; the command line asks it for signals.
+            sdk_arguments: as the SDK takes them.
         """
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        settings = Settings.from_config(self.config, now=started, known=self.known_settings())
-        for advice in settings.advice():
-            self.logger.warning(advice)
-        return Run(settings, started, self.logger, self.stop, lambda: self._directory.listing)
-
-    @cached_property
-    def stop(self) -> Stop:
-        """What ends the run early when it is asked; the command line sets one that signals ask."""
-        return Stop()
+        self._stop = stop or Stop()
+        super().__init__(**sdk_arguments)
 
     @override
     def _setup_signal_handlers(self) -> None:
         """Leave the handlers as they are.
 
         The SDK's would write the state of the moment, which is empty while the tap is being set up,
-        and end with exit code 0.
+        and end with exit code 0. It has no public way to go without them.
         """
 
-    @property
-    def writer(self) -> BufferedWriter:
-        """The writer of Singer messages, to send off what it has collected."""
-        return cast("BufferedWriter", self.message_writer)
+    @cached_property
+    def _services(self) -> Callable[[], Services]:
+        """What the streams share, made when it is first asked for: discovery has no settings."""
+        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
+        return cache(partial(self._services_from, dict(self.config), started, self._stop))
+
+    @classmethod
+    def _services_from(
+        cls, config: Mapping[str, object], started: datetime, stop: Stop
+    ) -> Services:
+        settings = settings_from(config, now=started, known=cls.known_settings())
+        for advice in settings.advice():
+            cls.logger.warning(advice)
+        report = Report(cls.logger, settings.requests_per_second)
+        return Services(settings, started, report, stop)
 
     @cached_property
     def _directory(self) -> SubAccountsStream:
-        return SubAccountsStream(self)
+        return SubAccountsStream(self, self._services)
+
+    @cached_property
+    def _accounts(self) -> Accounts:
+        return Accounts(self._services, self._directory)
 
     @classmethod
-    def known_settings(cls) -> list[str]:
-        """Return the names of all settings, those of the SDK's own capabilities included."""
-        schema: dict[str, dict[str, object]] = dict(cls.config_jsonschema)
+    def known_settings(cls) -> dict[str, dict[str, Any]]:
+        """Return the declarations of all settings, those of the SDK's own capabilities included."""
+        schema: dict[str, dict[str, Any]] = dict(cls.config_jsonschema)
         cls.append_builtin_config(schema)
-        return list(schema["properties"])
+        return schema["properties"]
 
     @override
-    def discover_streams(self) -> Sequence[SmsStream | VoiceCallsStream | SubAccountsStream]:
+    def discover_streams(self) -> Sequence[EngagementStream | SubAccountsStream]:
         """Return the streams; sub accounts only when they are listed anyway, for its scope."""
         lists_accounts = self.config.get("sub_account_ids") is None
+        budgets = Budgets()
         return [
-            SmsStream(self),
-            VoiceCallsStream(self),
+            *(
+                stream(self, self._services, self._accounts, budgets)
+                for stream in ENGAGEMENT_STREAMS
+            ),
             *([self._directory] if lists_accounts else []),
         ]
 
@@ -136,30 +132,44 @@ class TapZoomCC(Tap):
         Raises:
             BrokenPipeError: if the target is gone.
         """
-        run = self.run
-        selected = [stream for stream in self.streams.values() if stream.selected]
-        engagement_streams = [stream for stream in selected if isinstance(stream, EngagementStream)]
+        report = self._services().report
         try:
-            if engagement_streams:
-                self.logger.info("Reading %s", counted(len(run.accounts), "account"))
+            if self._engagement_streams():
+                self.logger.info("Reading %s", counted(len(self._accounts.by_id), "account"))
             self.sync_all()
+        except SyncFailedError:
+            self.logger.debug("what failed was reported")
         except RunError as error:
-            run.report.fail(str(error))
+            report.fail(str(error))
         except StoppedError:
             self.logger.debug("stopped before the first stream")
-        self.writer.flush()
-        if not run.stop.asked:
-            for stream in engagement_streams:
-                stream.conclude()
-        self.logger.info(run.report.summary())
-        if run.stop.asked:
-            self.logger.error(run.stop.reason)
-            return run.stop.exit_code
-        if run.report.failures:
-            count = len(run.report.failures)
-            self.logger.error("%d could not be read; the first: %s", count, run.report.failures[0])
+        self._flush()
+        self.logger.info(report.summary())
+        if self._stop.asked:
+            self.logger.error(self._stop.reason)
+            return self._stop.exit_code
+        if report.failures:
+            self.logger.error(report.verdict)
             return EXIT_FAILED
         return 0
+
+    def test(self) -> int:
+        """Say for each stream and account whether it can be read; return the exit code."""
+        services = self._services()
+        exit_code = check_access(self, self._engagement_streams(), self._accounts, services)
+        self._flush()
+        return exit_code
+
+    def _flush(self) -> None:
+        """Send off the messages that were collected."""
+        cast("BufferedWriter", self.message_writer).flush()
+
+    def _engagement_streams(self) -> list[EngagementStream]:
+        return [
+            stream
+            for stream in self.streams.values()
+            if isinstance(stream, EngagementStream) and stream.selected
+        ]
 
     # The command line
 
@@ -170,7 +180,7 @@ class TapZoomCC(Tap):
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: _ConfigInput | None = None,
+        config: ConfigInput | None = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> None:
@@ -179,87 +189,19 @@ class TapZoomCC(Tap):
             cls.print_about(about_format)
             return
         cls.print_version(print_fn=cls.logger.info)
-        try:
-            stop = Stop()
-            end_on_signals(stop, cls.logger)
-            tap = cls._checked(config, stop, state, catalog)
-            exit_code = tap.sync()
-        except USER_ERRORS as error:
-            exit_code = _explain(cls.logger, error)
-        except BrokenPipeError:
-            exit_code = _leave_pipe(cls.logger)
-        except Exception as error:
-            if not _comes_from_a_stream_map(error):
-                raise
-            exit_code = _explain(cls.logger, error)
-        sys.exit(exit_code)
-
-    @classmethod
-    def _checked(
-        cls,
-        config: _ConfigInput | None,
-        stop: Stop,
-        state: IO[str] | None = None,
-        catalog: IO[str] | None = None,
-    ) -> TapZoomCC:
-        """Return a tap whose settings, state and catalog are all in order.
-
-        Raises:
-            ConfigValidationError: with everything that is wrong, one line each.
-        """
-        values = config.config if config else {}
-        problems: list[str] = []
-        if config and config.parse_env:
-            from_environment, problems = cls._from_environment()
-            values = {**values, **from_environment}
-        now = datetime.now(timezone.utc)
-        try:
-            Settings.from_config(values, now=now, known=cls.known_settings())
-        except ConfigValidationError as error:
-            problems += error.errors
-        state_value, wrong = _load(state, "state")
-        problems += wrong
-        if state and not wrong:
-            problems += states.problems(
-                state_value, partitioned=ENGAGEMENT_STREAMS, streams=KEYS, now=now
-            )
-        catalog_value, wrong = _load(catalog, "catalog")
-        problems += wrong
-        if catalog and not wrong:
-            problems += catalogs.problems(catalog_value, KEYS)
-        if problems:
-            summary = "The input is not valid"
-            raise ConfigValidationError(summary, errors=problems, schema={})
-        tap = cls(
-            config=values,
-            state=state_value if state else None,  # type: ignore[arg-type]
-            catalog=catalog_value if catalog else None,  # type: ignore[arg-type]
-        )
-        tap.stop = stop
-        if not any(stream.selected for stream in tap.streams.values()):
-            summary = "catalog: no stream is selected, so nothing would be read"
-            raise ConfigValidationError(summary, errors=[summary], schema={})
-        return tap
-
-    @classmethod
-    def _from_environment(cls) -> tuple[dict[str, object], list[str]]:
-        """Return the settings in the environment, and what is wrong with them."""
-        schema: dict[str, dict[str, Any]] = dict(cls.config_jsonschema)
-        cls.append_builtin_config(schema)
-        problems = unreadable_variables(schema["properties"], cls._env_var_prefix, os.environ)
-        return ({}, problems) if problems else (with_numbers(cls._env_var_config), [])
+        sys.exit(exit_code_of(lambda: cls._from_input(config, state, catalog).sync(), cls.logger))
 
     @classmethod
     @override
-    def cb_config(
+    def cb_config(  # type: ignore[override]  # the SDK's class has no public name
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
-    ) -> _ConfigInput:
+    ) -> ConfigInput:
         """Read the configuration files; one line and exit code 1 if that fails."""
-        for path in value:
-            if path != "ENV" and (problem := _config_problem(Path(path))):
-                cls.logger.error("--config %s: %s", path, problem)
-                ctx.exit(EXIT_FAILED)
-        return super().cb_config(ctx, param, value)
+        try:
+            return read_config(value)
+        except InputError as error:
+            cls.logger.error(str(error))  # noqa: TRY400 (what is wrong, not where)
+            ctx.exit(EXIT_FAILED)
 
     @classmethod
     @override
@@ -267,74 +209,62 @@ class TapZoomCC(Tap):
         """Say for each stream and account whether it can be read, and if not, why."""
         if value == CliTestOptionValue.Disabled.value:
             return
-        try:
-            stop = Stop()
-            end_on_signals(stop, cls.logger)
-            tap = cls._checked(ctx.params.get("config"), stop)
+
+        def test() -> int:
+            tap = cls._from_input(ctx.params.get("config"))
             if value == CliTestOptionValue.Schema.value:
                 tap.write_schemas()
-                exit_code = 0
-            else:
-                exit_code = check_access(tap)
-        except USER_ERRORS as error:
-            exit_code = _explain(cls.logger, error)
-        except BrokenPipeError:
-            exit_code = _leave_pipe(cls.logger)
-        ctx.exit(exit_code)
+                return 0
+            return tap.test()
 
+        ctx.exit(exit_code_of(test, cls.logger))
 
-def _config_problem(path: Path) -> str:
-    """Say what is wrong with a configuration file as a file, or nothing."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        return _reason(error)
-    return "" if isinstance(value, dict) else "must be a JSON object"
+    @classmethod
+    def _from_input(
+        cls,
+        config: ConfigInput | None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> TapZoomCC:
+        """Return a tap whose settings, state and catalog are all in order, and that signals end.
 
-
-def _load(file: IO[str] | None, name: str) -> tuple[object, list[str]]:
-    """Return a JSON file's value, and what is wrong with the file."""
-    if file is None:
-        return None, []
-    try:
-        return json.loads(file.read()), []
-    except ValueError as error:
-        return None, [f"{name}: {_reason(error)}"]
-
-
-def _reason(error: Exception) -> str:
-    """Say why a file could not be read, without quoting from it."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}"
-    if isinstance(error, UnicodeDecodeError):
-        return "is not UTF-8 text"
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return str(error)
-
-
-def _explain(logger: logging.Logger, error: Exception) -> int:
-    """Log what the user can mend, one line for each thing; return the exit code."""
-    if isinstance(error, ConfigValidationError):
-        lines = error.errors
-    else:
-        lines = [f"stream_maps: an expression fails: {type(error).__name__}: {shorten(str(error))}"]
-    for line in lines:
-        logger.error(line)
-    return EXIT_FAILED
-
-
-def _comes_from_a_stream_map(error: Exception) -> bool:
-    """Say whether an error came out of an expression in ``stream_maps``: it can be of any type."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_globals.get("__name__") == "singer_sdk.mapper" for frame, _ in frames)
-
-
-def _leave_pipe(logger: logging.Logger) -> int:
-    """Say that the target is gone, and keep Python from writing to it at exit."""
-    logger.error(
-        "The target closed its input, so the run was ended; see the target's own log. The next "
-        "run goes on from the state that the target kept"
-    )
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return EXIT_FAILED
+        Raises:
+            ConfigValidationError: with everything that is wrong, one line each.
+        """
+        stop = Stop()
+        end_on_signals(stop, cls.logger)
+        given = config or ConfigInput()
+        values = dict(given.config)
+        problems: list[str] = []
+        if given.parse_env:
+            prefix = f"{cls.name.upper().replace('-', '_')}_"
+            from_variables, problems = from_environment(cls.known_settings(), prefix)
+            values |= from_variables
+        now = datetime.now(timezone.utc)
+        try:
+            settings_from(values, now=now, known=cls.known_settings())
+        except ConfigValidationError as error:
+            unreadable = {problem.split(":")[0] for problem in problems}
+            problems += [line for line in error.errors if line.split(":")[0] not in unreadable]
+        state_value, wrong = read_json(state, "state")
+        problems += wrong
+        if state and not wrong:
+            names = [stream.name for stream in ENGAGEMENT_STREAMS]
+            problems += states.problems(state_value, partitioned=names, streams=KEYS, now=now)
+        catalog_value, wrong = read_json(catalog, "catalog")
+        problems += wrong
+        if catalog and not wrong:
+            problems += catalogs.problems(catalog_value, KEYS)
+        if problems:
+            summary = "The input is not valid"
+            raise ConfigValidationError(summary, errors=problems, schema={})
+        tap = cls(
+            stop=stop,
+            config=values,
+            state=state_value if state else None,
+            catalog=catalog_value if catalog else None,
+        )
+        if not any(stream.selected for stream in tap.streams.values()):
+            summary = "catalog: no stream is selected, so nothing would be read"
+            raise ConfigValidationError(summary, errors=[summary], schema={})
+        return tap

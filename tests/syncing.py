@@ -28,8 +28,7 @@ Key: TypeAlias = tuple[str, str, str]
 STREAMS: tuple[Stream, ...] = ("sms", "voice_calls")
 
 SHORT_WAITS: Mapping[str, Constant] = {
-    "tap_zoom_cc.zoom.client.FIRST_WAIT_SECONDS": 0.001,
-    "tap_zoom_cc.zoom.auth.FIRST_WAIT_SECONDS": 0.001,
+    "tap_zoom_cc.zoom.retries.FIRST_WAIT_SECONDS": 0.001,
     "tap_zoom_cc.zoom.pacing.LONGEST_COOL_DOWN_SECONDS": 0.02,
 }
 """The same run with hardly any waiting between tries."""

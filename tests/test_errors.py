@@ -33,14 +33,7 @@ from tap_zoom_cc.zoom.answers import (
     read_answer,
     shorten,
 )
-from tap_zoom_cc.zoom.errors import (
-    MALFORMED_ANSWER,
-    NO_ANSWER,
-    RULES,
-    UNKNOWN_ANSWER,
-    Action,
-    decide,
-)
+from tap_zoom_cc.zoom.rules import NO_ANSWER, RULES, Action, Condition, decide
 from tests.syncing import SHORT_WAITS, STREAMS, Bench, truth_of
 from tests.warm_tap import WarmTap
 
@@ -49,8 +42,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.scenario import FaultKind
-    from tap_zoom_cc.zoom.errors import Rule
+    from tap_zoom_cc.zoom.rules import Rule
     from tests.syncing import Sync
+
+MALFORMED_ANSWER = decide(Answer(200))
+SILENCE = decide(Answer(NO_ANSWER))
 
 SICK, SOUND = "SickAccount", "SoundAccount"
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
@@ -102,9 +98,7 @@ PROMISES = {
     Action.RETRY: Promise(passes=True, others_read=True),
     Action.COOL_DOWN: Promise(passes=True, others_read=True),
     Action.RENEW_TOKEN: Promise(passes=True, others_read=False),
-    Action.RESTART_WINDOW: Promise(passes=True, others_read=True),
-    Action.NO_ROWS: Promise(passes=False, others_read=True),
-    Action.REFUSED: Promise(passes=False, others_read=True),
+    Action.READ_AGAIN: Promise(passes=True, others_read=True),
     Action.FAIL_ACCOUNT: Promise(passes=False, others_read=True),
     Action.STOP_RUN: Promise(passes=False, others_read=False),
 }
@@ -141,7 +135,7 @@ CASES = (
     Case(Answer(400, 124, BAD_TOKEN), Action.RENEW_TOKEN, "token was refused", "400_code_124"),
     Case(Answer(401, 401, BAD_TOKEN), Action.RENEW_TOKEN, "token was refused", "401_status_false"),
     *(
-        Case(Answer(400, code, message), Action.RESTART_WINDOW, "the page token has expired")
+        Case(Answer(400, code, message), Action.READ_AGAIN, "the page token has expired")
         for code, message in (
             (300, EXPIRED),
             (300, EXPIRED_OTHERWISE),
@@ -151,13 +145,17 @@ CASES = (
         )
     ),
     *(
-        Case(Answer(404, code, f"{what} does not exist: x."), Action.NO_ROWS, "a filter names")
+        Case(
+            Answer(404, code, f"{what} does not exist: x."),
+            Action.FAIL_ACCOUNT,
+            "the account is not there",
+        )
         for code, what in ((1001, "User"), (1201, "Queue"), (2901, "Engagement"))
     ),
     Case(Answer(400, 2300, "Not recognized."), Action.STOP_RUN, "the endpoint does not exist"),
     Case(Answer(400, 300, "Invalid field."), Action.FAIL_ACCOUNT, "a parameter was refused"),
     *(
-        Case(answer, Action.REFUSED, "the account is not there")
+        Case(answer, Action.FAIL_ACCOUNT, "the account is not there")
         for answer in (
             Answer(403, 200, "No permission."),
             Answer(400, 200, "No permission."),
@@ -187,6 +185,22 @@ CASES = (
         for status in (409, 204, 405)
     ),
 )
+
+
+CASES_BY_CONDITION = (
+    *(
+        (Answer(404, code, "Does not exist: x."), Condition.FILTERED, Action.NO_ROWS)
+        for code in (1001, 1201, 2901)
+    ),
+    *(
+        (Answer(status, 200, "No permission."), Condition.NEVER_READ, Action.SKIP_ACCOUNT)
+        for status in (400, 403, 404)
+    ),
+    (Answer(429, 429, PER_SECOND, wait=301.0), Condition.LONG_WAIT, Action.STOP_RUN),
+    (Answer(NO_ANSWER, message="ReadTimeout"), Condition.OUTAGE, Action.STOP_RUN),
+    (Answer(400, None, "Invalid client_id"), Condition.TOKEN_ENDPOINT, Action.STOP_RUN),
+)
+"""Answers that another rule is for, or that mean something else, under a condition."""
 
 
 def _name(case: Case) -> str:
@@ -244,18 +258,29 @@ def test_answer_is_decided_as_the_documents_say(case: Case) -> None:
 
 def test_every_row_of_the_table_is_met() -> None:
     met = [decide(case.answer) for case in CASES]
-    assert [rule for rule in (*RULES, UNKNOWN_ANSWER) if rule not in met] == []
+    met += [decide(answer, {condition}) for answer, condition, _ in CASES_BY_CONDITION]
+    met += [MALFORMED_ANSWER, SILENCE]
+    assert [rule for rule in RULES if rule not in met] == []
+
+
+@pytest.mark.parametrize(("answer", "condition", "action"), CASES_BY_CONDITION)
+def test_a_condition_decides_too(answer: Answer, condition: Condition, action: Action) -> None:
+    assert decide(answer, {condition}).last_word is action
+    if condition is not Condition.LONG_WAIT:
+        assert decide(answer).condition is None
 
 
 def test_every_row_says_what_to_do_and_where_it_comes_from() -> None:
-    for rule in (*RULES, UNKNOWN_ANSWER, MALFORMED_ANSWER, NO_ANSWER):
+    for rule in RULES:
         assert rule.meaning
         assert rule.advice
         assert rule.source
 
 
 def test_every_action_has_a_promise_that_a_case_checks() -> None:
-    assert set(PROMISES) == set(Action) == {case.action for case in CASES}
+    by_condition = {action for _, _, action in CASES_BY_CONDITION}
+    assert set(PROMISES) == {case.action for case in CASES}
+    assert set(PROMISES) | by_condition == set(Action)
 
 
 @one_case_of_each_row
@@ -339,7 +364,7 @@ def test_answer_that_never_comes_is_named(bench: Bench) -> None:
     sync = bench.sync(SETTINGS, constants=constants)
     assert sync.exit_code == 1
     assert any(
-        f"sms, account {SICK}" in line and NO_ANSWER.meaning in line and NO_ANSWER.advice in line
+        f"sms, account {SICK}" in line and SILENCE.meaning in line and SILENCE.advice in line
         for line in sync.logged("ERROR")
     ), sync.stderr
     assert _rows_of(bench, SOUND, sync)
@@ -734,7 +759,7 @@ def test_shortened_text_is_one_short_line(text: str) -> None:
 )
 def test_every_answer_is_decided(answer: Answer) -> None:
     rule: Rule = decide(answer)
-    assert rule in RULES or rule is UNKNOWN_ANSWER
+    assert rule in RULES
     assert str(answer.status) in str(answer)
 
 

@@ -45,8 +45,8 @@ BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 FIRST_RUN = datetime(2024, 2, 20, 15, 30, tzinfo=timezone.utc)
 SECOND_RUN = FIRST_RUN + DAY
 
-FAST_RETRIES = {"tap_zoom_cc.zoom.client.FIRST_WAIT_SECONDS": 0.001}
-STATE_AFTER_EACH_WINDOW = {"tap_zoom_cc.engagements.SECONDS_BETWEEN_STATES": 0.0}
+FAST_RETRIES = {"tap_zoom_cc.zoom.retries.FIRST_WAIT_SECONDS": 0.001}
+STATE_AFTER_EACH_WINDOW = {"tap_zoom_cc.sync.bookmarks.SECONDS_BETWEEN_STATES": 0.0}
 
 
 def scenario(*accounts: Account, **options: Any) -> Scenario:  # noqa: ANN401 (Scenario's)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import requests
 
-from tap_zoom_cc.sync.check import Reading, narrower_range, pages_for
+from tap_zoom_cc.sync.check import WindowRows, narrower_range, pages_for
 from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom.instants import parse_instant
 from tap_zoom_cc.zoom.pagination import (
@@ -34,9 +34,9 @@ def rows(*names: str) -> list[dict[str, str]]:
     return [{"engagement_id": name, "start_time": "2024-01-02T00:00:00Z"} for name in names]
 
 
-def follow(*pages: dict[str, object]) -> tuple[list[str | None], Reading]:
+def follow(*pages: dict[str, object]) -> tuple[list[str | None], WindowRows]:
     """Read pages in order as a stream does; return the tokens that were asked with."""
-    paginator, reading = NextPageTokenPaginator(READER), Reading(WINDOW)
+    paginator, reading = NextPageTokenPaginator(READER), WindowRows(WINDOW)
     reading.begin_pass()
     asked: list[str | None] = []
     for page in pages:
@@ -149,7 +149,7 @@ def test_an_empty_last_page_takes_no_announced_row_back() -> None:
 def test_what_is_no_page_is_not_taken_for_an_empty_one(body: bytes) -> None:
     paginator = NextPageTokenPaginator(READER)
     with pytest.raises((msgspec.MsgspecError, ValueError)):
-        Reading(WINDOW).add(paginator.read(answer(body)))
+        WindowRows(WINDOW).add(paginator.read(answer(body)))
 
 
 def test_a_number_as_text_is_still_a_total() -> None:
@@ -157,7 +157,7 @@ def test_a_number_as_text_is_still_a_total() -> None:
 
 
 def test_a_page_with_a_malformed_row_is_not_taken_in_at_all() -> None:
-    reading = Reading(WINDOW)
+    reading = WindowRows(WINDOW)
     page = {"sms": [*rows("a"), {"engagement_id": "b"}], "total_records": 2}
     with pytest.raises(msgspec.MsgspecError):
         reading.add(READER.read(answer(page)))
@@ -169,7 +169,7 @@ def test_a_page_with_a_malformed_row_is_not_taken_in_at_all() -> None:
 
 
 def test_rows_of_every_pass_are_kept_and_the_newest_is_believed() -> None:
-    reading = Reading(WINDOW)
+    reading = WindowRows(WINDOW)
     for names, total in ((("a", "b"), 3), (("b", "c"), 3)):
         reading.begin_pass()
         reading.add(READER.read(answer({"sms": rows(*names), "total_records": total})))
@@ -178,7 +178,7 @@ def test_rows_of_every_pass_are_kept_and_the_newest_is_believed() -> None:
 
 
 def test_a_row_that_is_new_to_a_pass_is_news_although_a_pass_before_had_it() -> None:
-    reading = Reading(WINDOW)
+    reading = WindowRows(WINDOW)
     page = READER.read(answer({"sms": rows("a"), "total_records": 1}))
     assert reading.add(page)
     assert not reading.add(page)
@@ -187,7 +187,7 @@ def test_a_row_that_is_new_to_a_pass_is_news_although_a_pass_before_had_it() -> 
 
 
 def test_without_a_total_only_a_pass_that_ended_in_order_is_complete() -> None:
-    reading = Reading(WINDOW)
+    reading = WindowRows(WINDOW)
     reading.add(READER.read(answer({"sms": rows("a"), "next_page_token": "one"})))
     assert not reading.complete
     reading.add(READER.read(answer({"sms": rows("b")})))
@@ -195,7 +195,7 @@ def test_without_a_total_only_a_pass_that_ended_in_order_is_complete() -> None:
 
 
 def test_more_rows_than_announced_are_surplus_and_no_reason_to_fail() -> None:
-    reading = Reading(WINDOW)
+    reading = WindowRows(WINDOW)
     reading.add(READER.read(answer({"sms": rows("a", "b"), "total_records": 1})))
     assert (reading.surplus, reading.missing, reading.complete) == (1, 0, True)
 

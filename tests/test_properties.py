@@ -143,7 +143,7 @@ class Sizes:
             "tap_zoom_cc.sync.check.AIMED_ROWS": self.most_rows * 18 // 25,
             "tap_zoom_cc.engagements.MEMORY_BYTES": self.memory_bytes,
             "tap_zoom_cc.writer.FLUSH_BYTES": self.flush_bytes,
-            "tap_zoom_cc.engagements.SECONDS_BETWEEN_STATES": self.seconds_between_states,
+            "tap_zoom_cc.sync.bookmarks.SECONDS_BETWEEN_STATES": self.seconds_between_states,
         }
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from tap_zoom_cc import state
-from tap_zoom_cc.configuration import ENGAGEMENT_STREAMS, Settings
+from tap_zoom_cc.configuration import settings_from
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +71,7 @@ def test_the_configurations_shown_are_valid() -> None:
     configurations = [value for value in checked_here() if "bookmarks" not in value]
     assert configurations
     for configuration in configurations:
-        Settings.from_config({**credentials, **_single_words(configuration)}, now=NOW)
+        settings_from({**credentials, **_single_words(configuration)}, now=NOW)
 
 
 def _single_words(configuration: Mapping[str, object]) -> dict[str, object]:
@@ -86,7 +87,10 @@ def test_the_state_shown_is_one_that_the_tap_takes() -> None:
     assert states
     for value in states:
         wrong = state.problems(
-            value, partitioned=ENGAGEMENT_STREAMS, streams=ENGAGEMENT_STREAMS, now=NOW
+            value,
+            partitioned=[stream.name for stream in ENGAGEMENT_STREAMS],
+            streams=KEYS,
+            now=NOW,
         )
         assert wrong == []
 

@@ -14,7 +14,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
-from tap_zoom_cc.state import bookmark_of, problems
+from tap_zoom_cc.state import problems
+from tap_zoom_cc.sync.bookmarks import bookmark_of
 from tests.tap_process import assert_same_rows, bookmarks, run_tap, state_of
 
 if TYPE_CHECKING:

@@ -40,7 +40,8 @@ MANY_WINDOWS = """
 import tap_zoom_cc.sync.check as readings
 readings.MOST_ROWS, readings.AIMED_ROWS = 40, 25
 import tap_zoom_cc.engagements as engagements
-engagements.SECONDS_BETWEEN_STATES = 0.0
+import tap_zoom_cc.sync.bookmarks as bookmarks
+bookmarks.SECONDS_BETWEEN_STATES = 0.0
 """
 """A short history gives as many windows as years of it would, with a STATE after each."""
 
@@ -240,8 +241,8 @@ def keyed(row: Record) -> tuple[str, str]:
 def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
     scenario = history(limits=Limits(latency_seconds=0.02))
     impatient = (
-        f"{MANY_WINDOWS}import tap_zoom_cc.zoom.client as c, tap_zoom_cc.zoom.auth as a\n"
-        "c.FIRST_WAIT_SECONDS = a.FIRST_WAIT_SECONDS = 0.01"
+        f"{MANY_WINDOWS}import tap_zoom_cc.zoom.retries as retries\n"
+        "retries.FIRST_WAIT_SECONDS = 0.01"
     )
     with (
         SimulatorProcess(scenario) as first,
@@ -250,7 +251,7 @@ def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
         tap.read_until("STATE")
         first.close()
         run = tap.finish().check(1)
-    assert any("check the network and api_url" in line for line in run.logged("ERROR"))
+    assert any("check the network, api_url" in line for line in run.logged("ERROR"))
     with SimulatorProcess(scenario) as second:
         assert 0 < len(run.records("sms")) < len(second.truth("sms"))
         assert_goes_on(second, run)

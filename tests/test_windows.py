@@ -16,19 +16,18 @@ from tap_zoom_cc.sync.check import (
     MOST_OF_PARENT,
     MOST_PARTS,
     MOST_ROWS,
-    RETURN_PERIOD,
-    Reading,
-    Seen,
+    WindowRows,
     parts_of,
 )
+from tap_zoom_cc.sync.emit import RETURN_PERIOD, Seen
 from tap_zoom_cc.sync.rows import RowKey
 from tap_zoom_cc.sync.windows import (
     LONGEST_WINDOW,
     SECOND,
     Window,
     begin_of_sync,
+    cut,
     end_of_sync,
-    plan,
     split,
     whole_second,
 )
@@ -76,7 +75,7 @@ def assert_covers(parts: list[Window], begin: datetime, end: datetime) -> None:
 @example(CLOCK_BACK - DAY, 3 * 86_400)
 def test_a_plan_covers_its_range_exactly(begin: datetime, length: int) -> None:
     end = begin + length * SECOND
-    parts = plan(begin, end)
+    parts = cut(begin, end)
     assert_covers(parts, begin, end)
     assert all(part.end - part.begin <= timedelta(days=28) for part in parts)
     assert len(parts) == -(-length // (28 * 86_400)), "no more windows than needed"
@@ -85,7 +84,7 @@ def test_a_plan_covers_its_range_exactly(begin: datetime, length: int) -> None:
 @given(seconds, st.integers(0, 10**9))
 def test_a_range_that_is_empty_or_backwards_has_no_windows(begin: datetime, back: int) -> None:
     assume(begin - datetime(1970, 1, 1, tzinfo=UTC) > back * SECOND)
-    assert plan(begin, begin - back * SECOND) == []
+    assert cut(begin, begin - back * SECOND) == []
 
 
 @pytest.mark.parametrize("month", range(1, 13))
@@ -93,7 +92,7 @@ def test_a_range_that_is_empty_or_backwards_has_no_windows(begin: datetime, back
 def test_no_window_is_longer_than_any_month(year: int, month: int) -> None:
     begin = datetime(year, month, 1, tzinfo=UTC)
     following = (begin + 31 * DAY).replace(day=1)
-    for part in plan(begin, begin + 90 * DAY):
+    for part in cut(begin, begin + 90 * DAY):
         assert part.end - part.begin <= following - begin
 
 
@@ -131,8 +130,8 @@ def test_splitting_again_and_again_comes_to_an_end_at_single_seconds(window: Win
     assert split(window, 2) == [window]
 
 
-def reading_of(window: Window, total: int | None, rows: int = 0) -> Reading:
-    reading = Reading(window, total=total)
+def reading_of(window: Window, total: int | None, rows: int = 0) -> WindowRows:
+    reading = WindowRows(window, total=total)
     for number in range(rows):
         reading.rows[str(number)] = (RowKey(str(number), window.begin), b"{}")  # type: ignore[assignment]
     return reading

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 PROGRESS_SECONDS = 10.0
 
 
+class SyncFailedError(Exception):
+    """Something could not be read; what could is emitted, and its state is final."""
+
+
 @dataclass(slots=True)
 class Tally:
     """How far a stream has come."""
@@ -78,6 +82,20 @@ class Report:
         with self._lock:
             self.failures.append(message)
         self.logger.error(message)
+
+    @property
+    def verdict(self) -> str:
+        """How many failures there were, and the first of them, in one line."""
+        return f"{len(self.failures)} could not be read; the first: {self.failures[0]}"
+
+    def raise_if_failed(self) -> None:
+        """Do nothing, unless something could not be read.
+
+        Raises:
+            SyncFailedError: with the verdict.
+        """
+        if self.failures:
+            raise SyncFailedError(self.verdict)
 
     def show_progress(self, stream: str) -> None:
         """Log a line of progress, at most every `PROGRESS_SECONDS`."""

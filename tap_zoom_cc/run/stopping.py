@@ -10,10 +10,14 @@ import logging
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
+
+Result = TypeVar("Result")
 
 GRACE_SECONDS = 5.0
 """How long a signalled run may take to end by itself; a full pipe can block it for ever."""
@@ -70,6 +74,28 @@ class Stop:
         """
         if self._asked.wait(seconds):
             raise StoppedError(self.reason)
+
+
+def in_background(function: Callable[[], Result], stop: Stop) -> Result:
+    """Call a function in a thread of its own, which a stop need not wait for.
+
+    Raises:
+        StoppedError: when the run is to end first.
+        Exception: what the function raises.
+    """
+    future: Future[Result] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except Exception as error:  # noqa: BLE001 (raised again in the caller's thread)
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    while not future.done():
+        wait([future], timeout=0.5)
+        stop.check()
+    return future.result()
 
 
 def end_on_signals(stop: Stop, logger: logging.Logger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Protocol
 
 
 class BudgetSpentError(Exception):
@@ -45,3 +46,43 @@ class Budget:
                     self.exhausted = True
                     raise BudgetSpentError
             self.spent_requests += requests
+
+
+class Claimant(Protocol):
+    """A stream that gets a share of the budget if it is selected."""
+
+    name: str
+
+    @property
+    def selected(self) -> bool | None:
+        """Whether the stream is read; known once the catalog has been applied."""
+
+
+class Budgets:
+    """Shares ``max_requests_per_run`` evenly between the selected streams."""
+
+    def __init__(self) -> None:
+        """Start without streams."""
+        self._claimants: list[Claimant] = []
+        self._budgets: list[Budget] = []
+
+    def join(self, stream: Claimant) -> None:
+        """Let a stream claim a share."""
+        self._claimants.append(stream)
+
+    def open(self, stream: Claimant, allowed: int | None) -> Budget:
+        """Return a stream's even share of what earlier streams have left.
+
+        Args:
+            stream: the stream that begins; streams are read in the order of their names.
+            allowed: the requests of the whole run; None is no limit.
+        """
+        if allowed is not None:
+            spent = sum(budget.spent_requests for budget in self._budgets)
+            to_come = sum(
+                other.selected is True and other.name >= stream.name for other in self._claimants
+            )
+            allowed = -(-(allowed - spent) // to_come)
+        budget = Budget(allowed)
+        self._budgets.append(budget)
+        return budget

@@ -1,7 +1,8 @@
-"""What is known of a window while it is read: its rows so far, and whether they are all.
+"""Check: which rows of a window have come, and whether they are all.
 
-Pure bookkeeping, page by page. A window may be read more than once (its page token expired, rows
-were missing); what any pass found is kept, so that a row which moved between pages is not lost.
+The third of four stages: plan, fetch, check, emit. Pure bookkeeping, page by page. A
+window may be read more than once (its page token expired, rows were missing); what any pass found
+is kept, so that a row which moved between pages is not lost.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from tap_zoom_cc.sync.windows import SECOND, split
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import msgspec
 
     from tap_zoom_cc.sync.rows import RowKey
@@ -41,12 +40,12 @@ MOST_OF_PARENT = 0.75
 BYTES_PER_KEY = 400
 """What a row takes in memory besides its JSON, roughly."""
 
-RETURN_PERIOD = timedelta(hours=48)
-"""How long after its end an engagement can come again: whole-day ranges, any time zone."""
+MOST_PASSES = 3
+"""How often a window is read to its end while rows are missing."""
 
 
 @dataclass(slots=True)
-class Reading:
+class WindowRows:
     """The rows of one window, by engagement, and what Zoom says of them."""
 
     window: Window
@@ -114,19 +113,19 @@ def pages_for(rows: int) -> int:
     return max(1, -(-rows // PAGE_SIZE))
 
 
-def parts_of(reading: Reading, parent_total: int | None) -> list[Window]:
+def parts_of(rows: WindowRows, parent_total: int | None) -> list[Window]:
     """Return the parts that take a window's place when it has too many rows, else nothing.
 
     A part that still has most of its parent's rows is not split again: they lie within a moment, or
     the server looks at days only, or at engagements that were open during the range, and then each
     further cut would give most of them twice.
     """
-    rows = max(reading.total or 0, len(reading.rows))
-    if rows <= MOST_ROWS or reading.window.end - reading.window.begin <= SECOND:
+    number = max(rows.total or 0, len(rows.rows))
+    if number <= MOST_ROWS or rows.window.end - rows.window.begin <= SECOND:
         return []
-    if parent_total is not None and rows > parent_total * MOST_OF_PARENT:
+    if parent_total is not None and number > parent_total * MOST_OF_PARENT:
         return []
-    return split(reading.window, min(MOST_PARTS, max(2, -(-rows // AIMED_ROWS))))
+    return split(rows.window, min(MOST_PARTS, max(2, -(-number // AIMED_ROWS))))
 
 
 def narrower_range(window: Window, page: Page) -> str:
@@ -143,29 +142,3 @@ def narrower_range(window: Window, page: Page) -> str:
     if begin - window.begin > tolerance or window.end - end > tolerance:
         return f"{page.begin} to {page.end}"
     return ""
-
-
-@dataclass(slots=True)
-class Seen:
-    """The engagements of an account that were emitted in this run and may come again."""
-
-    _ends: dict[str, datetime] = field(default_factory=dict)
-
-    def is_new(self, key: RowKey, window: Window) -> bool:
-        """Say whether an engagement was not emitted yet, and remember it.
-
-        One without an end, or with an end before its start, may come again after each time it came.
-        """
-        known = self._ends.get(key.engagement_id)
-        end = key.end_time
-        if end is None or end < key.start_time:
-            end = max(window.end, key.start_time)
-        if known is None or known < end:
-            self._ends[key.engagement_id] = end
-        return known is None
-
-    def forget_before(self, window: Window) -> None:
-        """Forget what cannot come again in this window or a later one."""
-        earliest = window.begin - RETURN_PERIOD
-        if any(end < earliest for end in self._ends.values()):
-            self._ends = {name: end for name, end in self._ends.items() if end >= earliest}

@@ -65,7 +65,7 @@ def end_of_sync(*, end_date: datetime | None, now: datetime) -> datetime:
     return whole_second(min(end_date, now) if end_date else now)
 
 
-def plan(begin: datetime, end: datetime, longest: timedelta = LONGEST_WINDOW) -> list[Window]:
+def cut(begin: datetime, end: datetime, longest: timedelta = LONGEST_WINDOW) -> list[Window]:
     """Cut a range into windows of at most ``longest``, oldest first; none if it is empty.
 
     The windows cover the range exactly: the first begins at ``begin``, each next one begins where
@@ -84,7 +84,7 @@ def split(window: Window, parts: int) -> list[Window]:
 
     Returns fewer parts when the window has fewer seconds than that, and the window alone when it
     cannot be cut. Parts of a day or more are cut at midnight UTC: a server that looks at days only
-    then answers each day in as few parts as possible (own choice; see `plan` for what is covered).
+    then answers each day in as few parts as possible (own choice; see `cut` for what is covered).
     """
     length = window.end - window.begin
     parts = min(parts, max(1, length // SECOND))

@@ -32,17 +32,24 @@ LONGEST_MESSAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the decision needs of an HTTP answer that is not the page asked for."""
+    """What the decision needs of an answer that is not the page asked for.
+
+    ``status`` is 0 where nothing came, or what came broke off; ``message`` then names the fault.
+    ``wait`` is how many seconds ahead of the answer ``retry_after`` lies.
+    """
 
     status: int
     code: int | None = None
     message: str = ""
     limit_type: str = ""
     retry_after: datetime | None = None
+    wait: float | None = None
 
     @override
     def __str__(self) -> str:
         """Return status, code and message in the form in which errors quote them."""
+        if not self.status:
+            return f"no answer ({self.message})"
         code = f", code {self.code}" if self.code is not None else ""
         return f"HTTP {self.status}{code}: {self.message or 'no message'}"
 
@@ -69,6 +76,7 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
     texts = [body.get(name) for name in ("message", "errorMessage", "reason")]
     message: str = next((text for text in texts if isinstance(text, str) and text), "")
     codes = [_code(body.get(name)) for name in ("code", "errorCode")]
+    retry_after = parse_retry_after(response.headers.get("Retry-After"), now)
     return Answer(
         status=response.status_code,
         code=next((code for code in codes if code is not None), None),
@@ -76,7 +84,8 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
             without_credentials(" ".join([message or response.reason or "", *details]), response)
         ),
         limit_type=response.headers.get("X-RateLimit-Type", ""),
-        retry_after=parse_retry_after(response.headers.get("Retry-After"), now),
+        retry_after=retry_after,
+        wait=max(0.0, (retry_after - now).total_seconds()) if retry_after else None,
     )
 
 

@@ -12,38 +12,26 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Annotated
 
-import backoff
 import msgspec
 import requests
 
-from tap_zoom_cc.zoom.answers import read_answer, shorten
-from tap_zoom_cc.zoom.errors import Action, RunError, decide
+from tap_zoom_cc.zoom.answers import Answer, read_answer
+from tap_zoom_cc.zoom.errors import AnswerError, RunError
+from tap_zoom_cc.zoom.retries import retrying
+from tap_zoom_cc.zoom.rules import NO_ANSWER, Condition, decide
 
 if TYPE_CHECKING:
-    from backoff.types import Details
-
-    from tap_zoom_cc.configuration import Settings
     from tap_zoom_cc.run.report import Report
+    from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.run.stopping import Stop
 
 RENEW_BEFORE_EXPIRY_SECONDS = 120.0
 TIMEOUT_SECONDS = (10.0, 30.0)
-TRIES = 6
-FIRST_WAIT_SECONDS = 0.5
-
-ADVICE = (
-    "check account_id, client_id and client_secret against the app's page 'App Credentials', and "
-    "that the app is activated"
-)
 
 
 class _Grant(msgspec.Struct):
     access_token: Annotated[str, msgspec.Meta(pattern=r"^[!-~]+\Z")]
     expires_in: float = 3600.0
-
-
-class _NoGrantError(Exception):
-    """The token endpoint did not answer with a token, but may do so soon."""
 
 
 class ServerToServerOAuth:
@@ -83,70 +71,59 @@ class ServerToServerOAuth:
                 self._ask()
             return self._token
 
-    def discard(self, refused: str) -> None:
-        """Forget a token that Zoom refused, unless another thread has already renewed it."""
+    def discard(self, authorization: str) -> None:
+        """Forget the token that Zoom refused, unless another thread has already renewed it.
+
+        Args:
+            authorization: the header with which the refused request was sent.
+        """
         with self._lock:
-            if refused == self._token:
+            if authorization == f"Bearer {self._token}":
                 self._renew_at = 0.0
 
     def _ask(self) -> None:
-        ask = backoff.on_exception(
-            backoff.expo,
-            (_NoGrantError, requests.RequestException),
-            max_tries=TRIES,
-            factor=FIRST_WAIT_SECONDS,
-            jitter=backoff.full_jitter,
-            on_backoff=self._warn_of_retry,
-            giveup=lambda _: self._stop.asked,
-            logger=None,
-        )(self._post)
         try:
-            grant = ask()
-        except (_NoGrantError, requests.RequestException) as error:
-            message = (
-                f"token_url {self._settings.token_url} gives no token: {_reason(error)}; check "
-                "the network and Zoom's status page, then run again"
-            )
-            raise RunError(message) from error
+            grant = retrying(self._post, stop=self._stop, on_retry=self._say_why)()
+        except AnswerError as error:
+            raise RunError(str(error)) from error
         self._token = grant.access_token
         self._renew_at = time.monotonic() + max(
             grant.expires_in - RENEW_BEFORE_EXPIRY_SECONDS, grant.expires_in / 2
         )
 
-    def _warn_of_retry(self, details: Details) -> None:
+    def _say_why(self, error: AnswerError, seconds: float) -> None:
         self._report.count_retry()
-        reason = _reason(details.get("exception"))
-        self._report.retry(self._settings.token_url, reason, details["wait"])
+        self._report.retry(self._settings.token_url, str(error.answer), seconds)
 
     def _post(self) -> _Grant:
+        """Ask once.
+
+        Raises:
+            AnswerError: when the answer is not a token.
+        """
         settings = self._settings
-        response = requests.post(
-            settings.token_url,
-            data={"grant_type": "account_credentials", "account_id": settings.account_id},
-            auth=(settings.client_id, settings.client_secret),
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
-        )
+        try:
+            response = requests.post(
+                settings.token_url,
+                data={"grant_type": "account_credentials", "account_id": settings.account_id},
+                auth=(settings.client_id, settings.client_secret),
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise self._refusal(Answer(NO_ANSWER, message=type(error).__name__)) from error
         self.server_time = _date_of(response) or self.server_time
-        if response.status_code == requests.codes.ok:
-            try:
-                return msgspec.json.decode(response.content, type=_Grant, strict=False)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                message = "the answer holds no token"
-                raise _NoGrantError(message) from error
-        answer = read_answer(response, datetime.now(timezone.utc))
-        rule = decide(answer)
-        if rule.action in {Action.RETRY, Action.COOL_DOWN}:
-            raise _NoGrantError(str(answer))
-        if rule.action is Action.STOP_RUN:
-            message = f"token_url {settings.token_url}: {rule.meaning}; {rule.advice} ({answer})"
-        else:
-            message = f"Zoom refuses the app's credentials ({shorten(str(answer))}); {ADVICE}"
-        raise RunError(message)
+        if response.status_code != requests.codes.ok:
+            raise self._refusal(read_answer(response, datetime.now(timezone.utc)))
+        try:
+            return msgspec.json.decode(response.content, type=_Grant, strict=False)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            answer = Answer(response.status_code, message="the answer holds no token")
+            raise self._refusal(answer) from error
 
-
-def _reason(error: BaseException | None) -> str:
-    return str(error) if isinstance(error, _NoGrantError) else type(error).__name__
+    def _refusal(self, answer: Answer) -> AnswerError:
+        where = f"token_url {self._settings.token_url}"
+        return AnswerError(decide(answer, {Condition.TOKEN_ENDPOINT}), answer, where)
 
 
 def _date_of(response: requests.Response) -> datetime | None:

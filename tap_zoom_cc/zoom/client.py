@@ -1,82 +1,41 @@
-"""The REST base of every stream: how a page is asked for, and what becomes of a bad answer.
+"""The REST base of every stream: how a page is asked for.
 
 Requests are composed of the SDK's public parts (`get_http_request`, `build_prepared_request`,
 `validate_response`, `request_decorator`) so that they can be sent from several threads, each
-attempt with the token and at the pace of the moment.
+attempt with the token and at the pace of the moment. What an answer means is decided by the rules.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import backoff
 import msgspec
 import requests
 from singer_sdk import RESTStream
-from singer_sdk.exceptions import RetriableAPIError
+from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
 from tap_zoom_cc.zoom.answers import Answer, read_answer, shorten
-from tap_zoom_cc.zoom.errors import (
-    DAILY_LIMIT,
-    MALFORMED_ANSWER,
-    NO_ANSWER,
-    AccountError,
-    Action,
-    AnswerError,
-    RunError,
-    decide,
-    error_for,
-)
+from tap_zoom_cc.zoom.errors import AnswerError, error_for
 from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
+from tap_zoom_cc.zoom.retries import retrying
+from tap_zoom_cc.zoom.rules import NO_ANSWER, Action, Condition, decide
 from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable
 
-    from backoff.types import Details
     from singer_sdk.helpers.types import Auth, Context, Record, RequestFunc
 
-    from tap_zoom_cc.services import Run
-    from tap_zoom_cc.sync.rows import Notices
-    from tap_zoom_cc.tap import TapZoomCC
-    from tap_zoom_cc.zoom.errors import Rule
+    from tap_zoom_cc.zoom.api import ZoomApi
     from tap_zoom_cc.zoom.pagination import Page
 
 TIMEOUT_SECONDS = (10.0, 60.0)
 """To connect, and between two bytes of an answer."""
-
-TRIES = 8
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 30.0
-
-LONG_RETRY_AFTER_SECONDS = 300.0
-"""A refusal that asks to wait longer than this is the daily limit, whatever it calls itself."""
-
-
-PASSING_FAULTS = (
-    requests.Timeout,
-    requests.ConnectionError,
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
-
-
-class TransientError(RetriableAPIError):
-    """An answer after which the same request is worth another try, ``wait`` seconds later.
-
-    ``wait`` is None where the usual, growing wait is right.
-    """
-
-    def __init__(self, rule: Rule, answer: Answer, wait: float | None = None) -> None:
-        """Keep what was answered."""
-        super().__init__(str(answer))
-        self.rule = rule
-        self.answer = answer
-        self.wait = wait
 
 
 class ZoomStream(RESTStream[str | None]):
@@ -85,18 +44,20 @@ class ZoomStream(RESTStream[str | None]):
     rows_key: str
     """The key of an answer that holds the rows."""
 
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    """Rows are conformed by the tap's own decoder, which does it in C."""
+
     allow_redirects = False
 
-    def __init__(self, tap: TapZoomCC) -> None:
-        """Belong to a tap, and so to its run."""
-        self._zoom_tap = tap
-        self._page_reader = PageReader(self.rows_key)
-        super().__init__(tap)
-
     @property
-    def run(self) -> Run:
-        """What the streams of one run share; there is none during discovery."""
-        return self._zoom_tap.run
+    @abstractmethod
+    def zoom(self) -> ZoomApi:
+        """The run's way to Zoom; there is none during discovery."""
+
+    def conditions(self, context: Context | None) -> set[Condition]:
+        """Return what holds of a partition, for rules that ask for more than an answer."""
+        del context
+        return set()
 
     @cached_property
     @override
@@ -107,22 +68,39 @@ class ZoomStream(RESTStream[str | None]):
     @property
     @override
     def url_base(self) -> str:
-        return self.run.settings.api_url
+        return self.zoom.url
 
     @property
     @override
     def authenticator(self) -> Auth:
-        return self.run.authenticator
+        return self.zoom.authenticator
 
     @property
     @override
     def requests_session(self) -> requests.Session:
-        return self.run.session
+        return self.zoom.session
+
+    @override
+    def log_sync_costs(self) -> None:
+        """Say what the stream took, and that the sync failed if it did.
+
+        The SDK calls this for each stream once the state of all is final, and there is no later
+        hook: here `sync_all` can tell the truth to a program that calls it.
+
+        Raises:
+            SyncFailedError: if something could not be read, of any stream.
+        """
+        super().log_sync_costs()
+        self.zoom.report.raise_if_failed()
 
     @override
     def generate_child_contexts(self, record: Record, context: Context | None) -> Iterable[Context]:
         """Return nothing: no stream has children, so that no row is asked for them."""
         return ()
+
+    @cached_property
+    def _page_reader(self) -> PageReader:
+        return PageReader(self.rows_key)
 
     @override
     def get_new_paginator(self) -> NextPageTokenPaginator:
@@ -137,17 +115,17 @@ class ZoomStream(RESTStream[str | None]):
         self,
         context: Context | None,
         paginator: NextPageTokenPaginator,
+        take_in: Callable[[Page], bool],
         before_retry: Callable[[], None] = lambda: None,
-        check: Callable[[Page], bool] = lambda _: True,
-    ) -> Page:
+    ) -> None:
         """Ask for the paginator's next page, trying again where that helps, and move it on.
 
         Args:
             context: the partition, and what else the query depends on.
             paginator: says which page; is advanced.
+            take_in: takes in the page and says whether it had news; it raises ``ValueError`` for a
+                page that is malformed.
             before_retry: called before each attempt but the first; what it raises ends the request.
-            check: takes in the page and says whether it had news; it raises ``ValueError`` for
-                a page that is malformed.
 
         Raises:
             AccountError: if this account cannot be read.
@@ -155,46 +133,40 @@ class ZoomStream(RESTStream[str | None]):
             RunError: if nothing can be read any more.
             StoppedError: if the run is to end.
         """
+        where = self.where(context)
+        request = self._prepare(context, paginator.current_value)
         attempts = 0
 
-        def attempt(request: requests.PreparedRequest, _: Context | None) -> requests.Response:
+        def attempt(
+            request: requests.PreparedRequest, context: Context | None
+        ) -> requests.Response:
             nonlocal attempts
             attempts += 1
             if attempts > 1:
                 before_retry()
-                self.run.report.count_retry()
-            response = self._send(request)
+                self.zoom.report.count_retry()
             try:
-                has_news = check(paginator.read(response))
+                response = self._send(request)
+                has_news = take_in(paginator.read(response))
+            except AnswerError as error:
+                raise self._refusal(error.answer, request, context) from error
+            except requests.RequestException as error:
+                answer = Answer(NO_ANSWER, message=f"{type(error).__name__} at {self.url_base}")
+                raise self._refusal(answer, request, context) from error
             except (msgspec.MsgspecError, ValueError) as error:
-                answer = Answer(response.status_code, message=shorten(str(error)))
-                raise TransientError(MALFORMED_ANSWER, answer) from error
+                answer = Answer(requests.codes.ok, message=shorten(str(error)))
+                raise self._refusal(answer, request, context) from error
             paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
             return response
 
-        request = self._prepare(context, paginator.current_value)
-        where = self.where(context)
         try:
             response = self.request_decorator(attempt)(request, context)
         except AnswerError as error:
-            raise error_for(error.rule, error.answer, where) from error
-        except TransientError as error:
-            if error.rule.action is Action.RENEW_TOKEN:
-                message = (
-                    f"{where}: {error.answer} - {error.rule.meaning}, renewed ones too; is another "
-                    f"program using the same app? {error.rule.advice}"
-                )
-                raise RunError(message) from error
-            raise AccountError(error.rule, error.answer, where) from error
-        except requests.RequestException as error:
-            what = f"{TRIES} tries at {self.url_base} failed, the last with {type(error).__name__}"
-            if self.run.is_cut_off(where):
-                message = f"{where}: {what}; check the network and api_url, then run again"
-                raise RunError(message) from error
-            raise AccountError(NO_ANSWER, what, where) from error
-        self.run.answered()
+            if not error.answer.status:
+                self.zoom.note_silence(where)
+            raise error_for(error, where) from error
+        self.zoom.note_answer(where)
         paginator.advance(response)
-        return paginator.read(response)
 
     def _prepare(self, context: Context | None, token: str | None) -> requests.PreparedRequest:
         request = self.get_http_request(
@@ -220,85 +192,42 @@ class ZoomStream(RESTStream[str | None]):
 
     @override
     def validate_response(self, response: requests.Response) -> None:
-        """Decide by the table of errors what an answer means.
+        """Let the page pass that was asked for.
 
         Raises:
-            TransientError: if the request is to be sent again.
-            AnswerError: if it is not; the rule says what is done instead.
+            AnswerError: for every other answer.
         """
-        if response.status_code == requests.codes.ok:
-            return
-        now = datetime.now(timezone.utc)
-        answer = read_answer(response, now)
-        rule = decide(answer)
-        wait = (answer.retry_after - now).total_seconds() if answer.retry_after else None
-        if rule.action is Action.COOL_DOWN and (wait or 0) > LONG_RETRY_AFTER_SECONDS:
-            rule = DAILY_LIMIT
+        if response.status_code != requests.codes.ok:
+            answer = read_answer(response, datetime.now(timezone.utc))
+            raise AnswerError(decide(answer), answer)
+
+    def _refusal(
+        self, answer: Answer, request: requests.PreparedRequest, context: Context | None
+    ) -> AnswerError:
+        """Decide what follows from an answer, and do about it what concerns the whole run."""
+        where = self.where(context)
+        conditions = self.conditions(context)
+        if self.zoom.is_outage(where):
+            conditions.add(Condition.OUTAGE)
+        rule = decide(answer, conditions)
         if rule.action is Action.COOL_DOWN:
-            seconds = self.run.pacer.cool_down(wait)
-            self.run.report.warn_once(
+            seconds = self.zoom.pacer.cool_down(answer.wait)
+            self.zoom.report.warn_once(
                 "cool down", f"{answer} - the whole run waits {seconds:.1f} s; {rule.advice}"
             )
-            wait = 0.0
         if rule.action is Action.RENEW_TOKEN:
-            sent = response.request.headers.get("Authorization", "")
-            self.run.authenticator.discard(sent.removeprefix("Bearer "))
-            wait = None
-        if rule.action in {Action.RETRY, Action.COOL_DOWN, Action.RENEW_TOKEN}:
-            raise TransientError(rule, answer, wait)
-        raise AnswerError(rule, answer)
+            self.zoom.authenticator.discard(request.headers.get("Authorization", ""))
+        return AnswerError(rule, answer, where)
 
     @override
     def request_decorator(self, func: RequestFunc) -> RequestFunc:
-        """Let a request be tried again after passing faults.
+        """Let a request be sent again as the rules say."""
+        retried: RequestFunc = retrying(func, stop=self.zoom.stop, on_retry=self._say_why)
+        return retried
 
-        The SDK's own decorator would also log each function call with its arguments.
-        """
-        retrying: RequestFunc = backoff.on_exception(
-            self.backoff_wait_generator,
-            (TransientError, *PASSING_FAULTS),
-            max_tries=TRIES,
-            jitter=None,
-            on_backoff=self.backoff_handler,
-            giveup=lambda _: self.run.stop.asked,
-            logger=None,
-        )(func)
-        return retrying
-
-    @override
-    def backoff_wait_generator(self) -> Generator[float, None, None]:
-        """Wait as long as Zoom asks, or twice as long each time."""
-        error: object = yield 0.0
-        wait = FIRST_WAIT_SECONDS
-        while True:
-            asked = error.wait if isinstance(error, TransientError) else None
-            error = yield min(
-                backoff.full_jitter(wait) if asked is None else asked, LONGEST_WAIT_SECONDS
-            )
-            wait *= 2
-
-    @override
-    def backoff_handler(self, details: Details) -> None:
-        """Say why a request is sent again, unless a limit or a token that ran out is all."""
-        error = details.get("exception")
-        if not isinstance(error, TransientError):
-            self.run.report.retry(self.url_base, type(error).__name__, details["wait"])
-        elif error.rule.action is Action.RETRY:
-            self.run.report.retry(self.url_base, str(error), details["wait"])
+    def _say_why(self, error: AnswerError, seconds: float) -> None:
+        """Say why a request is sent again; a limit or a token that ran out is everyday."""
+        if error.rule.action is Action.RETRY:
+            self.zoom.report.retry(self.url_base, str(error.answer), seconds)
         else:
-            self.logger.debug("%s; trying again in %.1f s", error, details["wait"])
-
-    def notice(self, notices: Notices) -> None:
-        """Warn, once for each field, of rows that had to be changed to fit the schema."""
-        warn_once = self.run.report.warn_once
-        for name in sorted(notices.unknown_fields):
-            warn_once(
-                f"{self.name} unknown {name}",
-                f"{self.name}: Zoom sends a field {name} that the schema does not have; it is left "
-                "out until a newer version of the tap, or your catalog, declares it",
-            )
-        for name in sorted(notices.converted_fields):
-            warn_once(
-                f"{self.name} converted {name}",
-                f"{self.name}: field {name} came in another type than declared; it was converted",
-            )
+            self.logger.debug("%s; trying again in %.1f s", error, seconds)

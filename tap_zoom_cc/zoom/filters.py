@@ -7,7 +7,7 @@ travels: comma-separated in one parameter, or as a repeated parameter.
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
@@ -16,7 +16,7 @@ from tap_zoom_cc.zoom.schema_files import SCHEMAS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-FilterValue: TypeAlias = str | list[str]
+    from tap_zoom_cc.run.settings import FilterValue
 
 SET_BY_THE_TAP = frozenset({"from", "to", "page_size", "next_page_token", "accountId"})
 

@@ -1,0 +1,46 @@
+"""The settings of a run as checked values; `tap_zoom_cc.configuration` declares and checks them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+FilterValue: TypeAlias = "str | list[str]"
+"""The value of a query parameter."""
+
+ADVISED_LOOKBACK = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The checked configuration, with instants in UTC."""
+
+    account_id: str
+    client_id: str
+    client_secret: str
+    sub_account_ids: tuple[str, ...] | None
+    include_own_account: bool
+    start_date: datetime | None
+    end_date: datetime | None
+    lookbacks: Mapping[str, timedelta]
+    filters: Mapping[str, Mapping[str, FilterValue]]
+    requests_per_second: float
+    max_concurrency: int
+    max_requests_per_run: int | None
+    mismatch_fails: bool
+    api_url: str
+    token_url: str
+
+    def advice(self) -> list[str]:
+        """Return what is allowed but unwise, one line each."""
+        return [
+            f"{name}_lookback_days: {lookback / timedelta(days=1):g} is less than 1 day; Zoom may "
+            "shift ranges by the account's time zone, and engagements could be missed"
+            for name, lookback in self.lookbacks.items()
+            if lookback < ADVISED_LOOKBACK
+        ]

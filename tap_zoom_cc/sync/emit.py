@@ -1,0 +1,169 @@
+"""Emit: turns checked windows into records, each engagement once, and says how far they reach.
+
+The last of four stages: plan, fetch, check, emit. It runs in the main thread, window by window, in
+order; between two windows the caller moves the bookmark if `Emitter.may_pass` says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tap_zoom_cc.sync.check import MOST_PASSES
+from tap_zoom_cc.sync.rows import RowDecoder, UnfitRowError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from tap_zoom_cc.run.report import Report
+    from tap_zoom_cc.run.stopping import Stop
+    from tap_zoom_cc.sync.check import WindowRows
+    from tap_zoom_cc.sync.rows import Notices, Record, RowKey
+    from tap_zoom_cc.sync.windows import Window
+    from tap_zoom_cc.zoom.client import ZoomStream
+
+RETURN_PERIOD = timedelta(hours=48)
+"""How long after its end an engagement can come again: whole-day ranges, any time zone."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """The engagements of an account that were emitted in this run and may come again."""
+
+    _ends: dict[str, datetime] = field(default_factory=dict)
+
+    def is_new(self, key: RowKey, window: Window) -> bool:
+        """Say whether an engagement was not emitted yet, and remember it.
+
+        One without an end, or with an end before its start, may come again after each time it came.
+        """
+        known = self._ends.get(key.engagement_id)
+        end = key.end_time
+        if end is None or end < key.start_time:
+            end = max(window.end, key.start_time)
+        if known is None or known < end:
+            self._ends[key.engagement_id] = end
+        return known is None
+
+    def forget_before(self, window: Window) -> None:
+        """Forget what cannot come again in this window or a later one."""
+        earliest = window.begin - RETURN_PERIOD
+        if any(end < earliest for end in self._ends.values()):
+            self._ends = {name: end for name, end in self._ends.items() if end >= earliest}
+
+
+def decoder_for(stream: ZoomStream, report: Report) -> RowDecoder:
+    """Return what turns a stream's rows into records; what had to be changed is reported."""
+
+    def notice(notices: Notices) -> None:
+        for name in sorted(notices.unknown_fields):
+            report.warn_once(
+                f"{stream.name} unknown {name}",
+                f"{stream.name}: Zoom sends a field {name} that the schema does not have; it is "
+                "left out until a newer version of the tap, or your catalog, declares it",
+            )
+        for name in sorted(notices.converted_fields):
+            report.warn_once(
+                f"{stream.name} converted {name}",
+                f"{stream.name}: field {name} came in another type than declared; it was converted",
+            )
+
+    return RowDecoder(
+        stream.effective_schema, lambda name: stream.mask[("properties", name)], notice
+    )
+
+
+class Emitter:
+    """Emits the windows of one account."""
+
+    def __init__(  # noqa: PLR0913 (all by name)
+        self,
+        *,
+        account_id: str,
+        where: str,
+        decoder: RowDecoder,
+        report: Report,
+        stop: Stop,
+        mismatch_fails: bool,
+    ) -> None:
+        """Begin an account.
+
+        Args:
+            account_id: added to each record.
+            where: stream and account, for messages.
+            decoder: turns rows into records.
+            report: is told what is odd, and what is missing.
+            stop: ends the rows when it is asked.
+            mismatch_fails: whether missing rows are a failure; else a warning.
+        """
+        self._account_id = account_id
+        self._where = where
+        self._decoder = decoder
+        self._report = report
+        self._stop = stop
+        self._mismatch_fails = mismatch_fails
+        self._seen = Seen()
+        self._all_whole = True
+
+    def records(self, rows: WindowRows) -> Iterator[Record]:
+        """Yield a window's engagements that were not emitted yet, earliest start first.
+
+        Raises:
+            UnfitRowError: if a row cannot be made a record; the message names the engagement.
+            StoppedError: when the run is to end.
+        """
+        self._stop.check()
+        self._seen.forget_before(rows.window)
+        for key, row in rows.in_order_of_start():
+            self._stop.check()
+            if not self._seen.is_new(key, rows.window):
+                continue
+            try:
+                record = self._decoder.decode(row)
+            except UnfitRowError as error:
+                message = f"engagement {key.engagement_id}: {error}"
+                raise UnfitRowError(message) from error
+            record["account_id"] = self._account_id
+            yield record
+
+    def may_pass(self, rows: WindowRows) -> bool:
+        """Say whether the bookmark may move to a window's end, and report what is odd about it.
+
+        It may not pass a window that lacks rows, nor any window after that.
+        """
+        self._remark(rows)
+        self._all_whole = self._is_whole(rows) and self._all_whole
+        return self._all_whole
+
+    def _remark(self, rows: WindowRows) -> None:
+        """Warn, once for each stream and account, of what is odd but no reason to fail."""
+        if rows.surplus:
+            self._report.warn_once(
+                f"surplus {self._where}",
+                f"{self._where}: {len(rows.rows)} engagements came where Zoom announced "
+                f"{rows.total}, from {rows.window}; all are loaded",
+            )
+        if rows.narrower:
+            self._report.warn_once(
+                f"narrower {self._where}",
+                f"{self._where}: asked for {rows.window}, Zoom answered for {rows.narrower}; does "
+                "Zoom keep less history?",
+            )
+
+    def _is_whole(self, rows: WindowRows) -> bool:
+        if rows.complete:
+            return True
+        announced = rows.total if rows.total is not None else "an unknown number of"
+        message = (
+            f"{self._where}: Zoom announced {announced} engagements from {rows.window} "
+            f"but delivered {len(rows.rows)} in {MOST_PASSES} passes"
+        )
+        if self._mismatch_fails:
+            self._report.fail(
+                f"{message}; the bookmark stays, run again; on_count_mismatch: warn accepts it"
+            )
+            return False
+        self._report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
+        return True

@@ -1,0 +1,68 @@
+"""Plan: which windows of which accounts a sync reads, and in which order.
+
+The first of four stages: plan, fetch, check, emit. Everything here is pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from tap_zoom_cc.sync.windows import begin_of_sync, cut, end_of_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import timedelta
+
+    from tap_zoom_cc.sync.windows import Window
+
+BEGINNING_OF_TIME = datetime.min.replace(tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account to read.
+
+    ``own`` says that it owns the app and is read through the ordinary endpoints, ``listed`` that
+    Zoom's list named it, rather than the settings.
+    """
+
+    account_id: str
+    own: bool = False
+    listed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WindowJob:
+    """A window of an account to be read; ``parent_total`` is set for a part of a split window."""
+
+    account: Account
+    window: Window
+    parent_total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a stream's sync reaches, whatever the account: instants in UTC."""
+
+    start_date: datetime | None
+    end_date: datetime | None
+    lookback: timedelta
+    now: datetime
+
+    def jobs_for(self, account: Account, bookmark: datetime | None) -> list[WindowJob]:
+        """Return the windows of an account that was read up to its bookmark, oldest first."""
+        begin = begin_of_sync(
+            bookmark=bookmark, lookback=self.lookback, start_date=self.start_date, now=self.now
+        )
+        end = end_of_sync(end_date=self.end_date, now=self.now)
+        return [WindowJob(account, window) for window in cut(begin, end)]
+
+
+def in_order(account_ids: Iterable[str], bookmarks: Mapping[str, datetime | None]) -> list[str]:
+    """Return the accounts, that with the oldest bookmark first, those without one before all.
+
+    A run that ends early has then served those that wait the longest, and the next one goes on.
+    """
+    return sorted(account_ids, key=lambda name: bookmarks.get(name) or BEGINNING_OF_TIME)

@@ -1,0 +1,77 @@
+"""One run's way to Zoom, shared by all its streams and threads: token, pace and connections."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tap_zoom_cc.zoom.auth import ServerToServerOAuth
+from tap_zoom_cc.zoom.connections import paced_session
+from tap_zoom_cc.zoom.pacing import Pacer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import requests
+
+    from tap_zoom_cc.run.report import Report
+    from tap_zoom_cc.run.settings import Settings
+    from tap_zoom_cc.run.stopping import Stop
+    from tap_zoom_cc.zoom.errors import RunError
+
+
+class ZoomApi:
+    """What every request of a run needs, and what the run knows of who has answered. Thread-safe.
+
+    A place is a stream and account, as messages name them.
+    """
+
+    def __init__(self, settings: Settings, stop: Stop, report: Report) -> None:
+        """Set up what follows from the settings; nothing is requested yet."""
+        self.url = settings.api_url
+        self.stop = stop
+        self.report = report
+        self.authenticator = ServerToServerOAuth(settings, stop, report)
+        self.pacer = Pacer(settings.requests_per_second, stop)
+        self.fatal_error: RunError | None = None
+        self._sessions = threading.local()
+        self._answered: set[str] = set()
+        self._without_answer: set[str] = set()
+
+    @property
+    def session(self) -> requests.Session:
+        """The calling thread's HTTP session, paced: one must not be shared between threads."""
+        session: requests.Session | None = getattr(self._sessions, "session", None)
+        if session is None:
+            session = self._sessions.session = paced_session(self.url, self._turn)
+        return session
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        with self.pacer.turn():
+            self.report.count_request()
+            yield
+
+    def note_answer(self, place: str) -> None:
+        """Note that a request got the page it asked for."""
+        self._answered.add(place)
+        self._without_answer.clear()
+        self.pacer.speed_up()
+
+    def note_silence(self, place: str) -> None:
+        """Note that a request got no answer in all its tries."""
+        self._without_answer.add(place)
+
+    def has_answered(self, place: str) -> bool:
+        """Say whether a stream and account has answered in this run."""
+        return place in self._answered
+
+    def is_outage(self, place: str) -> bool:
+        """Say whether, without any answer in between, another place was silent too (own choice)."""
+        return bool(self._without_answer - {place})
+
+    def give_up(self, error: RunError) -> None:
+        """Send nothing more because of an error; what was read before it is still emitted."""
+        self.fatal_error = self.fatal_error or error
+        self.pacer.close()

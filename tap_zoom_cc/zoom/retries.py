@@ -1,0 +1,81 @@
+"""Sends a request again as the rules say, whether it is for a page or for an access token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import backoff
+from typing_extensions import ParamSpec
+
+from tap_zoom_cc.zoom.errors import AnswerError
+from tap_zoom_cc.zoom.rules import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from backoff.types import Details
+
+    from tap_zoom_cc.run.stopping import Stop
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
+
+SENT_AGAIN = (Action.RETRY, Action.COOL_DOWN, Action.RENEW_TOKEN)
+
+
+def retrying(
+    send: Callable[Parameters, Result],
+    *,
+    stop: Stop,
+    on_retry: Callable[[AnswerError, float], None],
+) -> Callable[Parameters, Result]:
+    """Return a function that calls ``send`` again after answers whose rules ask for it.
+
+    It is for one request: its tries are counted over all calls. It raises the last `AnswerError`
+    when there is to be no other try.
+
+    Args:
+        send: sends the request; raises `AnswerError` for an answer that is not what was asked for.
+        stop: when the run is to end, nothing is sent again.
+        on_retry: called before each wait with the error and the seconds.
+    """
+    tries = 0
+
+    def is_final(error: Exception) -> bool:
+        nonlocal tries
+        tries += 1
+        if not isinstance(error, AnswerError) or stop.asked:
+            return True
+        return error.rule.action not in SENT_AGAIN or tries >= error.rule.tries
+
+    def notice(details: Details) -> None:
+        error = details.get("exception")
+        if isinstance(error, AnswerError):
+            on_retry(error, details["wait"])
+
+    decorated: Callable[Parameters, Result] = backoff.on_exception(
+        waits, AnswerError, jitter=None, giveup=is_final, on_backoff=notice, logger=None
+    )(send)
+    return decorated
+
+
+def waits() -> Generator[float, object, None]:
+    """Yield the seconds to wait before each further try.
+
+    As long as Zoom asks; else, with some chance in it, up to twice as long each time. A cool-down
+    is waited for by the pacer, and so not here.
+    """
+    error: object = yield 0.0
+    longest = FIRST_WAIT_SECONDS
+    while True:
+        if not isinstance(error, AnswerError) or error.rule.action is Action.COOL_DOWN:
+            wait = 0.0
+        elif error.rule.action is Action.RETRY and error.answer.wait is not None:
+            wait = error.answer.wait
+        else:
+            wait = backoff.full_jitter(longest)
+        error = yield min(wait, LONGEST_WAIT_SECONDS)
+        longest *= 2

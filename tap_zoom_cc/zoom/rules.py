@@ -1,0 +1,278 @@
+"""One policy: what each answer of Zoom means, what the tap does about it, and what follows.
+
+`RULES` is read from top to bottom; the first rule that fits an answer decides (`decide`), whether
+it came from an endpoint of the API or from the token endpoint, and whether there was an answer at
+all. Nothing else in the tap decides what an answer means. The table in the README is made from it.
+
+Each rule names its source: *document* for Zoom's own documentation, *seen* for answers that users
+have published, *own choice* for the safe reading of what nobody documents.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tap_zoom_cc.zoom.answers import Answer
+
+LONG_WAIT_SECONDS = 300.0
+"""A refusal that asks to wait longer than this is the daily limit, whatever it calls itself."""
+
+TRIES = 8
+"""How often a request is sent before its rule's last word counts."""
+
+
+class Action(enum.Enum):
+    """What the tap does about an answer."""
+
+    RETRY = "try again after growing waits"
+    COOL_DOWN = "the whole run waits, then try again"
+    RENEW_TOKEN = "renew the token, try again"  # noqa: S105 (not a password)
+    READ_AGAIN = "read the window again"
+    NO_ROWS = "no rows in this account"
+    SKIP_ACCOUNT = "skip the account, with a warning"
+    FAIL_ACCOUNT = "fail the account"
+    STOP_RUN = "stop the run"
+
+
+class Condition(enum.Enum):
+    """What else must hold for a rule to fit, besides the answer."""
+
+    TOKEN_ENDPOINT = "it is the token endpoint"  # noqa: S105 (not a password)
+    LONG_WAIT = "`Retry-After` is more than 5 minutes ahead"
+    FILTERED = "filters are set, and the account has not answered in this run"
+    NEVER_READ = "the account was listed, has no bookmark, and has not answered in this run"
+    OUTAGE = "no other stream or account was answered meanwhile, and a second one failed so"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table: which answers it is for, what is done, and what a reader can do.
+
+    An answer fits when its status, its code and the text of its message do, and `condition` holds;
+    what is left empty fits everything. `then` is what follows when `tries` requests got no better
+    answer; it is None for what is done at once.
+    """
+
+    action: Action
+    meaning: str
+    advice: str
+    source: str
+    statuses: tuple[int, ...] = ()
+    codes: tuple[int, ...] = ()
+    pattern: str = ""
+    condition: Condition | None = None
+    then: Action | None = None
+    tries: int = TRIES
+
+    def fits(self, answer: Answer, conditions: Collection[Condition]) -> bool:
+        """Say whether the rule is for this answer under these conditions."""
+        return (
+            (not self.statuses or answer.status in self.statuses)
+            and (not self.codes or answer.code in self.codes)
+            and (self.condition is None or self.condition in conditions)
+            and bool(
+                re.search(self.pattern, f"{answer.message} {answer.limit_type}", re.IGNORECASE)
+            )
+        )
+
+    @property
+    def last_word(self) -> Action:
+        """What is done when the request is not sent again."""
+        return self.then or self.action
+
+
+NO_ANSWER = 0
+"""The status of a request that got no answer, or one that broke off."""
+
+SCOPE_ADVICE = "add the scope to the Zoom app, then activate the app again"
+TOKEN_ADVICE = (
+    "is another program using the same app? check the app's credentials and that it is active"  # noqa: S105 (not a password)
+)
+DAILY_ADVICE = "run again after the time named; max_requests_per_run keeps a share for other apps"
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        Action.STOP_RUN,
+        "the daily limit is spent",
+        DAILY_ADVICE,
+        "document",
+        statuses=(429,),
+        pattern="daily",
+    ),
+    Rule(
+        Action.STOP_RUN,
+        "the daily limit is spent",
+        DAILY_ADVICE,
+        "own choice",
+        statuses=(429,),
+        condition=Condition.LONG_WAIT,
+    ),
+    Rule(
+        Action.COOL_DOWN,
+        "too many requests in a second",
+        "lower requests_per_second when it comes often: the limit is shared by all apps",
+        "document",
+        statuses=(429,),
+        then=Action.FAIL_ACCOUNT,
+    ),
+    Rule(
+        Action.STOP_RUN,
+        "a scope is missing",
+        SCOPE_ADVICE,
+        "seen",
+        codes=(4711, 4700),
+    ),
+    Rule(
+        Action.STOP_RUN,
+        "a scope is missing",
+        SCOPE_ADVICE,
+        "seen",
+        statuses=(400, 401, 403),
+        pattern=r"does not contain scopes",
+    ),
+    Rule(
+        Action.STOP_RUN,
+        "the Zoom app is disabled",
+        "activate the app in the Zoom App Marketplace",
+        "seen",
+        codes=(4717,),
+    ),
+    Rule(
+        Action.STOP_RUN,
+        "a redirect, which is not followed: the token stays with the configured host",
+        "check api_url and token_url",
+        "own choice",
+        statuses=(300, 301, 302, 303, 307, 308),
+    ),
+    Rule(
+        Action.RETRY,
+        "Zoom has a passing fault",
+        "see Zoom's status page and run again",
+        "document",
+        statuses=(408, 425, *range(500, 600)),
+        then=Action.FAIL_ACCOUNT,
+    ),
+    Rule(
+        Action.RETRY,
+        "an answer that is not what was asked for (cut off, no JSON, a row without key or start)",
+        "run again; if it stays, report it",
+        "own choice",
+        statuses=(200,),
+        then=Action.FAIL_ACCOUNT,
+    ),
+    Rule(
+        Action.RETRY,
+        "nothing answers",
+        "check the network, api_url and token_url, then run again",
+        "own choice",
+        statuses=(NO_ANSWER,),
+        condition=Condition.OUTAGE,
+        then=Action.STOP_RUN,
+    ),
+    Rule(
+        Action.RETRY,
+        "no answer, or an answer that broke off",
+        "check the network, api_url and token_url, then run again",
+        "own choice",
+        statuses=(NO_ANSWER,),
+        then=Action.FAIL_ACCOUNT,
+    ),
+    Rule(
+        Action.STOP_RUN,
+        "Zoom refuses the app's credentials",
+        "check account_id, client_id and client_secret against the app's page 'App Credentials', "
+        "and that the app is activated",
+        "seen; any other code: own choice",
+        condition=Condition.TOKEN_ENDPOINT,
+    ),
+    Rule(
+        Action.RENEW_TOKEN,
+        "the access token was refused, and renewed ones too",
+        TOKEN_ADVICE,
+        "seen",
+        statuses=(400, 401),
+        codes=(124,),
+        then=Action.STOP_RUN,
+    ),
+    Rule(
+        Action.RENEW_TOKEN,
+        "the access token was refused, and renewed ones too",
+        TOKEN_ADVICE,
+        "seen",
+        statuses=(401,),
+        then=Action.STOP_RUN,
+    ),
+    Rule(
+        Action.READ_AGAIN,
+        "the page token has expired",
+        "run again; if it comes often, the target may be too slow",
+        "seen",
+        statuses=(400,),
+        codes=(300, 30101, 1003100, 30051005),
+        pattern=r"page.?token.*(invalid|expired)",
+    ),
+    Rule(
+        Action.NO_ROWS,
+        "a filter names a user, queue or engagement that this account does not have",
+        "nothing, unless every account says so: then correct the filter",
+        "document",
+        statuses=(404,),
+        codes=(1001, 1201, 2901),
+        condition=Condition.FILTERED,
+    ),
+    Rule(
+        Action.STOP_RUN,
+        "the endpoint does not exist there",
+        "check api_url",
+        "document",
+        statuses=(400,),
+        codes=(2300,),
+    ),
+    Rule(
+        Action.FAIL_ACCOUNT,
+        "a parameter was refused",
+        "check the filters, start_date and end_date",
+        "document",
+        statuses=(400,),
+        codes=(300,),
+    ),
+    Rule(
+        Action.SKIP_ACCOUNT,
+        "the account is not there, not yours, or without permission or Contact Center",
+        "check the account's plan and the app's permissions if it should be read",
+        "document; any code: own choice",
+        statuses=(400, 403, 404),
+        condition=Condition.NEVER_READ,
+    ),
+    Rule(
+        Action.FAIL_ACCOUNT,
+        "the account is not there, not yours, or without permission or Contact Center",
+        "check the account in sub_account_ids, its plan and the app's permissions",
+        "document; any code: own choice",
+        statuses=(400, 403, 404),
+    ),
+    Rule(
+        Action.FAIL_ACCOUNT,
+        "an answer that the documents do not name",
+        "run again; if it stays, report it",
+        "own choice",
+    ),
+)
+
+
+def decide(answer: Answer, conditions: Collection[Condition] = ()) -> Rule:
+    """Return the first rule that fits an answer; the last one fits everything.
+
+    Args:
+        answer: what came, or `NO_ANSWER` as its status.
+        conditions: what holds besides; `Condition.LONG_WAIT` is seen in the answer itself.
+    """
+    if answer.wait is not None and answer.wait > LONG_WAIT_SECONDS:
+        conditions = {*conditions, Condition.LONG_WAIT}
+    return next(rule for rule in RULES if rule.fits(answer, conditions))
