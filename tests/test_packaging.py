@@ -21,7 +21,8 @@ from tests.checkout import ROOT, copy_checkout
 
 pytestmark = pytest.mark.timeout(600)
 
-SCHEMAS = {path.name for path in (ROOT / "schemas").glob("*.json")}
+FACTS = "zoom_facts.openapi.json"  # Only the derivation of the schemas needs them.
+SCHEMAS = {path.name for path in (ROOT / "schemas").glob("*.json")} - {FACTS}
 PACKAGE = ROOT / "tap_zoom_cc"
 MODULES = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")}
 PROGRAMS = Path(sys.executable).parent
