@@ -11,11 +11,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from simulator.scenario import STREAMS, Account, Clock, Fault, Refusal, Scenario
-from tests.tap_process import run_tap, start_tap
+from tests.harness.tap import run_tap, start_tap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.tap_process import TapRun
+    from tests.harness.tap import TapRun
 
 NOW = datetime.now(timezone.utc)
 SETTINGS = (

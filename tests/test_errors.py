@@ -41,8 +41,8 @@ from tap_zoom_cc.zoom.errors import (
     Action,
     decide,
 )
-from tests.syncing import SHORT_WAITS, STREAMS, Bench, truth_of
-from tests.warm_tap import WarmTap
+from tests.harness.syncing import SHORT_WAITS, STREAMS, Bench, truth_of
+from tests.harness.warm import WarmTap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from simulator.scenario import FaultKind
     from tap_zoom_cc.zoom.errors import Rule
-    from tests.syncing import Sync
+    from tests.harness.syncing import Sync
 
 SICK, SOUND = "SickAccount", "SoundAccount"
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)

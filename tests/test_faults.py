@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from simulator.scenario import Account, Clock, Fault, FaultKind, Limits, Readings, Refusal, Scenario
-from tests.syncing import SHORT_WAITS, STREAMS, Bench, bookmarks_of, truth_of
-from tests.tap_process import start_tap
-from tests.warm_tap import WarmTap
+from tests.harness.syncing import SHORT_WAITS, STREAMS, Bench, bookmarks_of, truth_of
+from tests.harness.tap import start_tap
+from tests.harness.warm import WarmTap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import Endpoint
-    from tests.syncing import Key, Sync
-    from tests.tap_process import Message, Record
-    from tests.warm_tap import Constant
+    from tests.harness.syncing import Key, Sync
+    from tests.harness.tap import Message, Record
+    from tests.harness.warm import Constant
 
 SICK, SOUND = "SickAccount", "SoundAccount"
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)

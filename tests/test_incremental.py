@@ -21,7 +21,7 @@ from simulator.scenario import (
     Scenario,
 )
 from tap_zoom_cc.zoom.filters import declared
-from tests.tap_process import (
+from tests.harness.tap import (
     assert_nothing_twice,
     assert_same_rows,
     bookmarks,
@@ -29,15 +29,15 @@ from tests.tap_process import (
     selecting,
     state_of,
 )
-from tests.tap_process import by_key as keyed
+from tests.harness.tap import by_key as keyed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
-    from tests.tap_process import Record, State, TapRun
-    from tests.warm_tap import Constant
+    from tests.harness.tap import Record, State, TapRun
+    from tests.harness.warm import Constant
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)

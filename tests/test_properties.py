@@ -37,17 +37,17 @@ from simulator.scenario import (
     Refusal,
     Scenario,
 )
-from tests.syncing import SHORT_WAITS, STREAMS, Bench, bookmarks_of, key_of, truth_of
-from tests.warm_tap import Kill, WarmTap
+from tests.harness.syncing import SHORT_WAITS, STREAMS, Bench, bookmarks_of, key_of, truth_of
+from tests.harness.warm import Kill, WarmTap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Literal
 
     from simulator.scenario import Endpoint
-    from tests.syncing import Key, Sync
-    from tests.tap_process import Record
-    from tests.warm_tap import Constant
+    from tests.harness.syncing import Key, Sync
+    from tests.harness.tap import Record
+    from tests.harness.warm import Constant
 
     State: TypeAlias = dict[str, Any]
     FaultEndpoint: TypeAlias = Endpoint | Literal["any"]
@@ -93,7 +93,7 @@ class History:
 
 @dataclass(frozen=True)
 class Death:
-    """A run's violent end (see `tests.warm_tap.Kill`).
+    """A run's violent end (see `tests.harness.warm.Kill`).
 
     It comes after a share of the bytes of a full output, or after some seconds. The target then
     keeps all that it got, or only what came before one of the STATE messages, counted from the

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Readings, Scenario
-from tests.tap_process import assert_nothing_twice, assert_same_rows, run_tap
+from tests.harness.tap import assert_nothing_twice, assert_same_rows, run_tap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.tap_process import TapRun
+    from tests.harness.tap import TapRun
 
 BEGIN = datetime(2024, 1, 3, tzinfo=timezone.utc)
 START_DATE = BEGIN - timedelta(days=3)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from simulator.scenario import Account, Clock, Scenario
 from tap_zoom_cc.run.report import counted
-from tests.tap_process import run_tap
+from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.tap_process import TapRun
-    from tests.warm_tap import Constant
+    from tests.harness.tap import TapRun
+    from tests.harness.warm import Constant
 
 NOW = datetime(2024, 2, 20, tzinfo=timezone.utc)
 PROGRESS = re.compile(

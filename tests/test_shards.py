@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Limits, Scenario
+from tests.harness.tap import bookmarks, by_key
 from tests.meltano_project import ROOT, MeltanoProject
 from tests.postgres_server import connect, loader_settings, postgres_server
-from tests.tap_process import bookmarks, by_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
-    from tests.tap_process import Record, State
+    from tests.harness.tap import Record, State
 
 pytestmark = pytest.mark.meltano
 

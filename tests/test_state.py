@@ -15,11 +15,11 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tap_zoom_cc.state import bookmark_of, problems
-from tests.tap_process import assert_same_rows, bookmarks, run_tap, state_of
+from tests.harness.tap import assert_same_rows, bookmarks, run_tap, state_of
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.tap_process import State, TapRun
+    from tests.harness.tap import State, TapRun
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)

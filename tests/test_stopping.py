@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from simulator.process import SimulatorProcess
 from simulator.scenario import STREAMS, Account, Clock, Fault, Limits, Refusal, Scenario
-from tests.tap_process import (
+from tests.harness.tap import (
     assert_nothing_twice,
     assert_same_rows,
     bookmarks,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from simulator.scenario import Endpoint
-    from tests.tap_process import Record, TapRun
+    from tests.harness.tap import Record, TapRun
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)

@@ -16,15 +16,15 @@ import pytest
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.harness.tap import by_key, run_tap
 from tests.meltano_project import ROOT, MeltanoProject
-from tests.tap_process import by_key, run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
-    from tests.tap_process import Record
+    from tests.harness.tap import Record
 
 EXAMPLE = ROOT / "examples" / "stream_maps.yml"
 SALT = "a salt of the test"

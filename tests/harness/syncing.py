@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tests.tap_process import TapRun, bookmarks
+from tests.harness.tap import TapRun, bookmarks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
-    from tests.tap_process import Record
-    from tests.warm_tap import Constant, Kill, WarmTap
+    from tests.harness.tap import Record
+    from tests.harness.warm import Constant, Kill, WarmTap
 
 Key: TypeAlias = tuple[str, str, str]
 """Stream, account and engagement."""

@@ -20,7 +20,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tests.warm_tap import WarmTap
+from tests.harness.warm import WarmTap
 
 if TYPE_CHECKING:
     import signal
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from tests.warm_tap import Constant
+    from tests.harness.warm import Constant
 
 Record: TypeAlias = dict[str, Any]
 Message: TypeAlias = dict[str, Any]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Constant: TypeAlias = float | tuple[float, float]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LONGEST_RUN_SECONDS = 300.0
 _BLOCK = 1 << 16
 
@@ -58,7 +58,7 @@ class WarmTap:
         """Start the process; the first run waits until it is ready."""
         self._connection, its_end = socket.socketpair()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm_tap", str(its_end.fileno())],
+            [sys.executable, "-m", "tests.harness.warm", str(its_end.fileno())],
             cwd=ROOT,
             env={**os.environ, "NO_PROXY": "127.0.0.1"},
             pass_fds=[its_end.fileno()],

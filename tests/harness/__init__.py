@@ -1,0 +1,1 @@
+"""What the tests share: they run the tap, and compare what it wrote with what it should write."""
