@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS, Account, Fault, Refusal, Scenario
-from tests.harness.history import DAY, FIRST_RUN, HOUR, SECOND_RUN, engagement, scenario, sync
-from tests.harness.tap import assert_same_rows, bookmarks, selecting, state_of
+from tests.harness.history import DAY, FIRST_RUN, HOUR, SECOND_RUN, engagement, scenario
+from tests.harness.rows import assert_same_rows
+from tests.harness.singer import bookmarks, selecting, state_of
+from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-
-
-FAST_RETRIES = {"tap_zoom_cc.zoom.client.FIRST_WAIT_SECONDS": 0.001}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,7 @@ def test_one_sick_account_does_not_stop_the_others(
     simulator.replace(scenario(well[0], sick, well[1]))
     before = (FIRST_RUN - 5 * DAY).isoformat()
     state = {"bookmarks": state_of("sms", {"sick": before})}
-    run = sync(simulator, state=state, constants=FAST_RETRIES).check(1)
+    run = sync(simulator, state=state).check(1)
     for account in well:
         rows = [row for row in run.records("sms") if row["account_id"] == account.id]
         assert_same_rows("sms", rows, simulator.truth("sms", account.id))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import Account, Scenario
-from tests.harness.tap import run_tap, selecting, start_tap, state_of
+from tests.harness.singer import selecting, state_of
+from tests.harness.tap import run_tap, start_tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

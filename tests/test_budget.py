@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simulator.scenario import STREAMS, Account, Scenario
-from tests.harness.history import DAY, FIRST_RUN, SECOND_RUN, accounts_asked, scenario, sync
-from tests.harness.tap import assert_nothing_twice, assert_same_rows, bookmarks, selecting
+from tests.harness.history import DAY, FIRST_RUN, SECOND_RUN, accounts_asked, scenario
+from tests.harness.rows import assert_nothing_twice, assert_same_rows
+from tests.harness.singer import bookmarks, selecting
+from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.harness.tap import Record, State
+    from tests.harness.singer import Record, State
 
 
 def test_a_budget_of_requests_is_kept_and_reads_everything_in_the_end(

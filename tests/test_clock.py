@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from typing_extensions import override
 
-from tests.harness.tap import bookmarks, run_tap
+from tests.harness.singer import bookmarks
+from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from simulator.scenario import STREAMS, Account, Fault, Readings
-from tests.harness.history import DAY, FIRST_RUN, scenario, sync
-from tests.harness.tap import assert_nothing_twice, assert_same_rows, bookmarks, state_of
+from tests.harness.history import DAY, FIRST_RUN, scenario
+from tests.harness.rows import assert_nothing_twice, assert_same_rows
+from tests.harness.singer import bookmarks, state_of
+from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess

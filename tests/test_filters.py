@@ -8,8 +8,10 @@ import pytest
 
 from simulator.scenario import STREAMS, Account
 from tap_zoom_cc.zoom.filters import declared
-from tests.harness.history import FIRST_RUN, HOUR, engagement, requests_to, scenario, sync
-from tests.harness.tap import assert_same_rows, bookmarks, selecting
+from tests.harness.history import FIRST_RUN, HOUR, engagement, requests_to, scenario
+from tests.harness.rows import assert_same_rows
+from tests.harness.singer import bookmarks, selecting
+from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from simulator.scenario import STREAMS, Account, Readings, Scenario
+from tests.harness.constants import Constants
 from tests.harness.history import (
     BEGIN,
     DAY,
@@ -19,24 +20,15 @@ from tests.harness.history import (
     engagement,
     requests_to,
     scenario,
-    sync,
 )
-from tests.harness.tap import (
-    assert_nothing_twice,
-    assert_same_rows,
-    bookmarks,
-    run_tap,
-    selecting,
-    state_of,
-)
-from tests.harness.tap import by_key as keyed
+from tests.harness.rows import assert_nothing_twice, assert_same_rows
+from tests.harness.rows import by_key as keyed
+from tests.harness.singer import bookmarks, selecting, state_of
+from tests.harness.tap import run_tap, sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.harness.tap import Record
-
-
-STATE_AFTER_EACH_WINDOW = {"tap_zoom_cc.engagements.SECONDS_BETWEEN_STATES": 0.0}
+    from tests.harness.singer import Record
 
 
 def later_ones(lookback: timedelta) -> tuple[Record, ...]:
@@ -209,7 +201,7 @@ def test_every_bookmark_ever_written_is_at_least_the_one_before(
         SECOND_RUN,
         state=given,
         end_date=end.isoformat(),
-        constants=STATE_AFTER_EACH_WINDOW,
+        constants=Constants(seconds_between_states=0.0),
     ).check()
     history = [bookmarks(state, "sms") for state in run.states]
     assert history[-1] == {"one": FIRST_RUN.isoformat(), "two": end.isoformat()}

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
@@ -17,37 +18,25 @@ from typing_extensions import override
 
 from simulator.process import SimulatorProcess
 from simulator.scenario import STREAMS, Account, Clock, Fault, Limits, Refusal, Scenario
-from tests.harness.tap import (
-    assert_nothing_twice,
-    assert_same_rows,
-    bookmarks,
-    run_tap,
-    start_tap,
-)
+from tests.harness.constants import MANY_WINDOWS, Constants
+from tests.harness.rows import assert_complete
+from tests.harness.singer import bookmarks
+from tests.harness.tap import run_tap, settings_for, start_tap, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from simulator.scenario import Endpoint
-    from tests.harness.tap import Record, TapRun
+    from tests.harness.singer import Record
+    from tests.harness.tap import TapRun
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 END = datetime(2024, 2, 20, tzinfo=timezone.utc)
 NOW = END + 3 * DAY
 
-MANY_WINDOWS = """
-import tap_zoom_cc.sync.check as readings
-readings.MOST_ROWS, readings.AIMED_ROWS = 40, 25
-import tap_zoom_cc.engagements as engagements
-engagements.SECONDS_BETWEEN_STATES = 0.0
-"""
-"""A short history gives as many windows as years of it would, with a STATE after each."""
-
-LONG_GRACE = "import tap_zoom_cc.run.stopping as s; s.GRACE_SECONDS = 600.0"
+LONG_GRACE = Constants(grace_seconds=600.0)
 """With it a run that does not end by itself makes its test fail."""
-
-SHORT_GRACE = f"{MANY_WINDOWS}import tap_zoom_cc.run.stopping as s; s.GRACE_SECONDS = 0.5"
 
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
@@ -63,16 +52,6 @@ def history(rows: int = 400, **options: Any) -> Scenario:  # noqa: ANN401 (Scena
     )
 
 
-def settings(simulator: SimulatorProcess, **more: object) -> dict[str, object]:
-    return {
-        **simulator.tap_config(),
-        "start_date": BEGIN.isoformat(),
-        "end_date": NOW.isoformat(),
-        "requests_per_second": 1000,
-        **more,
-    }
-
-
 def until(is_so: Callable[[], bool]) -> None:
     """Wait for something that must come."""
     deadline = time.monotonic() + 60
@@ -85,13 +64,8 @@ def assert_goes_on(simulator: SimulatorProcess, stopped: TapRun) -> TapRun:
     """Assert that the next run, from the last STATE that the target has, completes the truth."""
     assert_state_never_runs_ahead(simulator, stopped)
     state = stopped.states[-1] if stopped.states else None
-    config = settings(simulator, sms_lookback_days=1)
-    resumed = run_tap(config, state=state).check()
-    for stream in STREAMS:
-        rows = [*stopped.records(stream), *resumed.records(stream)]
-        assert_same_rows(stream, rows, simulator.truth(stream))
-        assert_nothing_twice(stream, stopped.records(stream))
-        assert_nothing_twice(stream, resumed.records(stream))
+    resumed = sync(simulator, state=state, sms_lookback_days=1).check()
+    assert_complete(simulator, stopped, resumed)
     return resumed
 
 
@@ -119,7 +93,7 @@ def test_a_signal_ends_the_run_after_complete_rows_with_its_exit_code(
     simulator: SimulatorProcess, number: signal.Signals, exit_code: int
 ) -> None:
     simulator.replace(history(limits=Limits(latency_seconds=0.05)))
-    with start_tap(settings(simulator, max_concurrency=2), prelude=MANY_WINDOWS) as tap:
+    with start_tap(settings_for(simulator, max_concurrency=2), constants=MANY_WINDOWS) as tap:
         tap.read_until("STATE")
         tap.read_until("RECORD")
         tap.signal(number)
@@ -138,7 +112,7 @@ def test_a_signal_does_not_wait_for_a_request(
 ) -> None:
     slow = Fault(kind="slow", endpoint=endpoint, seconds=600)
     simulator.replace(history(faults=(slow,)))
-    with start_tap(settings(simulator), prelude=LONG_GRACE) as tap:
+    with start_tap(settings_for(simulator), constants=LONG_GRACE) as tap:
         until(lambda: endpoint in simulator.stats().requests)
         tap.signal(number)
         run = tap.finish().check(exit_code)
@@ -149,10 +123,8 @@ def test_a_signal_does_not_wait_for_a_request(
 def test_a_signal_does_not_wait_for_a_cool_down(simulator: SimulatorProcess) -> None:
     refused = Fault(kind="429_per_second", endpoint="sms")
     simulator.replace(history(faults=(refused,)))
-    long_waits = (
-        f"{LONG_GRACE}; import tap_zoom_cc.zoom.pacing as p; p.SHORTEST_COOL_DOWN_SECONDS = 60.0"
-    )
-    with start_tap(settings(simulator), prelude=long_waits) as tap:
+    long_waits = replace(LONG_GRACE, shortest_cool_down_seconds=60.0)
+    with start_tap(settings_for(simulator), constants=long_waits) as tap:
         until(lambda: bool(simulator.stats().rate_limited))
         tap.signal(signal.SIGTERM)
         tap.finish().check(143)
@@ -163,7 +135,9 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
     simulator: SimulatorProcess, number: signal.Signals, exit_code: int
 ) -> None:
     simulator.replace(history())
-    with start_tap(settings(simulator), prelude=SHORT_GRACE) as tap:
+    with start_tap(
+        settings_for(simulator), constants=replace(MANY_WINDOWS, grace_seconds=0.5)
+    ) as tap:
         until_blocked(simulator)
         tap.signal(number)
         tap.wait_unread()
@@ -178,7 +152,7 @@ def test_a_signal_while_the_pipe_is_full_cuts_no_message_off(
 ) -> None:
     """The target reads on after the signal, and must find whole messages only."""
     simulator.replace(history())
-    with start_tap(settings(simulator), environment=environment) as tap:
+    with start_tap(settings_for(simulator), environment=environment) as tap:
         until_blocked(simulator)
         tap.signal(signal.SIGTERM)
         time.sleep(0.5)  # Let the signal break into the write that waits.
@@ -202,7 +176,7 @@ def until_blocked(simulator: SimulatorProcess) -> None:
 
 def test_two_signals_end_a_run_like_one(simulator: SimulatorProcess) -> None:
     simulator.replace(history(limits=Limits(latency_seconds=0.05)))
-    with start_tap(settings(simulator), prelude=MANY_WINDOWS) as tap:
+    with start_tap(settings_for(simulator), constants=MANY_WINDOWS) as tap:
         tap.read_until("RECORD")
         tap.signal(signal.SIGTERM)
         tap.signal(signal.SIGINT)
@@ -215,7 +189,7 @@ def test_two_signals_end_a_run_like_one(simulator: SimulatorProcess) -> None:
 @pytest.mark.parametrize("states", [0, 1, 5])
 def test_a_kill_loses_nothing(simulator: SimulatorProcess, states: int) -> None:
     simulator.replace(history(limits=Limits(latency_seconds=0.02)))
-    with start_tap(settings(simulator, max_concurrency=3), prelude=MANY_WINDOWS) as tap:
+    with start_tap(settings_for(simulator, max_concurrency=3), constants=MANY_WINDOWS) as tap:
         for _ in range(states):
             tap.read_until("STATE")
         tap.read_until("RECORD")
@@ -239,13 +213,10 @@ def keyed(row: Record) -> tuple[str, str]:
 
 def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
     scenario = history(limits=Limits(latency_seconds=0.02))
-    impatient = (
-        f"{MANY_WINDOWS}import tap_zoom_cc.zoom.client as c, tap_zoom_cc.zoom.auth as a\n"
-        "c.FIRST_WAIT_SECONDS = a.FIRST_WAIT_SECONDS = 0.01"
-    )
+    impatient = replace(MANY_WINDOWS, first_wait_seconds=0.01)
     with (
         SimulatorProcess(scenario) as first,
-        start_tap(settings(first, max_concurrency=3), prelude=impatient) as tap,
+        start_tap(settings_for(first, max_concurrency=3), constants=impatient) as tap,
     ):
         tap.read_until("STATE")
         first.close()
@@ -259,16 +230,14 @@ def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
 def test_a_server_that_comes_back_is_read_to_the_end() -> None:
     scenario = history(limits=Limits(latency_seconds=0.02))
     with SimulatorProcess(scenario) as first:
-        config = settings(first, max_concurrency=3)
+        config = settings_for(first, max_concurrency=3)
         port = int(first.url.rpartition(":")[2])
-        with start_tap(config, prelude=MANY_WINDOWS) as tap:
+        with start_tap(config, constants=MANY_WINDOWS) as tap:
             tap.read_until("STATE")
             first.close()
             with SimulatorProcess(scenario, port=port) as second:
                 run = tap.finish().check()
-                for stream in STREAMS:
-                    assert_same_rows(stream, run.records(stream), second.truth(stream))
-                    assert_nothing_twice(stream, run.records(stream))
+                assert_complete(second, run)
     assert any("trying again" in line for line in run.logged("WARNING"))
 
 
@@ -280,7 +249,7 @@ def test_a_target_that_dies_ends_the_run_with_one_line(
     simulator: SimulatorProcess, environment: dict[str, str]
 ) -> None:
     simulator.replace(history(limits=Limits(latency_seconds=0.02)))
-    with start_tap(settings(simulator), prelude=MANY_WINDOWS, environment=environment) as tap:
+    with start_tap(settings_for(simulator), constants=MANY_WINDOWS, environment=environment) as tap:
         tap.read_until("STATE")
         tap.read_until("RECORD")
         tap.close_stdout()
@@ -292,7 +261,7 @@ def test_a_target_that_dies_ends_the_run_with_one_line(
 
 def test_a_target_that_never_reads_ends_the_run_too(simulator: SimulatorProcess) -> None:
     simulator.replace(history(limits=Limits(latency_seconds=0.02)))
-    with start_tap(settings(simulator)) as tap:
+    with start_tap(settings_for(simulator)) as tap:
         tap.close_stdout()
         run = tap.wait_unread().check(1)
     assert any("target closed its input" in line for line in run.logged("ERROR"))
@@ -303,7 +272,7 @@ def test_a_target_that_dies_while_the_pipe_is_full_ends_the_run(
     simulator: SimulatorProcess,
 ) -> None:
     simulator.replace(history())
-    with start_tap(settings(simulator), prelude=MANY_WINDOWS) as tap:
+    with start_tap(settings_for(simulator), constants=MANY_WINDOWS) as tap:
         until_blocked(simulator)
         tap.close_stdout()
         tap.wait_unread().check(1)
@@ -311,11 +280,10 @@ def test_a_target_that_dies_while_the_pipe_is_full_ends_the_run(
 
 def test_a_slow_target_gets_every_row(simulator: SimulatorProcess) -> None:
     simulator.replace(history())
-    with start_tap(settings(simulator), environment={"PYTHONUNBUFFERED": "1"}) as tap:
+    with start_tap(settings_for(simulator), environment={"PYTHONUNBUFFERED": "1"}) as tap:
         until_blocked(simulator)
         run = tap.finish().check()
-    for stream in STREAMS:
-        assert_same_rows(stream, run.records(stream), simulator.truth(stream))
+    assert_complete(simulator, run)
 
 
 # The daily limit
@@ -327,7 +295,7 @@ def test_the_daily_limit_ends_the_run_and_names_the_time(
 ) -> None:
     limits = Limits(requests_per_day=15, headers=headers)
     simulator.replace(history(limits=limits))
-    with start_tap(settings(simulator, max_concurrency=2), prelude=MANY_WINDOWS) as tap:
+    with start_tap(settings_for(simulator, max_concurrency=2), constants=MANY_WINDOWS) as tap:
         run = tap.finish().check(1)
     (line, *_) = run.logged("ERROR")
     assert "daily limit" in line
@@ -399,7 +367,7 @@ def test_no_secret_is_ever_written(simulator: SimulatorProcess, level: str) -> N
         return tokens[-1]
 
     with token_server(grant) as token_url:
-        config = settings(simulator, token_url=token_url)
+        config = settings_for(simulator, token_url=token_url)
         with start_tap(config, environment={"LOGLEVEL": level}) as tap:
             run = tap.finish().check(1)
     assert len(tokens) > 1, "no token was refused, so the test would miss half of it"
@@ -426,7 +394,7 @@ def test_no_secret_comes_from_the_environment_into_the_log(
     simulator: SimulatorProcess, arguments: list[str], secret: str, exit_code: int
 ) -> None:
     simulator.replace(history(5))
-    config = {**settings(simulator), "client_secret": secret}
+    config = {**settings_for(simulator), "client_secret": secret}
     environment = {f"TAP_ZOOM_CC_{name.upper()}": str(value) for name, value in config.items()}
     environment["LOGLEVEL"] = "debug"
     with start_tap(None, arguments=["--config=ENV", *arguments], environment=environment) as tap:
@@ -444,7 +412,7 @@ def test_no_redirect_carries_a_token_or_credentials_to_another_host(
         address = elsewhere.url.replace("127.0.0.1", "localhost")
         redirect = Fault(kind="redirect", endpoint=endpoint, url=f"{address}/v2/accounts")
         simulator.replace(history(5, faults=(redirect,)))
-        run = run_tap(settings(simulator)).check(1)
+        run = run_tap(settings_for(simulator)).check(1)
         assert not elsewhere.stats().log
     (line, *_) = run.logged("ERROR")
     assert "redirect" in line
@@ -464,7 +432,7 @@ def test_the_token_goes_to_the_api_and_the_credentials_to_the_token_url_only(
 
         simulator.replace(history(5))
         with token_server(grant) as token_url:
-            run_tap(settings(simulator, token_url=token_url)).check()
+            run_tap(settings_for(simulator, token_url=token_url)).check()
         assert len(granted) == 1, "one token serves the whole run"
         assert simulator.stats().bearer_tokens == {"accounts": 1, "sms": 1, "voice_calls": 1}
         assert "token" not in simulator.stats().bearer_requests

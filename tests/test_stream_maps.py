@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
-from tests.harness.tap import by_key, run_tap
+from tests.harness.rows import by_key
+from tests.harness.tap import run_tap
 from tests.meltano_project import ROOT, MeltanoProject
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
-    from tests.harness.tap import Record
+    from tests.harness.singer import Record
 
 EXAMPLE = ROOT / "examples" / "stream_maps.yml"
 SALT = "a salt of the test"

@@ -22,7 +22,7 @@ import pytest
 import requests
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
-from tests.harness.tap import KEYS, by_key
+from tests.harness.rows import KEYS, by_key
 from tests.meltano_project import ROOT, MeltanoProject
 from tests.postgres_server import connect, loader_settings, postgres_server
 

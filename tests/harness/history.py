@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from simulator.scenario import Clock, Scenario
-from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from simulator.process import SimulatorProcess
     from simulator.scenario import Account, Stream
-    from tests.harness.tap import Record, State, TapRun
-    from tests.harness.warm import Constant
+    from tests.harness.singer import Record
 
 
 DAY = timedelta(days=1)
@@ -32,29 +28,6 @@ def scenario(*accounts: Account, **options: Any) -> Scenario:  # noqa: ANN401 (S
         history_end=SECOND_RUN,
         **{"clock": Clock(now=FIRST_RUN), **options},
     )
-
-
-def sync(
-    simulator: SimulatorProcess,
-    now: datetime = FIRST_RUN,
-    *,
-    state: State | None = None,
-    catalog: dict[str, Any] | None = None,
-    constants: Mapping[str, Constant] | None = None,
-    **settings: object,
-) -> TapRun:
-    """Run the tap at an instant of the simulator's clock, which its own cannot be set to."""
-    simulator.reset_stats()
-    simulator.set_clock(now)
-    config = {
-        **simulator.tap_config(),
-        "start_date": BEGIN.isoformat(),
-        "end_date": now.isoformat(),
-        "requests_per_second": 1000,
-        **settings,
-    }
-    config = {name: value for name, value in config.items() if value is not None}
-    return run_tap(config, state=state, catalog=catalog, constants=constants)
 
 
 def engagement(name: str, start: datetime, end: datetime, **fields: object) -> Record:
