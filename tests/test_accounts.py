@@ -9,12 +9,13 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Fault, Refusal, Scenario
 from tests.harness.history import DAY, FIRST_RUN, HOUR, SECOND_RUN, engagement, scenario
-from tests.harness.rows import assert_same_rows
+from tests.harness.rows import assert_complete, assert_same_rows
 from tests.harness.singer import bookmarks, selecting, state_of
 from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
+    from simulator.scenario import FaultKind
 
 
 @pytest.mark.parametrize(
@@ -245,6 +246,28 @@ def test_a_list_of_accounts_that_was_never_read_to_its_end_is_not_accepted(
     run = sync(simulator, on_count_mismatch="warn").check(1)
     assert any("sub accounts" in line for line in run.logged("ERROR"))
     assert not run.states
+
+
+@pytest.mark.parametrize("kind", ["500_html", "invalid_json", "429_per_second", "401_code_124"])
+def test_the_list_of_accounts_gets_over_a_passing_fault(
+    simulator: SimulatorProcess, kind: FaultKind
+) -> None:
+    fault = Fault(kind=kind, endpoint="accounts", requests=(1, 2))
+    simulator.replace(scenario(Account(id="one", sms=20), faults=(fault,)))
+    assert_complete(simulator, sync(simulator).check())
+
+
+@pytest.mark.parametrize(
+    "kind", ["500_html", "invalid_json", "redirect", "total_too_high", "reset_inside_body"]
+)
+def test_a_list_of_accounts_that_cannot_be_had_stops_the_run(
+    simulator: SimulatorProcess, kind: FaultKind
+) -> None:
+    fault = Fault(kind=kind, endpoint="accounts")
+    simulator.replace(scenario(Account(id="one", sms=20), faults=(fault,)))
+    run = sync(simulator).check(1)
+    assert any("sub_accounts" in line for line in run.logged("ERROR")), run.stderr
+    assert run.engagements == []
 
 
 def test_an_account_id_is_encoded_in_the_path(simulator: SimulatorProcess) -> None:

@@ -448,26 +448,6 @@ def test_missing_scope_is_named(zoom: SimulatorProcess, lacking: str, named: str
     assert not any(stream == named for stream, _ in run.bookmarks)
 
 
-@pytest.mark.parametrize("kind", ["500_html", "invalid_json", "429_per_second", "401_code_124"])
-def test_list_of_accounts_gets_over_a_passing_fault(
-    zoom: SimulatorProcess, kind: FaultKind
-) -> None:
-    fault = Fault(kind=kind, endpoint="accounts", requests=(1, 2))
-    run = _sync(zoom, fault, sub_account_ids=None).check()
-    assert dict(run.engagements) == truth_of(zoom)
-
-
-@pytest.mark.parametrize(
-    "kind", ["500_html", "invalid_json", "redirect", "total_too_high", "reset_inside_body"]
-)
-def test_list_of_accounts_that_cannot_be_had_stops_the_run(
-    zoom: SimulatorProcess, kind: FaultKind
-) -> None:
-    run = _sync(zoom, Fault(kind=kind, endpoint="accounts"), sub_account_ids=None).check(1)
-    assert any("sub_accounts" in line for line in run.logged("ERROR")), run.stderr
-    assert run.engagements == []
-
-
 # Limits
 
 

@@ -7,7 +7,6 @@ there. One that stays is named, moves no bookmark, and ends with exit code 1, un
 from __future__ import annotations
 
 import enum
-import signal
 import socket
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -26,10 +25,9 @@ from simulator.scenario import (
     Refusal,
     Scenario,
 )
-from tests.harness.constants import OWN, SHORT_WAITS
+from tests.harness.constants import SHORT_WAITS
 from tests.harness.rows import assert_complete, truth_of
-from tests.harness.singer import all_bookmarks
-from tests.harness.tap import settings_for, start_tap, sync
+from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from simulator.scenario import Endpoint
     from tests.harness.constants import Constants
     from tests.harness.rows import Key
-    from tests.harness.singer import Message, Record, State
+    from tests.harness.singer import Record, State
     from tests.harness.tap import TapRun
 
 SICK, SOUND = "SickAccount", "SoundAccount"
@@ -393,7 +391,7 @@ def test_redirect_is_not_followed(zoom: SimulatorProcess) -> None:
     assert {entry.endpoint for entry in zoom.stats().log} == {"token", "sms"}
 
 
-# Accounts and history
+# History
 
 
 def test_account_that_refuses_one_stream_is_read_in_the_other(zoom: SimulatorProcess) -> None:
@@ -413,30 +411,6 @@ def test_history_that_zoom_no_longer_keeps_is_a_warning_once(zoom: SimulatorProc
     assert len(warnings) == len(PLACES)
 
 
-def test_engagements_that_overlap_are_not_read_again_and_again(zoom: SimulatorProcess) -> None:
-    # More are open at any time than a window may have: cutting it does not make it smaller.
-    rows = tuple(
-        {
-            "engagement_id": f"open{number}",
-            "start_time": (BEGIN + timedelta(minutes=7 * number)).isoformat(),
-            "end_time": (BEGIN + timedelta(minutes=7 * number, days=14)).isoformat(),
-        }
-        for number in range(4_000)
-    )
-    zoom.replace(
-        replace(
-            SCENARIO,
-            accounts=(Account(id=SICK, explicit_sms=rows),),
-            readings=Readings(selects_on="overlap"),
-            clock=Clock(now=BEGIN + timedelta(days=40)),
-        )
-    )
-    run = _sync(zoom, sub_account_ids=None, max_concurrency=10).check()
-    assert dict(run.engagements) == truth_of(zoom)
-    needed = len(rows) // 100
-    assert zoom.stats().requests["sms"][SICK] <= 10 * needed
-
-
 def test_many_faults_at_once_lose_nothing(zoom: SimulatorProcess) -> None:
     kinds: tuple[FaultKind, ...] = (
         "503_html",
@@ -452,52 +426,3 @@ def test_many_faults_at_once_lose_nothing(zoom: SimulatorProcess) -> None:
     faults = [Fault(kind=kind, probability=0.05) for kind in kinds]
     run = _sync(zoom, *faults, sub_account_ids=None, max_concurrency=10)
     _assert_all_is_read(zoom, run)
-
-
-# Signals
-
-
-@pytest.mark.parametrize(("name", "exit_code"), [("SIGTERM", 143), ("SIGINT", 130)])
-@pytest.mark.parametrize("step", ["load_state", "load_streams", "setup_mapper"])
-def test_signal_while_the_tap_starts_loses_no_bookmark(
-    zoom: SimulatorProcess, step: str, name: str, exit_code: int
-) -> None:
-    # The signal comes from within, at the moment at which it would do most harm: while the tap is
-    # being made its state is still empty, and to write that would be to lose every bookmark.
-    prelude = f"""
-import os, signal
-from tap_zoom_cc.tap import TapZoomCC
-real = TapZoomCC.{step}
-def signalled(*arguments, **more):
-    os.kill(os.getpid(), signal.{name})
-    return real(*arguments, **more)
-TapZoomCC.{step} = signalled
-"""
-    before = _earlier_run(zoom)
-    config = settings_for(zoom, **SETTINGS)
-    with start_tap(config, state=before.states[-1], prelude=prelude) as process:
-        run = process.finish()
-    assert run.exit_code in (exit_code, -getattr(signal, name)), run.stderr
-    assert all(all_bookmarks(state) == before.bookmarks for state in run.states)
-    assert "Traceback" not in run.stderr
-
-
-# The short cut that these tests take
-
-
-def _without_times(messages: list[Message]) -> list[Message]:
-    """Return messages without the instant at which each was made."""
-    return [{**message, "time_extracted": None} for message in messages]
-
-
-def test_a_warm_run_is_the_command_line(zoom: SimulatorProcess) -> None:
-    for secret, exit_code in ((zoom.scenario.client_secret, 0), ("wrong", 1)):
-        with start_tap(settings_for(zoom, **SETTINGS, client_secret=secret)) as process:
-            cold = process.finish().check(exit_code)
-        warm = _sync(zoom, constants=OWN, client_secret=secret).check(exit_code)
-        assert _without_times(warm.messages) == _without_times(cold.messages)
-        assert _texts(warm.logged("ERROR")) == _texts(cold.logged("ERROR"))
-
-
-def _texts(lines: list[str]) -> list[str]:
-    return [line.rpartition("|")[2] for line in lines]

@@ -151,6 +151,30 @@ def test_a_month_of_more_rows_than_a_window_may_hold_is_split_and_complete(
     assert len(ranges) > 2 * 3, "no window was split"
 
 
+def test_engagements_that_overlap_are_not_read_again_and_again(simulator: SimulatorProcess) -> None:
+    # More are open at any time than a window may have: cutting it does not make it smaller.
+    rows = tuple(
+        {
+            "engagement_id": f"open{number}",
+            "start_time": (BEGIN + timedelta(minutes=7 * number)).isoformat(),
+            "end_time": (BEGIN + timedelta(minutes=7 * number, days=14)).isoformat(),
+        }
+        for number in range(4_000)
+    )
+    simulator.replace(
+        Scenario(
+            accounts=(Account(id="open", explicit_sms=rows),),
+            history_begin=BEGIN,
+            history_end=BEGIN + timedelta(days=40),
+            clock=Clock(now=BEGIN + timedelta(days=40)),
+            readings=Readings(selects_on="overlap"),
+        )
+    )
+    assert_complete(simulator, sync(simulator).check())
+    needed = len(rows) // 100
+    assert simulator.stats().requests["sms"]["open"] <= 10 * needed
+
+
 def test_every_two_answers_to_open_questions_meet_in_some_case() -> None:
     for one, other in combinations(QUESTIONS, 2):
         for pair in product(QUESTIONS[one], QUESTIONS[other]):
