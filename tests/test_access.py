@@ -139,12 +139,6 @@ def test_wrong_credentials_are_said_and_not_tried_again(
     assert "not-the-secret" not in run.stderr
 
 
-def test_a_disabled_app_is_said(simulator: SimulatorProcess) -> None:
-    simulator.replace(recent(Account(id="one"), app_disabled=True))
-    run = ask(simulator).check(1)
-    assert said(run, "ERROR", "disabled", "activate")
-
-
 def test_an_account_of_the_settings_that_does_not_exist_is_said(
     simulator: SimulatorProcess,
 ) -> None:
@@ -200,9 +194,7 @@ def test_about_needs_no_settings_and_names_them_all() -> None:
     for name in SETTINGS:
         assert declared[name]["description"], name
         assert declared[name]["title"], name
-        assert bool(declared[name].get("secret")) == (name in {"client_id", "client_secret"})
     assert set(about["capabilities"]) >= {"about", "catalog", "discover", "state", "stream-maps"}
-    assert not {"batch", "activate-version"} & set(about["capabilities"])
 
 
 @pytest.mark.parametrize("form", [[], ["--format=markdown"]])

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from simulator.scenario import STREAMS, Account, Fault, Readings
 from tests.harness.history import DAY, FIRST_RUN, scenario
-from tests.harness.rows import assert_nothing_twice, assert_same_rows
+from tests.harness.rows import assert_nothing_twice, assert_same_rows, of_account, truth_of
 from tests.harness.singer import bookmarks, state_of
 from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
+    from simulator.scenario import FaultKind
 
 
-def miscounted(kind: Literal["total_too_high", "total_too_low"], **when: Any) -> Fault:  # noqa: ANN401 (Fault's)
+def miscounted(kind: FaultKind, **when: Any) -> Fault:  # noqa: ANN401 (Fault's)
     return Fault(kind=kind, endpoint="sms", account_id="short", by=7, **when)
 
 
+@pytest.mark.parametrize("kind", ["total_too_high", "page_repeated", "page_token_repeated"])
 def test_rows_that_zoom_counts_but_does_not_deliver_fail_the_run_and_keep_the_bookmark(
-    simulator: SimulatorProcess,
+    simulator: SimulatorProcess, kind: FaultKind
 ) -> None:
-    accounts = (Account(id="short", sms=50), Account(id="well", sms=50))
-    simulator.replace(scenario(*accounts, faults=(miscounted("total_too_high"),)))
+    accounts = (Account(id="short", sms=900), Account(id="well", sms=50))
+    simulator.replace(scenario(*accounts, faults=(miscounted(kind),)))
     start_date = (FIRST_RUN - 20 * DAY).isoformat()
     run = sync(simulator, start_date=start_date).check(1)
-    truth = [row for row in simulator.truth("sms") if row["start_time"] >= start_date]
-    assert_same_rows("sms", run.records("sms"), truth)
+    truth = {
+        key: row for key, row in truth_of(simulator).items() if row["start_time"] >= start_date
+    }
+    assert dict(run.engagements).items() <= truth.items()
+    announced = sum(key[1] == "short" for key in truth)
+    if kind == "total_too_high":
+        assert len(run.engagements) == len(truth), "what came was not emitted"
+        announced += 7
+    delivered = len(of_account("short", run.records("sms")))
+    assert 0 < delivered < announced
+    line, *_ = [line for line in run.logged("ERROR") if "bookmark stays" in line]
+    assert "sms, account short" in line
+    assert f"announced {announced} engagements" in line
+    assert f"delivered {delivered} " in line
+    assert "on_count_mismatch" in line
     assert bookmarks(run.state, "sms") == {"well": FIRST_RUN.isoformat()}
-    found = sum(row["account_id"] == "short" for row in truth)
-    line = next(line for line in run.logged("ERROR") if "bookmark stays" in line)
-    assert f" {found + 7} " in line
-    assert f" {found} " in line
-    assert "short" in line
+    assert_same_rows(
+        "sms", of_account("well", run.records("sms")), of_account("well", truth.values())
+    )
 
 
 def test_on_count_mismatch_warn_accepts_and_goes_on(simulator: SimulatorProcess) -> None:
@@ -69,11 +84,17 @@ def test_rows_that_shift_between_pages_are_found_by_reading_again(
     assert_nothing_twice("sms", run.records("sms"))
 
 
-def test_more_rows_than_announced_are_loaded_with_one_warning(simulator: SimulatorProcess) -> None:
-    simulator.replace(scenario(Account(id="short", sms=500), faults=(miscounted("total_too_low"),)))
-    run = sync(simulator).check()
-    assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
-    assert len([line for line in run.logged("WARNING") if "announced" in line]) == 1
+def test_more_rows_than_announced_are_loaded_with_one_warning_that_names_both_numbers(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(Account(id="short", sms=250), faults=(miscounted("total_too_low"),)))
+    start_date = (FIRST_RUN - 20 * DAY).isoformat()
+    run = sync(simulator, start_date=start_date).check()
+    truth = [row for row in simulator.truth("sms") if row["start_time"] >= start_date]
+    assert_same_rows("sms", run.records("sms"), truth)
+    (warning,) = [line for line in run.logged("WARNING") if "announced" in line]
+    assert f"{len(truth)} engagements came" in warning
+    assert str(len(truth) - 7) in warning
 
 
 def test_history_that_zoom_no_longer_keeps_is_said(simulator: SimulatorProcess) -> None:

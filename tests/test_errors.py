@@ -330,72 +330,6 @@ def test_answer_that_never_comes_is_named(zoom: SimulatorProcess) -> None:
     assert _rows_of(zoom, SOUND, run)
 
 
-# Accounts that refuse, and filters that an account does not know
-
-
-_FORBIDDEN = Refusal(status=403, code=200, message="No permission.")
-
-
-def _scenario_with_refusal() -> Scenario:
-    sick, sound = SCENARIO.accounts
-    return replace(
-        SCENARIO,
-        accounts=(replace(sick, sms_refusal=_FORBIDDEN, voice_calls_refusal=_FORBIDDEN), sound),
-    )
-
-
-def test_listed_account_that_always_refused_is_skipped_with_a_warning(
-    zoom: SimulatorProcess,
-) -> None:
-    zoom.replace(_scenario_with_refusal())
-    run = _sync(zoom, sub_account_ids=None).check()
-    for stream in STREAMS:
-        assert any(
-            f"{stream}, account {SICK}" in line and "skipped" in line
-            for line in run.logged("WARNING")
-        )
-    assert _rows_of(zoom, SOUND, run)
-    assert not any(account == SICK for _, account in run.bookmarks)
-
-
-def test_listed_account_that_was_read_before_and_now_refuses_fails(zoom: SimulatorProcess) -> None:
-    before = _sync(zoom, sub_account_ids=None).check()
-    zoom.replace(_scenario_with_refusal())
-    run = _sync(zoom, sub_account_ids=None, state=before.states[-1]).check(1)
-    assert any(f"sms, account {SICK}" in line for line in run.logged("ERROR"))
-    assert run.bookmarks == before.bookmarks
-
-
-def test_accounts_that_all_refuse_fail_even_when_listed(zoom: SimulatorProcess) -> None:
-    refused = Fault(kind="account_refuses", endpoint="voice_calls")
-    run = _sync(zoom, refused, sub_account_ids=None).check(1)
-    assert any("voice_calls: not one account could be read" in line for line in run.logged("ERROR"))
-    assert ("sms", SICK) in run.bookmarks
-
-
-def test_filter_that_one_account_does_not_know_means_no_rows_there(zoom: SimulatorProcess) -> None:
-    user = next(
-        agent["user_id"]
-        for row in zoom.truth("sms", SOUND)
-        for agent in row.get("agents") or ()
-        if agent.get("user_id")
-    )
-    run = _sync(zoom, sms_filters={"user_id": user}).check()
-    found = {key for key, _ in run.engagements if key[0] == "sms"}
-    assert found
-    assert found == {
-        key
-        for key, row in truth_of(zoom, [SOUND]).items()
-        if key[0] == "sms" and user in [agent.get("user_id") for agent in row.get("agents") or ()]
-    }
-    assert ("sms", SICK) not in run.bookmarks
-
-
-def test_filter_that_no_account_knows_fails(zoom: SimulatorProcess) -> None:
-    run = _sync(zoom, voice_calls_filters={"queue_ids": ["NoSuchQueue"]}).check(1)
-    assert any("voice_calls: not one account could be read" in line for line in run.logged("ERROR"))
-
-
 # The endpoints besides those of the streams
 
 
@@ -405,15 +339,6 @@ def test_disabled_app_is_named(zoom: SimulatorProcess) -> None:
     assert any(
         "token_url" in line and "the Zoom app is disabled" in line for line in run.logged("ERROR")
     ), run.stderr
-    assert zoom.stats().requests == {"token": {"": 1}}
-
-
-def test_refused_credentials_are_named_and_never_shown(zoom: SimulatorProcess) -> None:
-    run = _sync(zoom, client_secret="wrong-and-secret").check(1)
-    assert any(
-        "client_secret" in line and "App Credentials" in line for line in run.logged("ERROR")
-    )
-    assert "wrong-and-secret" not in run.stderr
     assert zoom.stats().requests == {"token": {"": 1}}
 
 

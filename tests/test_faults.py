@@ -14,17 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from simulator.scenario import (
-    STREAMS,
-    Account,
-    Clock,
-    Fault,
-    FaultKind,
-    Limits,
-    Readings,
-    Refusal,
-    Scenario,
-)
+from simulator.scenario import STREAMS, Account, Clock, Fault, FaultKind, Limits, Scenario
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.rows import assert_complete, truth_of
 from tests.harness.tap import sync
@@ -35,8 +25,7 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import Endpoint
     from tests.harness.constants import Constants
-    from tests.harness.rows import Key
-    from tests.harness.singer import Record, State
+    from tests.harness.singer import State
     from tests.harness.tap import TapRun
 
 SICK, SOUND = "SickAccount", "SoundAccount"
@@ -241,25 +230,6 @@ def test_fault_that_stays_moves_no_bookmark(zoom: SimulatorProcess, kind: FaultK
     assert everything == truth_of(zoom)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, fate in FATES.items() if fate is Fate.ROWS_MISS])
-def test_missing_rows_are_counted_and_the_others_are_emitted(
-    zoom: SimulatorProcess, kind: FaultKind
-) -> None:
-    truth = _engagements_of(zoom, "sms", SICK)
-    run = _sync(zoom, _fault(kind)).check(1)
-    emitted = {key: row for key, row in run.engagements if key[:2] == ("sms", SICK)}
-    assert emitted.items() <= truth.items()
-    assert emitted
-    announced = len(truth) + (1 if kind == "total_too_high" else 0)
-    assert len(emitted) < announced
-    named = f"announced {announced} engagements"
-    delivered = f"delivered {len(emitted)} "
-    assert any(
-        named in line and delivered in line and "on_count_mismatch" in line
-        for line in run.logged("ERROR")
-    ), run.stderr
-
-
 def test_rows_that_shift_for_ever_are_read_or_named(zoom: SimulatorProcess) -> None:
     for seed in range(5):
         zoom.replace(replace(SCENARIO, seed=seed))
@@ -267,26 +237,6 @@ def test_rows_that_shift_for_ever_are_read_or_named(zoom: SimulatorProcess) -> N
         is_complete = dict(run.engagements) == truth_of(zoom)
         assert run.exit_code == (0 if is_complete else 1), run.stderr
         assert (("sms", SICK) in run.bookmarks) is is_complete
-
-
-def _engagements_of(zoom: SimulatorProcess, stream: str, account_id: str) -> dict[Key, Record]:
-    return {key: row for key, row in truth_of(zoom, [account_id]).items() if key[0] == stream}
-
-
-def test_count_mismatch_can_be_accepted(zoom: SimulatorProcess) -> None:
-    run = _sync(zoom, _fault("total_too_high", by=7), on_count_mismatch="warn")
-    _assert_all_is_read(zoom, run)
-    assert any("announced" in line and "accepted" in line for line in run.logged("WARNING"))
-
-
-def test_surplus_rows_are_a_warning_with_both_numbers(zoom: SimulatorProcess) -> None:
-    run = _sync(zoom, _fault("total_too_low", by=7))
-    _assert_all_is_read(zoom, run)
-    warnings = [line for line in run.logged("WARNING") if f"sms, account {SICK}" in line]
-    count = len(_engagements_of(zoom, "sms", SICK))
-    assert len(warnings) == 1
-    assert f"{count} engagements came" in warnings[0]
-    assert str(count - 7) in warnings[0]
 
 
 # Values
@@ -381,34 +331,6 @@ def test_host_that_refuses_connections_is_named(zoom: SimulatorProcess, setting:
     run = _sync(zoom, **nowhere).check(1)
     assert any(f"http://127.0.0.1:{port}/v2" in line for line in run.logged("ERROR")), run.stderr
     assert run.engagements == []
-
-
-def test_redirect_is_not_followed(zoom: SimulatorProcess) -> None:
-    elsewhere = f"{zoom.url}/elsewhere"
-    run = _sync(zoom, _fault("redirect", url=elsewhere)).check(1)
-    assert any("redirect" in line and "api_url" in line for line in run.logged("ERROR"))
-    assert not [entry for entry in zoom.stats().log if "elsewhere" in entry.path]
-    assert {entry.endpoint for entry in zoom.stats().log} == {"token", "sms"}
-
-
-# History
-
-
-def test_account_that_refuses_one_stream_is_read_in_the_other(zoom: SimulatorProcess) -> None:
-    refusing = replace(SCENARIO.accounts[0], sms_refusal=Refusal())
-    zoom.replace(replace(SCENARIO, accounts=(refusing, SCENARIO.accounts[1])))
-    run = _sync(zoom).check(1)
-    assert any(f"sms, account {SICK}" in line for line in run.logged("ERROR"))
-    assert run.bookmarks == _now_at(PLACES - {("sms", SICK)})
-
-
-def test_history_that_zoom_no_longer_keeps_is_a_warning_once(zoom: SimulatorProcess) -> None:
-    zoom.replace(replace(SCENARIO, readings=Readings(history_days_kept=10)))
-    begin = BEGIN - timedelta(days=60)
-    run = _sync(zoom, start_date=begin.isoformat())
-    _assert_all_is_read(zoom, run)
-    warnings = [line for line in run.logged("WARNING") if "less history" in line]
-    assert len(warnings) == len(PLACES)
 
 
 def test_many_faults_at_once_lose_nothing(zoom: SimulatorProcess) -> None:

@@ -223,15 +223,6 @@ def test_accounts_with_the_oldest_bookmark_come_first(simulator: SimulatorProces
     assert order == ["never", "oldest", "middle", "newest"]
 
 
-def test_a_bookmark_in_another_offset_is_the_same_instant(simulator: SimulatorProcess) -> None:
-    simulator.replace(scenario(Account(id="zone", sms=50)))
-    elsewhere = FIRST_RUN.astimezone(timezone(timedelta(hours=-7)))
-    state = {"bookmarks": state_of("sms", {"zone": elsewhere.isoformat()})}
-    sync(simulator, SECOND_RUN, state=state).check()
-    asked = {query["from"][0] for query in requests_to(simulator, "sms")}
-    assert asked == {(FIRST_RUN - 3 * DAY).isoformat()}
-
-
 # Full table
 
 

@@ -303,23 +303,3 @@ def test_a_slow_target_gets_every_row(simulator: SimulatorProcess) -> None:
         until_blocked(simulator)
         run = tap.finish().check()
     assert_complete(simulator, run)
-
-
-# The daily limit
-
-
-@pytest.mark.parametrize("headers", [True, False])
-def test_the_daily_limit_ends_the_run_and_names_the_time(
-    simulator: SimulatorProcess, *, headers: bool
-) -> None:
-    limits = Limits(requests_per_day=15, headers=headers)
-    simulator.replace(history(limits=limits))
-    with start_tap(settings_for(simulator, max_concurrency=2), constants=MANY_WINDOWS) as tap:
-        run = tap.finish().check(1)
-    (line, *_) = run.logged("ERROR")
-    assert "daily limit" in line
-    assert ("2024-02-24 00:00:00 UTC" in line) == headers
-    assert simulator.stats().rate_limited <= 2, "it asked on although the limit was spent"
-    assert run.records("sms"), "what had been read was thrown away"
-    simulator.replace(history())
-    assert_goes_on(simulator, run)
