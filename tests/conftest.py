@@ -10,7 +10,7 @@ import pytest
 
 from simulator.process import SimulatorProcess
 from simulator.scenario import Scenario
-from tests.tap_process import run_tap
+from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from simulator.scenario import STREAMS, Account, Clock, Fault, Refusal, Scenario
-from tests.tap_process import run_tap, start_tap
+from tests.harness.tap import run_tap, start_tap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.tap_process import TapRun
+    from tests.harness.tap import TapRun
 
 NOW = datetime.now(timezone.utc)
 SETTINGS = (
@@ -139,12 +139,6 @@ def test_wrong_credentials_are_said_and_not_tried_again(
     assert "not-the-secret" not in run.stderr
 
 
-def test_a_disabled_app_is_said(simulator: SimulatorProcess) -> None:
-    simulator.replace(recent(Account(id="one"), app_disabled=True))
-    run = ask(simulator).check(1)
-    assert said(run, "ERROR", "disabled", "activate")
-
-
 def test_an_account_of_the_settings_that_does_not_exist_is_said(
     simulator: SimulatorProcess,
 ) -> None:
@@ -200,9 +194,7 @@ def test_about_needs_no_settings_and_names_them_all() -> None:
     for name in SETTINGS:
         assert declared[name]["description"], name
         assert declared[name]["title"], name
-        assert bool(declared[name].get("secret")) == (name in {"client_id", "client_secret"})
     assert set(about["capabilities"]) >= {"about", "catalog", "discover", "state", "stream-maps"}
-    assert not {"batch", "activate-version"} & set(about["capabilities"])
 
 
 @pytest.mark.parametrize("form", [[], ["--format=markdown"]])

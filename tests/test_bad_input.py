@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import Account, Scenario
-from tests.tap_process import run_tap, selecting, start_tap, state_of
+from tests.harness.singer import selecting, state_of
+from tests.harness.tap import run_tap, start_tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simulator.process import SimulatorProcess
-    from tests.tap_process import TapRun
+    from tests.harness.tap import TapRun
 
 # Whole days: the tests' names must be the same in each process that collects them.
 TODAY = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)

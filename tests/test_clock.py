@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from typing_extensions import override
 
-from tests.tap_process import bookmarks, run_tap
+from tests.harness.singer import bookmarks
+from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.tap_process import TapRun
+    from tests.harness.tap import TapRun
 
 HOUR = timedelta(hours=1)
 

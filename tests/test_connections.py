@@ -19,8 +19,8 @@ from typing_extensions import override
 
 from tap_zoom_cc.run.stopping import StoppedError
 from tap_zoom_cc.zoom.connections import paced_session
-from tests.syncing import SHORT_WAITS
-from tests.tap_process import run_tap
+from tests.harness.constants import SHORT_WAITS
+from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
     import socket

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -23,8 +23,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from simulator.process import SimulatorProcess
-from simulator.scenario import Account, Clock, Fault, Refusal, Scenario
+from simulator.scenario import STREAMS, Account, Clock, Fault, Refusal, Scenario
 from tap_zoom_cc.zoom.answers import (
     LONGEST_MESSAGE,
     Answer,
@@ -34,16 +33,19 @@ from tap_zoom_cc.zoom.answers import (
     shorten,
 )
 from tap_zoom_cc.zoom.rules import NO_ANSWER, RULES, Action, Condition, decide
-from tests.syncing import SHORT_WAITS, STREAMS, Bench, truth_of
-from tests.warm_tap import WarmTap
+from tests.harness.constants import SHORT_WAITS
+from tests.harness.rows import assert_complete, truth_of
+from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
+    from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind
     from tap_zoom_cc.zoom.rules import Rule
-    from tests.syncing import Sync
+    from tests.harness.constants import Constants
+    from tests.harness.singer import State
+    from tests.harness.tap import TapRun
 
 MALFORMED_ANSWER = decide(Answer(200))
 SILENCE = decide(Answer(NO_ANSWER))
@@ -61,9 +63,7 @@ SCENARIO = Scenario(
     history_end=NOW - timedelta(days=3),
     clock=Clock(now=NOW),
 )
-SETTINGS: Mapping[str, object] = {
-    "start_date": BEGIN.isoformat(),
-    "end_date": NOW.isoformat(),
+SETTINGS: Mapping[str, Any] = {
     "sub_account_ids": [SICK, SOUND],
     # The order of requests, and so the request that a fault strikes, is then always the same.
     "max_concurrency": 1,
@@ -221,29 +221,30 @@ CASE_OF_EACH_ROW = list(
 one_case_of_each_row = pytest.mark.parametrize("case", CASE_OF_EACH_ROW, ids=_name)
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[SimulatorProcess, WarmTap]]:
-    with SimulatorProcess(SCENARIO) as simulator, WarmTap() as tap:
-        yield simulator, tap
-
-
 @pytest.fixture
-def bench(running: tuple[SimulatorProcess, WarmTap], tmp_path: Path) -> Bench:
-    simulator, tap = running
+def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
     simulator.replace(SCENARIO)
-    return Bench(simulator, tap, tmp_path)
+    return simulator
 
 
-def _sync_with(bench: Bench, *faults: Fault, **settings: object) -> Sync:
-    bench.simulator.replace(replace(SCENARIO, faults=faults))
-    return bench.sync({**SETTINGS, **settings})
+def _sync(
+    zoom: SimulatorProcess,
+    *faults: Fault,
+    state: State | None = None,
+    constants: Constants = SHORT_WAITS,
+    **settings: object,
+) -> TapRun:
+    """Read both accounts of a Zoom that has these faults."""
+    zoom.replace(replace(zoom.scenario, faults=faults))
+    given: dict[str, Any] = {**SETTINGS, **settings}
+    return sync(zoom, state=state, constants=constants, **given)
 
 
-def _rows_of(bench: Bench, account_id: str, sync: Sync) -> bool:
+def _rows_of(zoom: SimulatorProcess, account_id: str, run: TapRun) -> bool:
     """Say whether all engagements of an account were emitted, with their values intact."""
-    truth = truth_of(bench.simulator, [account_id])
+    truth = truth_of(zoom, [account_id])
     assert truth
-    return {key: row for key, row in sync.engagements if key[1] == account_id} == truth
+    return {key: row for key, row in run.engagements if key[1] == account_id} == truth
 
 
 # Every row
@@ -284,205 +285,101 @@ def test_every_action_has_a_promise_that_a_case_checks() -> None:
 
 
 @one_case_of_each_row
-def test_answer_that_comes_once(bench: Bench, case: Case) -> None:
-    sync = _sync_with(bench, replace(case.fault, requests=(1,)))
+def test_answer_that_comes_once(zoom: SimulatorProcess, case: Case) -> None:
+    run = _sync(zoom, replace(case.fault, requests=(1,)))
     if PROMISES[case.action].passes:
-        assert sync.exit_code == 0, sync.stderr
-        assert dict(sync.engagements) == truth_of(bench.simulator)
-        assert sync.repeated == []
+        assert_complete(zoom, run.check())
         assert {(stream, account) for stream in STREAMS for account in (SICK, SOUND)} == set(
-            sync.bookmarks
+            run.bookmarks
         )
     else:
-        assert sync.exit_code == 1
-        assert ("sms", SICK) not in sync.bookmarks
+        assert ("sms", SICK) not in run.check(1).bookmarks
 
 
 @one_case_of_each_row
-def test_answer_that_stays(bench: Bench, case: Case) -> None:
-    sync = _sync_with(bench, case.fault)
+def test_answer_that_stays(zoom: SimulatorProcess, case: Case) -> None:
+    run = _sync(zoom, case.fault).check(1)
     rule = decide(case.answer)
-    assert sync.exit_code == 1
-    errors = sync.logged("ERROR")
+    errors = run.logged("ERROR")
     assert any(
         rule.meaning in line and rule.advice in line and str(case.answer.status) in line
         for line in errors
-    ), sync.stderr
-    assert "Traceback" not in sync.stderr
-    assert not any(account == SICK for _, account in sync.bookmarks)
-    assert _rows_of(bench, SOUND, sync) is PROMISES[case.action].others_read
-    assert (("sms", SOUND) in sync.bookmarks) is PROMISES[case.action].others_read
+    ), run.stderr
+    assert not any(account == SICK for _, account in run.bookmarks)
+    assert _rows_of(zoom, SOUND, run) is PROMISES[case.action].others_read
+    assert (("sms", SOUND) in run.bookmarks) is PROMISES[case.action].others_read
 
 
 @pytest.mark.parametrize(
     "case", [case for case in CASE_OF_EACH_ROW if case.action is Action.STOP_RUN], ids=_name
 )
-def test_run_that_is_stopped_sends_nothing_more(bench: Bench, case: Case) -> None:
-    _sync_with(bench, replace(case.fault, endpoint="sms"))
-    assert bench.simulator.stats().requests == {"token": {"": 1}, "sms": {SICK: 1}}
+def test_run_that_is_stopped_sends_nothing_more(zoom: SimulatorProcess, case: Case) -> None:
+    _sync(zoom, replace(case.fault, endpoint="sms"))
+    assert zoom.stats().requests == {"token": {"": 1}, "sms": {SICK: 1}}
 
 
-def test_daily_limit_is_not_run_against(bench: Bench) -> None:
+def test_daily_limit_is_not_run_against(zoom: SimulatorProcess) -> None:
     accounts = tuple(Account(id=f"Account{number}", sms=5) for number in range(40))
-    bench.simulator.replace(
-        replace(
-            SCENARIO,
-            accounts=accounts,
-            faults=(
-                Fault(kind="slow", endpoint="sms", requests=(1,), seconds=1),
-                Fault(kind="429_daily", endpoint="sms", requests=tuple(range(3, 100))),
-            ),
-        )
+    zoom.replace(replace(SCENARIO, accounts=accounts))
+    faults = (
+        Fault(kind="slow", endpoint="sms", requests=(1,), seconds=1),
+        Fault(kind="429_daily", endpoint="sms", requests=tuple(range(3, 100))),
     )
     workers = 4
-    sync = bench.sync({**SETTINGS, "sub_account_ids": None, "max_concurrency": workers})
-    assert sync.exit_code == 1
-    assert bench.simulator.stats().rate_limited <= workers
+    _sync(zoom, *faults, sub_account_ids=None, max_concurrency=workers).check(1)
+    assert zoom.stats().rate_limited <= workers
 
 
-def test_fault_that_never_passes_is_given_up(bench: Bench) -> None:
-    sync = _sync_with(bench, Fault(kind="503_html", account_id=SICK, endpoint="sms"))
-    assert bench.simulator.stats().requests["sms"][SICK] == 8
-    assert sync.exit_code == 1
+def test_fault_that_never_passes_is_given_up(zoom: SimulatorProcess) -> None:
+    _sync(zoom, Fault(kind="503_html", account_id=SICK, endpoint="sms")).check(1)
+    assert zoom.stats().requests["sms"][SICK] == 8
 
 
-def test_malformed_answer_that_stays_is_named(bench: Bench) -> None:
-    sync = _sync_with(bench, Fault(kind="invalid_json", account_id=SICK, endpoint="sms"))
-    assert sync.exit_code == 1
+def test_malformed_answer_that_stays_is_named(zoom: SimulatorProcess) -> None:
+    run = _sync(zoom, Fault(kind="invalid_json", account_id=SICK, endpoint="sms")).check(1)
     assert any(
         f"sms, account {SICK}" in line and MALFORMED_ANSWER.meaning in line
-        for line in sync.logged("ERROR")
-    ), sync.stderr
-    assert _rows_of(bench, SOUND, sync)
+        for line in run.logged("ERROR")
+    ), run.stderr
+    assert _rows_of(zoom, SOUND, run)
 
 
-def test_answer_that_never_comes_is_named(bench: Bench) -> None:
-    bench.simulator.replace(
-        replace(SCENARIO, faults=(Fault(kind="slow", account_id=SICK, endpoint="sms", seconds=1),))
-    )
-    constants = {**SHORT_WAITS, "tap_zoom_cc.zoom.client.TIMEOUT_SECONDS": (1.0, 0.05)}
-    sync = bench.sync(SETTINGS, constants=constants)
-    assert sync.exit_code == 1
+def test_answer_that_never_comes_is_named(zoom: SimulatorProcess) -> None:
+    slow = Fault(kind="slow", account_id=SICK, endpoint="sms", seconds=1)
+    impatient = replace(SHORT_WAITS, timeout_seconds=(1.0, 0.05))
+    run = _sync(zoom, slow, constants=impatient).check(1)
     assert any(
         f"sms, account {SICK}" in line and SILENCE.meaning in line and SILENCE.advice in line
-        for line in sync.logged("ERROR")
-    ), sync.stderr
-    assert _rows_of(bench, SOUND, sync)
-
-
-# Accounts that refuse, and filters that an account does not know
-
-
-_FORBIDDEN = Refusal(status=403, code=200, message="No permission.")
-
-
-def _scenario_with_refusal() -> Scenario:
-    sick, sound = SCENARIO.accounts
-    return replace(
-        SCENARIO,
-        accounts=(replace(sick, sms_refusal=_FORBIDDEN, voice_calls_refusal=_FORBIDDEN), sound),
-    )
-
-
-def test_listed_account_that_always_refused_is_skipped_with_a_warning(bench: Bench) -> None:
-    bench.simulator.replace(_scenario_with_refusal())
-    sync = bench.sync({**SETTINGS, "sub_account_ids": None})
-    assert sync.exit_code == 0
-    for stream in STREAMS:
-        assert any(
-            f"{stream}, account {SICK}" in line and "skipped" in line
-            for line in sync.logged("WARNING")
-        )
-    assert _rows_of(bench, SOUND, sync)
-    assert not any(account == SICK for _, account in sync.bookmarks)
-
-
-def test_listed_account_that_was_read_before_and_now_refuses_fails(bench: Bench) -> None:
-    before = bench.sync({**SETTINGS, "sub_account_ids": None})
-    assert before.exit_code == 0
-    bench.simulator.replace(_scenario_with_refusal())
-    sync = bench.sync({**SETTINGS, "sub_account_ids": None}, state=before.states[-1])
-    assert sync.exit_code == 1
-    assert any(f"sms, account {SICK}" in line for line in sync.logged("ERROR"))
-    assert sync.bookmarks == before.bookmarks
-
-
-def test_accounts_that_all_refuse_fail_even_when_listed(bench: Bench) -> None:
-    refused = Fault(kind="account_refuses", endpoint="voice_calls")
-    sync = _sync_with(bench, refused, sub_account_ids=None)
-    assert sync.exit_code == 1
-    assert any(
-        "voice_calls: not one account could be read" in line for line in sync.logged("ERROR")
-    )
-    assert ("sms", SICK) in sync.bookmarks
-
-
-def test_filter_that_one_account_does_not_know_means_no_rows_there(bench: Bench) -> None:
-    user = next(
-        agent["user_id"]
-        for row in bench.simulator.truth("sms", SOUND)
-        for agent in row.get("agents") or ()
-        if agent.get("user_id")
-    )
-    sync = bench.sync({**SETTINGS, "sms_filters": {"user_id": user}})
-    assert sync.exit_code == 0, sync.stderr
-    found = {key for key, _ in sync.engagements if key[0] == "sms"}
-    assert found
-    assert found == {
-        key
-        for key, row in truth_of(bench.simulator, [SOUND]).items()
-        if key[0] == "sms" and user in [agent.get("user_id") for agent in row.get("agents") or ()]
-    }
-    assert ("sms", SICK) not in sync.bookmarks
-
-
-def test_filter_that_no_account_knows_fails(bench: Bench) -> None:
-    sync = bench.sync({**SETTINGS, "voice_calls_filters": {"queue_ids": ["NoSuchQueue"]}})
-    assert sync.exit_code == 1
-    assert any(
-        "voice_calls: not one account could be read" in line for line in sync.logged("ERROR")
-    )
+        for line in run.logged("ERROR")
+    ), run.stderr
+    assert _rows_of(zoom, SOUND, run)
 
 
 # The endpoints besides those of the streams
 
 
-def test_disabled_app_is_named(bench: Bench) -> None:
-    bench.simulator.replace(replace(SCENARIO, app_disabled=True))
-    sync = bench.sync(SETTINGS)
-    assert sync.exit_code == 1
+def test_disabled_app_is_named(zoom: SimulatorProcess) -> None:
+    zoom.replace(replace(SCENARIO, app_disabled=True))
+    run = _sync(zoom).check(1)
     assert any(
-        "token_url" in line and "the Zoom app is disabled" in line for line in sync.logged("ERROR")
-    ), sync.stderr
-    assert bench.simulator.stats().requests == {"token": {"": 1}}
-
-
-def test_refused_credentials_are_named_and_never_shown(bench: Bench) -> None:
-    sync = bench.sync({**SETTINGS, "client_secret": "wrong-and-secret"})
-    assert sync.exit_code == 1
-    assert any(
-        "client_secret" in line and "App Credentials" in line for line in sync.logged("ERROR")
-    )
-    assert "wrong-and-secret" not in sync.stderr
-    assert bench.simulator.stats().requests == {"token": {"": 1}}
+        "token_url" in line and "the Zoom app is disabled" in line for line in run.logged("ERROR")
+    ), run.stderr
+    assert zoom.stats().requests == {"token": {"": 1}}
 
 
 @pytest.mark.parametrize("kind", ["500_json", "502_html", "reset_before_body", "invalid_json"])
-def test_token_endpoint_gets_over_a_passing_fault(bench: Bench, kind: FaultKind) -> None:
-    sync = _sync_with(bench, Fault(kind=kind, endpoint="token", requests=(1, 2)))
-    assert sync.exit_code == 0, sync.stderr
-    assert dict(sync.engagements) == truth_of(bench.simulator)
+def test_token_endpoint_gets_over_a_passing_fault(zoom: SimulatorProcess, kind: FaultKind) -> None:
+    run = _sync(zoom, Fault(kind=kind, endpoint="token", requests=(1, 2))).check()
+    assert dict(run.engagements) == truth_of(zoom)
 
 
 @pytest.mark.parametrize(
     "kind", ["500_json", "502_html", "reset_before_body", "invalid_json", "redirect", "429_daily"]
 )
-def test_token_endpoint_that_stays_broken_is_named(bench: Bench, kind: FaultKind) -> None:
-    sync = _sync_with(bench, Fault(kind=kind, endpoint="token"))
-    assert sync.exit_code == 1
-    assert any("token_url" in line for line in sync.logged("ERROR")), sync.stderr
-    assert "Traceback" not in sync.stderr
-    assert sync.states == [] or sync.bookmarks == {}
+def test_token_endpoint_that_stays_broken_is_named(zoom: SimulatorProcess, kind: FaultKind) -> None:
+    run = _sync(zoom, Fault(kind=kind, endpoint="token")).check(1)
+    assert any("token_url" in line for line in run.logged("ERROR")), run.stderr
+    assert run.states == [] or run.bookmarks == {}
 
 
 @pytest.mark.parametrize(
@@ -493,31 +390,12 @@ def test_token_endpoint_that_stays_broken_is_named(bench: Bench, kind: FaultKind
         ("contact_center:read:voice_call_log:master", "voice_calls"),
     ],
 )
-def test_missing_scope_is_named(bench: Bench, lacking: str, named: str) -> None:
+def test_missing_scope_is_named(zoom: SimulatorProcess, lacking: str, named: str) -> None:
     scopes = tuple(scope for scope in SCENARIO.scopes if scope != lacking)
-    bench.simulator.replace(replace(SCENARIO, scopes=scopes))
-    sync = bench.sync({**SETTINGS, "sub_account_ids": None})
-    assert sync.exit_code == 1
-    assert any(named in line and lacking in line for line in sync.logged("ERROR")), sync.stderr
-    assert not any(stream == named for stream, _ in sync.bookmarks)
-
-
-@pytest.mark.parametrize("kind", ["500_html", "invalid_json", "429_per_second", "401_code_124"])
-def test_list_of_accounts_gets_over_a_passing_fault(bench: Bench, kind: FaultKind) -> None:
-    fault = Fault(kind=kind, endpoint="accounts", requests=(1, 2))
-    sync = _sync_with(bench, fault, sub_account_ids=None)
-    assert sync.exit_code == 0, sync.stderr
-    assert dict(sync.engagements) == truth_of(bench.simulator)
-
-
-@pytest.mark.parametrize(
-    "kind", ["500_html", "invalid_json", "redirect", "total_too_high", "reset_inside_body"]
-)
-def test_list_of_accounts_that_cannot_be_had_stops_the_run(bench: Bench, kind: FaultKind) -> None:
-    sync = _sync_with(bench, Fault(kind=kind, endpoint="accounts"), sub_account_ids=None)
-    assert sync.exit_code == 1
-    assert any("sub_accounts" in line for line in sync.logged("ERROR")), sync.stderr
-    assert sync.engagements == []
+    zoom.replace(replace(SCENARIO, scopes=scopes))
+    run = _sync(zoom, sub_account_ids=None).check(1)
+    assert any(named in line and lacking in line for line in run.logged("ERROR")), run.stderr
+    assert not any(stream == named for stream, _ in run.bookmarks)
 
 
 # Limits
@@ -525,19 +403,17 @@ def test_list_of_accounts_that_cannot_be_had_stops_the_run(bench: Bench, kind: F
 
 @pytest.mark.parametrize("headers", [True, False])
 def test_daily_limit_keeps_what_was_read_and_the_next_run_goes_on(
-    bench: Bench, *, headers: bool
+    zoom: SimulatorProcess, *, headers: bool
 ) -> None:
     spent = Fault(kind="429_daily", endpoint="voice_calls", requests=(2,), headers=headers)
-    sync = _sync_with(bench, spent)
-    assert sync.exit_code == 1
-    assert any("the daily limit is spent" in line for line in sync.logged("ERROR"))
+    run = _sync(zoom, spent).check(1)
+    assert any("the daily limit is spent" in line for line in run.logged("ERROR"))
     # The simulated limit is that of a day of UTC.
-    assert ("Zoom opens again at 2024-01-21 00:00:00 UTC" in sync.stderr) is headers
-    assert set(sync.bookmarks) == {("sms", SICK), ("sms", SOUND), ("voice_calls", SICK)}
-    bench.simulator.replace(SCENARIO)
-    after = bench.sync(SETTINGS, state=sync.states[-1])
-    assert after.exit_code == 0
-    assert dict(sync.engagements) | dict(after.engagements) == truth_of(bench.simulator)
+    assert ("Zoom opens again at 2024-01-21 00:00:00 UTC" in run.stderr) is headers
+    assert set(run.bookmarks) == {("sms", SICK), ("sms", SOUND), ("voice_calls", SICK)}
+    zoom.replace(SCENARIO)
+    after = _sync(zoom, state=run.states[-1]).check()
+    assert dict(run.engagements) | dict(after.engagements) == truth_of(zoom)
 
 
 @contextlib.contextmanager
@@ -572,45 +448,44 @@ def _zoom_that_only_answers(status: int, headers: Mapping[str, str], body: bytes
         server.server_close()
 
 
-def _sync_against(bench: Bench, url: str) -> Sync:
-    return bench.sync({**SETTINGS, "api_url": f"{url}/v2", "token_url": f"{url}/oauth/token"})
+def _sync_against(zoom: SimulatorProcess, url: str) -> TapRun:
+    return _sync(zoom, api_url=f"{url}/v2", token_url=f"{url}/oauth/token")
 
 
 @pytest.mark.parametrize(
     "opens", ["2094-05-06T07:08:09Z", "2094-05-06T09:08:09+02:00", "Thu, 06 May 2094 07:08:09 GMT"]
 )
-def test_long_wait_is_the_daily_limit_whatever_it_calls_itself(bench: Bench, opens: str) -> None:
+def test_long_wait_is_the_daily_limit_whatever_it_calls_itself(
+    zoom: SimulatorProcess, opens: str
+) -> None:
     with _zoom_that_only_answers(429, {"Retry-After": opens}, b"{}") as url:
-        sync = _sync_against(bench, url)
-    assert sync.exit_code == 1
+        run = _sync_against(zoom, url).check(1)
     assert any(
         "the daily limit is spent" in line and "Zoom opens again at 2094-05-06 07:08:09 UTC" in line
-        for line in sync.logged("ERROR")
-    ), sync.stderr
+        for line in run.logged("ERROR")
+    ), run.stderr
 
 
-def test_daily_limit_may_be_told_by_the_header_alone(bench: Bench) -> None:
+def test_daily_limit_may_be_told_by_the_header_alone(zoom: SimulatorProcess) -> None:
     with _zoom_that_only_answers(429, {"X-RateLimit-Type": "Daily-limit"}, b"") as url:
-        sync = _sync_against(bench, url)
-    assert any("the daily limit is spent" in line for line in sync.logged("ERROR")), sync.stderr
+        run = _sync_against(zoom, url)
+    assert any("the daily limit is spent" in line for line in run.logged("ERROR")), run.stderr
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>secret of a gateway</html>", b"\xff\xfe", b"[1]"])
-def test_body_that_is_no_error_of_zooms_is_not_shown(bench: Bench, body: bytes) -> None:
+def test_body_that_is_no_error_of_zooms_is_not_shown(zoom: SimulatorProcess, body: bytes) -> None:
     with _zoom_that_only_answers(403, {}, body) as url:
-        sync = _sync_against(bench, url)
-    assert sync.exit_code == 1
-    assert any("HTTP 403: Forbidden" in line for line in sync.logged("ERROR")), sync.stderr
-    assert "secret of a gateway" not in sync.stderr
-    assert "Traceback" not in sync.stderr
+        run = _sync_against(zoom, url).check(1)
+    assert any("HTTP 403: Forbidden" in line for line in run.logged("ERROR")), run.stderr
+    assert "secret of a gateway" not in run.stderr
 
 
-def test_endless_message_is_cut_short(bench: Bench) -> None:
+def test_endless_message_is_cut_short(zoom: SimulatorProcess) -> None:
     body = b'{"code": 200, "message": "%b"}' % (b"no \\n permission " * 5000)
     with _zoom_that_only_answers(403, {}, body) as url:
-        sync = _sync_against(bench, url)
-    assert any("no permission" in line for line in sync.logged("ERROR"))
-    assert max(map(len, sync.lines)) < 1000
+        run = _sync_against(zoom, url)
+    assert any("no permission" in line for line in run.logged("ERROR"))
+    assert max(map(len, run.lines)) < 1000
 
 
 # The parts by themselves

@@ -71,12 +71,6 @@ def meltano(project: Path, *arguments: str, **variables: str) -> str:
     return result.stdout
 
 
-def test_no_file_is_behind_the_settings_of_the_tap() -> None:
-    command = [sys.executable, "dev/settings.py", "--check"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
 @DEFINITIONS
 def test_every_setting_is_described_as_the_tap_describes_it(
     definition: Definition, about: Definition

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
-    from tests.tap_process import Record
+    from tests.harness.singer import Record
 
 pytestmark = pytest.mark.meltano
 

@@ -26,8 +26,8 @@ from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from simulator.process import SimulatorProcess
 from simulator.scenario import (
+    STREAMS,
     Account,
     Clock,
     Fault,
@@ -37,17 +37,22 @@ from simulator.scenario import (
     Refusal,
     Scenario,
 )
-from tests.syncing import SHORT_WAITS, STREAMS, Bench, bookmarks_of, key_of, truth_of
-from tests.warm_tap import Kill, WarmTap
+from tests.harness.constants import SHORT_WAITS
+from tests.harness.rows import key_of, truth_of
+from tests.harness.singer import all_bookmarks
+from tests.harness.tap import sync
+from tests.harness.warm import Kill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any, Literal
 
+    from simulator.process import SimulatorProcess
     from simulator.scenario import Endpoint
-    from tests.syncing import Key, Sync
-    from tests.tap_process import Record
-    from tests.warm_tap import Constant
+    from tests.harness.constants import Constants
+    from tests.harness.rows import Key
+    from tests.harness.singer import Record
+    from tests.harness.tap import TapRun
 
     State: TypeAlias = dict[str, Any]
     FaultEndpoint: TypeAlias = Endpoint | Literal["any"]
@@ -93,7 +98,7 @@ class History:
 
 @dataclass(frozen=True)
 class Death:
-    """A run's violent end (see `tests.warm_tap.Kill`).
+    """A run's violent end (see `tests.harness.warm.Kill`).
 
     It comes after a share of the bytes of a full output, or after some seconds. The target then
     keeps all that it got, or only what came before one of the STATE messages, counted from the
@@ -132,19 +137,18 @@ class Sizes:
     flush_bytes: int = 1 << 16
     seconds_between_states: float = 1.0
 
-    def constants(self, *, impatient: bool) -> dict[str, Constant]:
-        """Return them by their names in the tap; ``impatient`` is a short time-out."""
-        return {
-            **SHORT_WAITS,
-            "tap_zoom_cc.zoom.client.TIMEOUT_SECONDS": (5.0, 0.3 if impatient else 30.0),
-            "tap_zoom_cc.sync.check.PAGE_SIZE": self.page_size,
-            "tap_zoom_cc.engagements.PAGE_SIZE": self.page_size,
-            "tap_zoom_cc.sync.check.MOST_ROWS": self.most_rows,
-            "tap_zoom_cc.sync.check.AIMED_ROWS": self.most_rows * 18 // 25,
-            "tap_zoom_cc.engagements.MEMORY_BYTES": self.memory_bytes,
-            "tap_zoom_cc.writer.FLUSH_BYTES": self.flush_bytes,
-            "tap_zoom_cc.sync.bookmarks.SECONDS_BETWEEN_STATES": self.seconds_between_states,
-        }
+    def constants(self, *, impatient: bool) -> Constants:
+        """Return them with short waits; ``impatient`` is a short time-out."""
+        return replace(
+            SHORT_WAITS,
+            timeout_seconds=(5.0, 0.3 if impatient else 30.0),
+            page_size=self.page_size,
+            most_rows=self.most_rows,
+            aimed_rows=self.most_rows * 18 // 25,
+            memory_bytes=self.memory_bytes,
+            flush_bytes=self.flush_bytes,
+            seconds_between_states=self.seconds_between_states,
+        )
 
 
 @dataclass(frozen=True)
@@ -414,18 +418,18 @@ def _seconds(text: str) -> int:
 class Play:
     """A schedule being played: the simulator, and a target with what it has kept so far."""
 
-    def __init__(self, bench: Bench, schedule: Schedule, tally: Tally) -> None:
+    def __init__(self, simulator: SimulatorProcess, schedule: Schedule, tally: Tally) -> None:
         """Set the stage, at a time when everything is over."""
-        self.bench = bench
+        self.simulator = simulator
         self.schedule = schedule
         self.tally = tally
         self.scenario = _scenario(schedule)
         self.account_ids = [account.id for account in self.scenario.accounts]
         forgetful = replace(self.scenario.readings, history_days_kept=None)
-        bench.simulator.replace(
+        simulator.replace(
             replace(self.scenario, readings=forgetful, clock=_clock(schedule.span + 400 * DAY))
         )
-        self.truth = truth_of(bench.simulator)
+        self.truth = truth_of(simulator)
         self.kept: dict[Key, Record] = {}
         self.state: State | None = None
         self.now = max(schedule.span // 2, schedule.start_date + 1)
@@ -457,7 +461,7 @@ class Play:
         """Return what the server has at the present that is not before ``start_date``."""
         return {
             key
-            for key in truth_of(self.bench.simulator)
+            for key in truth_of(self.simulator)
             if self.selected_between(key)[1] >= self.schedule.start_date
         }
 
@@ -484,7 +488,7 @@ class Play:
             limits=run.limits,
         )
 
-    def settings(self, run: Run) -> dict[str, object]:
+    def settings(self, run: Run) -> dict[str, Any]:
         """Return the tap's settings for a run that happens now."""
         schedule = self.schedule
         named = [name for name in self.present(run) if name != OWN_ACCOUNT]
@@ -499,37 +503,38 @@ class Play:
             **{f"{stream}_lookback_days": self.lookback(stream) / DAY for stream in STREAMS},
         }
 
-    def play(self, run: Run) -> Sync:
+    def play(self, run: Run) -> TapRun:
         """Let a run happen, check what it did, keep what a target keeps, and return it."""
         self.now += run.seconds_later
-        simulator = self.bench.simulator
+        simulator = self.simulator
         simulator.replace(self.zoom(run))
         impatient = any(fault.kind == "slow" for fault in run.faults)
-        sync = self.bench.sync(
-            self.settings(run),
+        ended = sync(
+            simulator,
             state=self.state,
             constants=self.schedule.sizes.constants(impatient=impatient),
             kill=self._kill(run.death),
+            **self.settings(run),
         )
         faults = Counter(simulator.stats().faults)
         try:
-            self._check(run, sync, faults)
+            self._check(run, ended, faults)
         except AssertionError as error:
             # Told at once: the next time the signal may come at another moment.
-            states = "\n".join(str(state) for state in sync.states[-2:])
+            states = "\n".join(str(state) for state in ended.states[-2:])
             message = (
-                f"{error}\nseconds: {self.now}, {run}\nexit code {sync.exit_code}, state before: "
-                f"{self.state}\nlast states:\n{states}\n{sync.stderr}"
+                f"{error}\nseconds: {self.now}, {run}\nexit code {ended.exit_code}, state before: "
+                f"{self.state}\nlast states:\n{states}\n{ended.stderr}"
             )
             raise AssertionError(message) from error
-        self._keep(run, sync)
+        self._keep(run, ended)
         self.tally.runs += 1
-        self.tally.exit_codes[sync.exit_code] += 1
+        self.tally.exit_codes[ended.exit_code] += 1
         self.tally.faults += faults
-        self.tally.engagements += len(sync.engagements)
-        if run.death and _was_violent(run.death, sync):
+        self.tally.engagements += len(ended.engagements)
+        if run.death and _was_violent(run.death, ended):
             self.tally.deaths[run.death.signal_name] += 1
-        return sync
+        return ended
 
     def _kill(self, death: Death | None) -> Kill | None:
         if death is None:
@@ -540,27 +545,27 @@ class Play:
             after_bytes = round(death.after_share * (SCHEMA_BYTES + rows))
         return Kill(death.signal_name, after_bytes, death.after_seconds)
 
-    def _check(self, run: Run, sync: Sync, faults: Counter[str]) -> None:
-        self._check_end(run, sync)
-        self._check_rows(sync, spoiled=bool(VALUES_LIE & faults.keys()))
-        self._check_states(sync)
-        if sync.exit_code == 0 and run.max_requests is None and _got_everything(run.death):
-            self._check_complete(run, sync, excused="account_refuses" in faults)
+    def _check(self, run: Run, ended: TapRun, faults: Counter[str]) -> None:
+        self._check_end(run, ended)
+        self._check_rows(ended, spoiled=bool(VALUES_LIE & faults.keys()))
+        self._check_states(ended)
+        if ended.exit_code == 0 and run.max_requests is None and _got_everything(run.death):
+            self._check_complete(run, ended, excused="account_refuses" in faults)
 
-    def _check_end(self, run: Run, sync: Sync) -> None:
+    def _check_end(self, run: Run, ended: TapRun) -> None:
         expected = {0, 1}
         if run.death and run.death.signal_name:
             expected |= _ENDS_BY_SIGNAL[run.death.signal_name]
-        assert sync.exit_code in expected
-        assert "Traceback" not in sync.stderr
-        assert self.scenario.client_secret not in sync.stderr
-        if sync.exit_code > 0:
-            assert sync.logged("ERROR")
+        assert ended.exit_code in expected
+        assert "Traceback" not in ended.stderr
+        assert self.scenario.client_secret not in ended.stderr
+        if ended.exit_code > 0:
+            assert ended.logged("ERROR")
 
-    def _check_rows(self, sync: Sync, *, spoiled: bool) -> None:
+    def _check_rows(self, ended: TapRun, *, spoiled: bool) -> None:
         """Each engagement at most once, and with the values that it has."""
-        assert sync.repeated == []
-        for key, row in sync.engagements:
+        assert ended.repeated == []
+        for key, row in ended.engagements:
             assert key in self.truth, f"{key} does not exist"
             true_row = self.truth[key]
             if row != true_row and spoiled:
@@ -570,17 +575,17 @@ class Play:
                 }
             assert row == true_row
 
-    def _check_states(self, sync: Sync) -> None:
+    def _check_states(self, ended: TapRun) -> None:
         """No bookmark goes back, and none passes what was neither kept before nor just emitted."""
         to_be_read = self.to_be_read()
         got = set(self.kept)
-        bookmarks = bookmarks_of(self.state) if self.state else {}
-        for message in sync.messages:
+        bookmarks = all_bookmarks(self.state) if self.state else {}
+        for message in ended.messages:
             if message["type"] == "RECORD" and message["stream"] in STREAMS:
                 got.add(key_of(message["stream"], message["record"]))
             if message["type"] != "STATE":
                 continue
-            moved = bookmarks_of(message["value"])
+            moved = all_bookmarks(message["value"])
             for place, bookmark in moved.items():
                 before = bookmarks.get(place)
                 assert before is None or _seconds(bookmark) >= _seconds(before), place
@@ -595,22 +600,22 @@ class Play:
             assert bookmarks.keys() <= moved.keys()
             bookmarks = moved
 
-    def _check_complete(self, run: Run, sync: Sync, *, excused: bool) -> None:
+    def _check_complete(self, run: Run, ended: TapRun, *, excused: bool) -> None:
         """A run that ends with exit code 0 has brought every account that it saw to the present.
 
         Args:
             run: what happened.
-            sync: what became of it.
+            ended: what became of it.
             excused: whether accounts refused, which a run may pass over.
         """
         for stream in STREAMS:
             for account_id in self.present(run):
-                bookmark = sync.bookmarks.get((stream, account_id))
+                bookmark = ended.bookmarks.get((stream, account_id))
                 assert excused or (bookmark and _seconds(bookmark) == self.now), account_id
 
-    def _keep(self, run: Run, sync: Sync) -> None:
+    def _keep(self, run: Run, ended: TapRun) -> None:
         """Keep what a target keeps: all, or what came up to one of the STATE messages."""
-        messages = sync.messages
+        messages = ended.messages
         if run.death and run.death.keeps_up_to_state is not None:
             states = [n for n, message in enumerate(messages) if message["type"] == "STATE"]
             place = len(states) - 1 - run.death.keeps_up_to_state
@@ -645,16 +650,16 @@ def _got_everything(death: Death | None) -> bool:
     return death is None or bool(death.signal_name)
 
 
-def _was_violent(death: Death, sync: Sync) -> bool:
+def _was_violent(death: Death, ended: TapRun) -> bool:
     """Say whether a run came to its violent end before it had ended by itself."""
     if not death.signal_name:
-        return "closed its input" in sync.stderr
-    return sync.exit_code in _ENDS_BY_SIGNAL[death.signal_name]
+        return "closed its input" in ended.stderr
+    return ended.exit_code in _ENDS_BY_SIGNAL[death.signal_name]
 
 
-def play(bench: Bench, schedule: Schedule, tally: Tally) -> None:
+def play(simulator: SimulatorProcess, schedule: Schedule, tally: Tally) -> None:
     """Play a schedule to its good end."""
-    performance = Play(bench, schedule, tally)
+    performance = Play(simulator, schedule, tally)
     try:
         for run in schedule.runs:
             performance.play(run)
@@ -747,12 +752,6 @@ EXAMPLES = (
 )
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with SimulatorProcess() as simulator, WarmTap() as tap:
-        yield Bench(simulator, tap, tmp_path_factory.mktemp("tap"))
-
-
 def _with_examples(test: Callable[..., None]) -> Callable[..., None]:
     for schedule in EXAMPLES:
         test = example(schedule)(test)
@@ -770,14 +769,16 @@ _SLOW = settings(
 @_with_examples
 @given(schedule=schedules())
 @settings(_SLOW, max_examples=30, derandomize=True)
-def test_nothing_is_lost_and_nothing_invented(bench: Bench, schedule: Schedule) -> None:
-    play(bench, schedule, Tally())
+def test_nothing_is_lost_and_nothing_invented(
+    simulator_process: SimulatorProcess, schedule: Schedule
+) -> None:
+    play(simulator_process, schedule, Tally())
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
 def test_nothing_is_lost_and_nothing_invented_for_an_hour(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
+    simulator_process: SimulatorProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     end = time.monotonic() + float(os.environ.get("PROPERTY_SECONDS", "3600"))
     first = int(os.environ.get("PROPERTY_SEED", str(time.time_ns())))
@@ -789,7 +790,7 @@ def test_nothing_is_lost_and_nothing_invented_for_an_hour(
         @settings(_SLOW, max_examples=25, database=None)
         @given(schedule=schedules())
         def play_some(schedule: Schedule) -> None:
-            play(bench, schedule, tally)
+            play(simulator_process, schedule, tally)
 
         play_some()
         number += 1

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator.scenario import STREAMS, Account, Clock, Readings, Scenario
-from tests.tap_process import assert_nothing_twice, assert_same_rows, run_tap
+from simulator.scenario import Account, Clock, Readings, Scenario
+from tests.harness.constants import OWN, Constants
+from tests.harness.rows import assert_complete
+from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.tap_process import TapRun
 
 BEGIN = datetime(2024, 1, 3, tzinfo=timezone.utc)
 START_DATE = BEGIN - timedelta(days=3)
@@ -28,12 +29,7 @@ END_DATE = HISTORY_END + timedelta(days=4)
 BOUNDARY = START_DATE + timedelta(days=28)
 """Where the first window ends and the second begins."""
 
-SMALL_LIMITS = {
-    "tap_zoom_cc.sync.check.MOST_ROWS": 40,
-    "tap_zoom_cc.sync.check.AIMED_ROWS": 25,
-    "tap_zoom_cc.sync.check.PAGE_SIZE": 10,
-    "tap_zoom_cc.engagements.PAGE_SIZE": 10,
-}
+SMALL_LIMITS = Constants(most_rows=40, aimed_rows=25, page_size=10)
 
 QUESTIONS: dict[str, tuple[object, ...]] = {
     "selects_on": ("start", "end", "overlap"),
@@ -99,20 +95,10 @@ def engagements_on_edges() -> tuple[dict[str, str], ...]:
     return tuple(rows)
 
 
-def sync(simulator: SimulatorProcess, **options: Any) -> TapRun:  # noqa: ANN401 (start_tap's)
-    config = {
-        **simulator.tap_config(),
-        "start_date": START_DATE.isoformat(),
-        "end_date": END_DATE.isoformat(),
-        "requests_per_second": 1000,
-    }
-    return run_tap(config, **options).check()
-
-
-def assert_complete(simulator: SimulatorProcess, run: TapRun) -> None:
-    for stream in STREAMS:
-        assert_same_rows(stream, run.records(stream), simulator.truth(stream))
-        assert_nothing_twice(stream, run.records(stream))
+def read_all(simulator: SimulatorProcess, constants: Constants = OWN) -> None:
+    """Read everything, and see that it is exactly what there is."""
+    run = sync(simulator, start_date=START_DATE.isoformat(), constants=constants)
+    assert_complete(simulator, run.check())
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_name)
@@ -134,8 +120,7 @@ def test_no_reading_loses_invents_or_changes_a_row(
             readings=Readings(**case),
         )
     )
-    run = sync(simulator, constants=SMALL_LIMITS)
-    assert_complete(simulator, run)
+    read_all(simulator, SMALL_LIMITS)
     assert simulator.stats().statuses.keys() == {"200"}, "a request was refused"
 
 
@@ -161,10 +146,33 @@ def test_a_month_of_more_rows_than_a_window_may_hold_is_split_and_complete(
             readings=Readings(**case),
         )
     )
-    run = sync(simulator)
-    assert_complete(simulator, run)
+    read_all(simulator)
     ranges = {entry.query.partition("&page_size")[0] for entry in simulator.stats().log}
     assert len(ranges) > 2 * 3, "no window was split"
+
+
+def test_engagements_that_overlap_are_not_read_again_and_again(simulator: SimulatorProcess) -> None:
+    # More are open at any time than a window may have: cutting it does not make it smaller.
+    rows = tuple(
+        {
+            "engagement_id": f"open{number}",
+            "start_time": (BEGIN + timedelta(minutes=7 * number)).isoformat(),
+            "end_time": (BEGIN + timedelta(minutes=7 * number, days=14)).isoformat(),
+        }
+        for number in range(4_000)
+    )
+    simulator.replace(
+        Scenario(
+            accounts=(Account(id="open", explicit_sms=rows),),
+            history_begin=BEGIN,
+            history_end=BEGIN + timedelta(days=40),
+            clock=Clock(now=BEGIN + timedelta(days=40)),
+            readings=Readings(selects_on="overlap"),
+        )
+    )
+    assert_complete(simulator, sync(simulator).check())
+    needed = len(rows) // 100
+    assert simulator.stats().requests["sms"]["open"] <= 10 * needed
 
 
 def test_every_two_answers_to_open_questions_meet_in_some_case() -> None:

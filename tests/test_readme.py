@@ -106,5 +106,5 @@ def test_the_generated_tables_are_current(script: str) -> None:
 def test_links_lead_to_files_that_exist() -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", README):
         assert (ROOT / target).exists(), target
-    for target in re.findall(r"`((?:test_\w+)\.py)`", README):
+    for target in re.findall(r"`(?:tests/)?((?:\w+/)?test_\w+\.py)`", README):
         assert (ROOT / "tests" / target).is_file(), target

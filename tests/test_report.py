@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from simulator.scenario import Account, Clock, Scenario
 from tap_zoom_cc.run.report import counted
-from tests.tap_process import run_tap
+from tests.harness.constants import OWN, Constants
+from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.tap_process import TapRun
-    from tests.warm_tap import Constant
+    from tests.harness.tap import TapRun
 
 NOW = datetime(2024, 2, 20, tzinfo=timezone.utc)
 PROGRESS = re.compile(
@@ -22,22 +22,15 @@ PROGRESS = re.compile(
 )
 
 
-def run(simulator: SimulatorProcess, **constants: Constant) -> TapRun:
+def run(simulator: SimulatorProcess, constants: Constants = OWN) -> TapRun:
     accounts = (Account(id="large", sms=6_000), Account(id="small", sms=30))
     simulator.replace(Scenario(accounts=accounts, clock=Clock(now=NOW)))
-    simulator.reset_stats()
-    config = {
-        **simulator.tap_config(),
-        "start_date": (NOW - timedelta(days=80)).isoformat(),
-        "end_date": NOW.isoformat(),
-        "requests_per_second": 1000,
-    }
-    named = {f"tap_zoom_cc.run.report.{name}": value for name, value in constants.items()}
-    return run_tap(config, constants=named).check()
+    start_date = (NOW - timedelta(days=80)).isoformat()
+    return sync(simulator, start_date=start_date, constants=constants).check()
 
 
 def test_progress_counts_the_windows_and_rows_that_were_read(simulator: SimulatorProcess) -> None:
-    lines = run(simulator, PROGRESS_SECONDS=0.0).lines
+    lines = run(simulator, Constants(progress_seconds=0.0)).lines
     told = [found for line in lines if (found := PROGRESS.search(line))]
     of_sms = [found for found in told if found["stream"] == "sms"]
     assert [int(found["rows"]) for found in of_sms] == sorted(int(f["rows"]) for f in of_sms)

@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Limits, Scenario
+from tests.harness.rows import by_key
+from tests.harness.singer import bookmarks
 from tests.meltano_project import ROOT, MeltanoProject
 from tests.postgres_server import connect, loader_settings, postgres_server
-from tests.tap_process import bookmarks, by_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
-    from tests.tap_process import Record, State
+    from tests.harness.singer import Record, State
 
 pytestmark = pytest.mark.meltano
 

@@ -16,11 +16,14 @@ import pytest
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tap_zoom_cc.state import problems
 from tap_zoom_cc.sync.bookmarks import bookmark_of
-from tests.tap_process import assert_same_rows, bookmarks, run_tap, state_of
+from tests.harness.rows import assert_same_rows
+from tests.harness.singer import bookmarks, state_of
+from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.tap_process import State, TapRun
+    from tests.harness.singer import State
+    from tests.harness.tap import TapRun
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
@@ -42,14 +45,8 @@ def account(simulator: SimulatorProcess) -> SimulatorProcess:
     return simulator
 
 
-def sync(simulator: SimulatorProcess, state: State) -> TapRun:
-    config = {
-        **simulator.tap_config(),
-        "start_date": BEGIN.isoformat(),
-        "end_date": NOW.isoformat(),
-        "requests_per_second": 1000,
-    }
-    return run_tap(config, state=state)
+def read(simulator: SimulatorProcess, state: State) -> TapRun:
+    return sync(simulator, state=state, end_date=NOW.isoformat())
 
 
 def oldest_asked(simulator: SimulatorProcess) -> str:
@@ -73,7 +70,7 @@ def oldest_asked(simulator: SimulatorProcess) -> str:
 def test_a_state_without_a_bookmark_of_the_account_reads_everything(
     account: SimulatorProcess, state: State
 ) -> None:
-    run = sync(account, state).check()
+    run = read(account, state).check()
     for stream in STREAMS:
         assert_same_rows(stream, run.records(stream), account.truth(stream))
 
@@ -95,7 +92,7 @@ def test_a_state_without_a_bookmark_of_the_account_reads_everything(
 def test_a_bookmark_is_an_instant_however_it_is_written(
     account: SimulatorProcess, value: str
 ) -> None:
-    run = sync(account, {"bookmarks": state_of("sms", {"one": value})}).check()
+    run = read(account, {"bookmarks": state_of("sms", {"one": value})}).check()
     assert oldest_asked(account) == (BOOKMARK - 3 * DAY).isoformat()
     truth = [row for row in account.truth("sms") if row["start_time"] >= oldest_asked(account)]
     assert_same_rows("sms", run.records("sms"), truth)
@@ -118,7 +115,7 @@ def left_over_by_a_killed_run() -> dict[str, Any]:
 def test_what_a_killed_run_of_the_sdk_left_over_does_not_move_a_bookmark(
     account: SimulatorProcess,
 ) -> None:
-    run = sync(account, left_over_by_a_killed_run()).check()
+    run = read(account, left_over_by_a_killed_run()).check()
     assert oldest_asked(account) == (BOOKMARK - 3 * DAY).isoformat()
     assert bookmarks(run.state, "sms") == {"one": NOW.isoformat()}
     assert "progress_markers" not in json.dumps(run.state)
@@ -129,14 +126,14 @@ def test_what_a_killed_run_left_over_does_not_move_the_bookmark_of_an_account_th
 ) -> None:
     refusing = replace(account.scenario.accounts[0], sms_refusal=Refusal())
     account.replace(replace(account.scenario, accounts=(refusing,)))
-    run = sync(account, left_over_by_a_killed_run()).check(1)
+    run = read(account, left_over_by_a_killed_run()).check(1)
     assert bookmarks(run.state, "sms") == {"one": BOOKMARK.isoformat()}
     assert "progress_markers" not in json.dumps(run.state)
 
 
 def test_the_bookmark_of_an_account_that_is_not_read_stays(account: SimulatorProcess) -> None:
     others = {"one": BOOKMARK.isoformat(), "elsewhere": "2024-01-15T00:00:00+00:00"}
-    run = sync(account, {"bookmarks": state_of("sms", others)}).check()
+    run = read(account, {"bookmarks": state_of("sms", others)}).check()
     assert bookmarks(run.state, "sms") == {**others, "one": NOW.isoformat()}
 
 
@@ -144,12 +141,12 @@ def test_a_bookmark_a_few_minutes_ahead_is_a_clock_that_differs(
     account: SimulatorProcess,
 ) -> None:
     soon = (datetime.now(timezone.utc) + timedelta(minutes=10)).isoformat(timespec="seconds")
-    run = sync(account, {"bookmarks": state_of("sms", {"one": soon})}).check()
+    run = read(account, {"bookmarks": state_of("sms", {"one": soon})}).check()
     assert bookmarks(run.state, "sms")["one"] == soon
 
 
 def test_state_has_the_documented_form_and_nothing_else(account: SimulatorProcess) -> None:
-    run = sync(account, {}).check()
+    run = read(account, {}).check()
     assert {stream: run.state["bookmarks"][stream] for stream in STREAMS} == {
         **state_of("sms", {"one": NOW.isoformat()}),
         **state_of("voice_calls", {"one": NOW.isoformat()}),
@@ -159,8 +156,8 @@ def test_state_has_the_documented_form_and_nothing_else(account: SimulatorProces
 def test_the_last_state_of_a_run_changes_nothing_when_it_is_given_again(
     account: SimulatorProcess,
 ) -> None:
-    first = sync(account, {}).check()
-    second = sync(account, first.state).check()
+    first = read(account, {}).check()
+    second = read(account, first.state).check()
     assert second.state["bookmarks"] == first.state["bookmarks"]
 
 

@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import signal
-import threading
 import time
-from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typing_extensions import override
 
 from simulator.process import SimulatorProcess
-from simulator.scenario import STREAMS, Account, Clock, Fault, Limits, Refusal, Scenario
-from tests.tap_process import (
-    assert_nothing_twice,
-    assert_same_rows,
-    bookmarks,
-    run_tap,
-    start_tap,
-)
+from simulator.scenario import STREAMS, Account, Clock, Fault, Limits, Scenario
+from tests.harness.constants import MANY_WINDOWS, Constants
+from tests.harness.rows import assert_complete
+from tests.harness.singer import all_bookmarks, bookmarks
+from tests.harness.tap import settings_for, start_tap, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from simulator.scenario import Endpoint
-    from tests.tap_process import Record, TapRun
+    from tests.harness.singer import Record
+    from tests.harness.tap import TapRun
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 END = datetime(2024, 2, 20, tzinfo=timezone.utc)
 NOW = END + 3 * DAY
 
-MANY_WINDOWS = """
-import tap_zoom_cc.sync.check as readings
-readings.MOST_ROWS, readings.AIMED_ROWS = 40, 25
-import tap_zoom_cc.engagements as engagements
-import tap_zoom_cc.sync.bookmarks as bookmarks
-bookmarks.SECONDS_BETWEEN_STATES = 0.0
-"""
-"""A short history gives as many windows as years of it would, with a STATE after each."""
-
-LONG_GRACE = "import tap_zoom_cc.run.stopping as s; s.GRACE_SECONDS = 600.0"
+LONG_GRACE = Constants(grace_seconds=600.0)
 """With it a run that does not end by itself makes its test fail."""
-
-SHORT_GRACE = f"{MANY_WINDOWS}import tap_zoom_cc.run.stopping as s; s.GRACE_SECONDS = 0.5"
 
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
@@ -64,16 +46,6 @@ def history(rows: int = 400, **options: Any) -> Scenario:  # noqa: ANN401 (Scena
     )
 
 
-def settings(simulator: SimulatorProcess, **more: object) -> dict[str, object]:
-    return {
-        **simulator.tap_config(),
-        "start_date": BEGIN.isoformat(),
-        "end_date": NOW.isoformat(),
-        "requests_per_second": 1000,
-        **more,
-    }
-
-
 def until(is_so: Callable[[], bool]) -> None:
     """Wait for something that must come."""
     deadline = time.monotonic() + 60
@@ -86,13 +58,8 @@ def assert_goes_on(simulator: SimulatorProcess, stopped: TapRun) -> TapRun:
     """Assert that the next run, from the last STATE that the target has, completes the truth."""
     assert_state_never_runs_ahead(simulator, stopped)
     state = stopped.states[-1] if stopped.states else None
-    config = settings(simulator, sms_lookback_days=1)
-    resumed = run_tap(config, state=state).check()
-    for stream in STREAMS:
-        rows = [*stopped.records(stream), *resumed.records(stream)]
-        assert_same_rows(stream, rows, simulator.truth(stream))
-        assert_nothing_twice(stream, stopped.records(stream))
-        assert_nothing_twice(stream, resumed.records(stream))
+    resumed = sync(simulator, state=state, sms_lookback_days=1).check()
+    assert_complete(simulator, stopped, resumed)
     return resumed
 
 
@@ -120,7 +87,7 @@ def test_a_signal_ends_the_run_after_complete_rows_with_its_exit_code(
     simulator: SimulatorProcess, number: signal.Signals, exit_code: int
 ) -> None:
     simulator.replace(history(limits=Limits(latency_seconds=0.05)))
-    with start_tap(settings(simulator, max_concurrency=2), prelude=MANY_WINDOWS) as tap:
+    with start_tap(settings_for(simulator, max_concurrency=2), constants=MANY_WINDOWS) as tap:
         tap.read_until("STATE")
         tap.read_until("RECORD")
         tap.signal(number)
@@ -139,7 +106,7 @@ def test_a_signal_does_not_wait_for_a_request(
 ) -> None:
     slow = Fault(kind="slow", endpoint=endpoint, seconds=600)
     simulator.replace(history(faults=(slow,)))
-    with start_tap(settings(simulator), prelude=LONG_GRACE) as tap:
+    with start_tap(settings_for(simulator), constants=LONG_GRACE) as tap:
         until(lambda: endpoint in simulator.stats().requests)
         tap.signal(number)
         run = tap.finish().check(exit_code)
@@ -150,10 +117,8 @@ def test_a_signal_does_not_wait_for_a_request(
 def test_a_signal_does_not_wait_for_a_cool_down(simulator: SimulatorProcess) -> None:
     refused = Fault(kind="429_per_second", endpoint="sms")
     simulator.replace(history(faults=(refused,)))
-    long_waits = (
-        f"{LONG_GRACE}; import tap_zoom_cc.zoom.pacing as p; p.SHORTEST_COOL_DOWN_SECONDS = 60.0"
-    )
-    with start_tap(settings(simulator), prelude=long_waits) as tap:
+    long_waits = replace(LONG_GRACE, shortest_cool_down_seconds=60.0)
+    with start_tap(settings_for(simulator), constants=long_waits) as tap:
         until(lambda: bool(simulator.stats().rate_limited))
         tap.signal(signal.SIGTERM)
         tap.finish().check(143)
@@ -164,7 +129,9 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
     simulator: SimulatorProcess, number: signal.Signals, exit_code: int
 ) -> None:
     simulator.replace(history())
-    with start_tap(settings(simulator), prelude=SHORT_GRACE) as tap:
+    with start_tap(
+        settings_for(simulator), constants=replace(MANY_WINDOWS, grace_seconds=0.5)
+    ) as tap:
         until_blocked(simulator)
         tap.signal(number)
         tap.wait_unread()
@@ -179,7 +146,7 @@ def test_a_signal_while_the_pipe_is_full_cuts_no_message_off(
 ) -> None:
     """The target reads on after the signal, and must find whole messages only."""
     simulator.replace(history())
-    with start_tap(settings(simulator), environment=environment) as tap:
+    with start_tap(settings_for(simulator), environment=environment) as tap:
         until_blocked(simulator)
         tap.signal(signal.SIGTERM)
         time.sleep(0.5)  # Let the signal break into the write that waits.
@@ -201,9 +168,34 @@ def until_blocked(simulator: SimulatorProcess) -> None:
     until(is_still)
 
 
+@pytest.mark.parametrize(("number", "exit_code"), SIGNALS)
+@pytest.mark.parametrize("step", ["load_state", "load_streams", "setup_mapper"])
+def test_a_signal_while_the_tap_starts_loses_no_bookmark(
+    simulator: SimulatorProcess, step: str, number: signal.Signals, exit_code: int
+) -> None:
+    # The signal comes from within, at the moment at which it would do most harm: while the tap is
+    # being made its state is still empty, and to write that would be to lose every bookmark.
+    prelude = f"""
+import os, signal
+from tap_zoom_cc.tap import TapZoomCC
+real = TapZoomCC.{step}
+def signalled(*arguments, **more):
+    os.kill(os.getpid(), signal.{number.name})
+    return real(*arguments, **more)
+TapZoomCC.{step} = signalled
+"""
+    simulator.replace(history(20))
+    before = sync(simulator).check()
+    with start_tap(settings_for(simulator), state=before.state, prelude=prelude) as tap:
+        run = tap.finish()
+    assert run.exit_code in (exit_code, -number), run.stderr
+    assert all(all_bookmarks(state) == before.bookmarks for state in run.states)
+    assert "Traceback" not in run.stderr
+
+
 def test_two_signals_end_a_run_like_one(simulator: SimulatorProcess) -> None:
     simulator.replace(history(limits=Limits(latency_seconds=0.05)))
-    with start_tap(settings(simulator), prelude=MANY_WINDOWS) as tap:
+    with start_tap(settings_for(simulator), constants=MANY_WINDOWS) as tap:
         tap.read_until("RECORD")
         tap.signal(signal.SIGTERM)
         tap.signal(signal.SIGINT)
@@ -216,7 +208,7 @@ def test_two_signals_end_a_run_like_one(simulator: SimulatorProcess) -> None:
 @pytest.mark.parametrize("states", [0, 1, 5])
 def test_a_kill_loses_nothing(simulator: SimulatorProcess, states: int) -> None:
     simulator.replace(history(limits=Limits(latency_seconds=0.02)))
-    with start_tap(settings(simulator, max_concurrency=3), prelude=MANY_WINDOWS) as tap:
+    with start_tap(settings_for(simulator, max_concurrency=3), constants=MANY_WINDOWS) as tap:
         for _ in range(states):
             tap.read_until("STATE")
         tap.read_until("RECORD")
@@ -240,13 +232,10 @@ def keyed(row: Record) -> tuple[str, str]:
 
 def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
     scenario = history(limits=Limits(latency_seconds=0.02))
-    impatient = (
-        f"{MANY_WINDOWS}import tap_zoom_cc.zoom.retries as retries\n"
-        "retries.FIRST_WAIT_SECONDS = 0.01"
-    )
+    impatient = replace(MANY_WINDOWS, first_wait_seconds=0.01)
     with (
         SimulatorProcess(scenario) as first,
-        start_tap(settings(first, max_concurrency=3), prelude=impatient) as tap,
+        start_tap(settings_for(first, max_concurrency=3), constants=impatient) as tap,
     ):
         tap.read_until("STATE")
         first.close()
@@ -260,16 +249,14 @@ def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
 def test_a_server_that_comes_back_is_read_to_the_end() -> None:
     scenario = history(limits=Limits(latency_seconds=0.02))
     with SimulatorProcess(scenario) as first:
-        config = settings(first, max_concurrency=3)
+        config = settings_for(first, max_concurrency=3)
         port = int(first.url.rpartition(":")[2])
-        with start_tap(config, prelude=MANY_WINDOWS) as tap:
+        with start_tap(config, constants=MANY_WINDOWS) as tap:
             tap.read_until("STATE")
             first.close()
             with SimulatorProcess(scenario, port=port) as second:
                 run = tap.finish().check()
-                for stream in STREAMS:
-                    assert_same_rows(stream, run.records(stream), second.truth(stream))
-                    assert_nothing_twice(stream, run.records(stream))
+                assert_complete(second, run)
     assert any("trying again" in line for line in run.logged("WARNING"))
 
 
@@ -281,7 +268,7 @@ def test_a_target_that_dies_ends_the_run_with_one_line(
     simulator: SimulatorProcess, environment: dict[str, str]
 ) -> None:
     simulator.replace(history(limits=Limits(latency_seconds=0.02)))
-    with start_tap(settings(simulator), prelude=MANY_WINDOWS, environment=environment) as tap:
+    with start_tap(settings_for(simulator), constants=MANY_WINDOWS, environment=environment) as tap:
         tap.read_until("STATE")
         tap.read_until("RECORD")
         tap.close_stdout()
@@ -293,7 +280,7 @@ def test_a_target_that_dies_ends_the_run_with_one_line(
 
 def test_a_target_that_never_reads_ends_the_run_too(simulator: SimulatorProcess) -> None:
     simulator.replace(history(limits=Limits(latency_seconds=0.02)))
-    with start_tap(settings(simulator)) as tap:
+    with start_tap(settings_for(simulator)) as tap:
         tap.close_stdout()
         run = tap.wait_unread().check(1)
     assert any("target closed its input" in line for line in run.logged("ERROR"))
@@ -304,7 +291,7 @@ def test_a_target_that_dies_while_the_pipe_is_full_ends_the_run(
     simulator: SimulatorProcess,
 ) -> None:
     simulator.replace(history())
-    with start_tap(settings(simulator), prelude=MANY_WINDOWS) as tap:
+    with start_tap(settings_for(simulator), constants=MANY_WINDOWS) as tap:
         until_blocked(simulator)
         tap.close_stdout()
         tap.wait_unread().check(1)
@@ -312,161 +299,7 @@ def test_a_target_that_dies_while_the_pipe_is_full_ends_the_run(
 
 def test_a_slow_target_gets_every_row(simulator: SimulatorProcess) -> None:
     simulator.replace(history())
-    with start_tap(settings(simulator), environment={"PYTHONUNBUFFERED": "1"}) as tap:
+    with start_tap(settings_for(simulator), environment={"PYTHONUNBUFFERED": "1"}) as tap:
         until_blocked(simulator)
         run = tap.finish().check()
-    for stream in STREAMS:
-        assert_same_rows(stream, run.records(stream), simulator.truth(stream))
-
-
-# The daily limit
-
-
-@pytest.mark.parametrize("headers", [True, False])
-def test_the_daily_limit_ends_the_run_and_names_the_time(
-    simulator: SimulatorProcess, *, headers: bool
-) -> None:
-    limits = Limits(requests_per_day=15, headers=headers)
-    simulator.replace(history(limits=limits))
-    with start_tap(settings(simulator, max_concurrency=2), prelude=MANY_WINDOWS) as tap:
-        run = tap.finish().check(1)
-    (line, *_) = run.logged("ERROR")
-    assert "daily limit" in line
-    assert ("2024-02-24 00:00:00 UTC" in line) == headers
-    assert simulator.stats().rate_limited <= 2, "it asked on although the limit was spent"
-    assert run.records("sms"), "what had been read was thrown away"
-    simulator.replace(history())
-    assert_goes_on(simulator, run)
-
-
-# Secrets
-
-
-@contextmanager
-def token_server(grant: Callable[[], str]) -> Iterator[str]:
-    """Serve access tokens that the test knows; gives the URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.dumps({"access_token": grant(), "expires_in": 3600}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        @override
-        def log_message(self, format: str, *args: object) -> None:
-            """Keep the tests' own output clean."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/oauth/token"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def secrets_of(scenario: Scenario, tokens: list[str]) -> list[str]:
-    pair = f"{scenario.client_id}:{scenario.client_secret}".encode()
-    return [
-        scenario.client_id,
-        scenario.client_secret,
-        base64.b64encode(pair).decode(),
-        *tokens,
-    ]
-
-
-@pytest.mark.parametrize("level", ["debug", "INFO"])
-def test_no_secret_is_ever_written(simulator: SimulatorProcess, level: str) -> None:
-    faults = (
-        Fault(kind="access_token_expired", endpoint="sms", requests=(2, 5)),
-        Fault(kind="500_json", endpoint="sms", requests=(3,)),
-        Fault(kind="truncated_json", endpoint="voice_calls", requests=(2,)),
-        Fault(kind="reset_before_body", endpoint="voice_calls", requests=(3,)),
-        Fault(kind="429_per_second", endpoint="voice_calls", requests=(4,)),
-    )
-    accounts = (
-        *history(100).accounts,
-        Account(id="refusing", sms_refusal=Refusal(status=400, code=300, message="No.")),
-    )
-    simulator.replace(
-        Scenario(accounts=accounts, history_end=END, clock=Clock(now=NOW), faults=faults)
-    )
-    tokens: list[str] = []
-
-    def grant() -> str:
-        tokens.append(simulator.access_token())
-        return tokens[-1]
-
-    with token_server(grant) as token_url:
-        config = settings(simulator, token_url=token_url)
-        with start_tap(config, environment={"LOGLEVEL": level}) as tap:
-            run = tap.finish().check(1)
-    assert len(tokens) > 1, "no token was refused, so the test would miss half of it"
-    assert simulator.stats().faults.keys() == {fault.kind for fault in faults}
-    assert ("DEBUG" in run.stderr) == (level == "debug")
-    for secret in secrets_of(simulator.scenario, tokens):
-        assert secret not in run.stderr
-        assert secret.encode() not in run.stdout
-    assert "Bearer" not in run.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "secret", "exit_code"),
-    [
-        ([], "simulated_client_secret", 0),
-        ([], "wRoNg-SeCrEt-0001", 1),
-        ([], "wrong secret with spaces", 1),
-        (["--test"], "simulated_client_secret", 0),
-        (["--about", "--format=json"], "simulated_client_secret", 0),
-        (["--discover"], "simulated_client_secret", 0),
-    ],
-)
-def test_no_secret_comes_from_the_environment_into_the_log(
-    simulator: SimulatorProcess, arguments: list[str], secret: str, exit_code: int
-) -> None:
-    simulator.replace(history(5))
-    config = {**settings(simulator), "client_secret": secret}
-    environment = {f"TAP_ZOOM_CC_{name.upper()}": str(value) for name, value in config.items()}
-    environment["LOGLEVEL"] = "debug"
-    with start_tap(None, arguments=["--config=ENV", *arguments], environment=environment) as tap:
-        run = tap.finish().check(exit_code)
-    for hidden in (secret, simulator.scenario.client_id):
-        assert hidden not in run.stderr
-        assert hidden.encode() not in run.stdout
-
-
-@pytest.mark.parametrize("endpoint", ["token", "accounts", "sms"])
-def test_no_redirect_carries_a_token_or_credentials_to_another_host(
-    simulator: SimulatorProcess, endpoint: Endpoint
-) -> None:
-    with SimulatorProcess(history(5)) as elsewhere:
-        address = elsewhere.url.replace("127.0.0.1", "localhost")
-        redirect = Fault(kind="redirect", endpoint=endpoint, url=f"{address}/v2/accounts")
-        simulator.replace(history(5, faults=(redirect,)))
-        run = run_tap(settings(simulator)).check(1)
-        assert not elsewhere.stats().log
-    (line, *_) = run.logged("ERROR")
-    assert "redirect" in line
-    assert "_url" in line
-    assert not run.records("sms")
-
-
-def test_the_token_goes_to_the_api_and_the_credentials_to_the_token_url_only(
-    simulator: SimulatorProcess,
-) -> None:
-    with SimulatorProcess(history(5)) as tokens:
-        granted: list[str] = []
-
-        def grant() -> str:
-            granted.append(simulator.access_token())
-            return granted[-1]
-
-        simulator.replace(history(5))
-        with token_server(grant) as token_url:
-            run_tap(settings(simulator, token_url=token_url)).check()
-        assert len(granted) == 1, "one token serves the whole run"
-        assert simulator.stats().bearer_tokens == {"accounts": 1, "sms": 1, "voice_calls": 1}
-        assert "token" not in simulator.stats().bearer_requests
-        assert not tokens.stats().log
+    assert_complete(simulator, run)

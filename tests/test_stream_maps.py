@@ -16,15 +16,16 @@ import pytest
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.harness.rows import by_key
+from tests.harness.tap import run_tap
 from tests.meltano_project import ROOT, MeltanoProject
-from tests.tap_process import by_key, run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
-    from tests.tap_process import Record
+    from tests.harness.singer import Record
 
 EXAMPLE = ROOT / "examples" / "stream_maps.yml"
 SALT = "a salt of the test"
@@ -213,13 +214,3 @@ def test_the_selection_that_the_readme_shows_leaves_out_the_details_only(
     assert views_asked_for(zoom) == {"summary"}
     assert by_key("sms", loaded(project, "sms")) == by_key("sms", zoom.truth("sms"))
     assert len(loaded(project, "voice_calls")) == len(zoom.truth("voice_calls"))
-
-
-def test_the_details_of_calls_are_asked_for_as_long_as_they_are_selected(
-    zoom: SimulatorProcess,
-) -> None:
-    config = {**zoom.tap_config(), "start_date": "2024-01-01", "end_date": "2024-02-14"}
-
-    run_tap({**config, "requests_per_second": 100}).check()
-
-    assert views_asked_for(zoom) == {"detail"}

@@ -22,9 +22,9 @@ import pytest
 import requests
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.harness.rows import KEYS, by_key
 from tests.meltano_project import ROOT, MeltanoProject
 from tests.postgres_server import connect, loader_settings, postgres_server
-from tests.tap_process import KEYS, by_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from simulator.scenario import Stream
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FACTS = ROOT / "schemas" / "zoom_facts.openapi.json"
 SUB = "sUbAcCoUnT000000000001"
 OTHER = "sUbAcCoUnT000000000002"

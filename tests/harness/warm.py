@@ -25,14 +25,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import ModuleType, TracebackType
-    from typing import TypeAlias
+    from types import TracebackType
 
     from typing_extensions import Self
 
-    Constant: TypeAlias = float | tuple[float, float]
+    from tests.harness.constants import Value
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LONGEST_RUN_SECONDS = 300.0
 _BLOCK = 1 << 16
 
@@ -58,7 +57,7 @@ class WarmTap:
         """Start the process; the first run waits until it is ready."""
         self._connection, its_end = socket.socketpair()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.warm_tap", str(its_end.fileno())],
+            [sys.executable, "-m", "tests.harness.warm", str(its_end.fileno())],
             cwd=ROOT,
             env={**os.environ, "NO_PROXY": "127.0.0.1"},
             pass_fds=[its_end.fileno()],
@@ -80,15 +79,14 @@ class WarmTap:
         self,
         arguments: Sequence[str],
         *,
-        constants: Mapping[str, Constant] | None = None,
+        constants: Mapping[str, Value],
         kill: Kill | None = None,
     ) -> tuple[int, bytes, str]:
         """Run ``tap-zoom-cc`` to its end, or to the end that ``kill`` makes of it.
 
         Args:
             arguments: of the command line.
-            constants: values for constants of the tap's modules, by dotted name: a test cannot
-                wait as long as a user can.
+            constants: values for constants of the tap, by dotted name.
             kill: ends the run early.
 
         Returns:
@@ -97,7 +95,7 @@ class WarmTap:
         Raises:
             TimeoutError: the run did not end; the message has the log and where its threads stood.
         """
-        order = json.dumps({"arguments": list(arguments), "constants": dict(constants or {})})
+        order = json.dumps({"arguments": list(arguments), "constants": dict(constants)})
         reading, writing = os.pipe()
         with tempfile.TemporaryFile() as log:
             socket.send_fds(self._connection, [order.encode()], [writing, log.fileno()])
@@ -183,9 +181,7 @@ def _run(order: dict[str, object], descriptors: Sequence[int]) -> None:
         os.close(descriptor)
     constants = order["constants"]
     assert isinstance(constants, dict)
-    for name, value in constants.items():
-        module, _, constant = name.rpartition(".")
-        _set(importlib.import_module(module), constant, value)
+    set_constants(constants)
     arguments = order["arguments"]
     assert isinstance(arguments, list)
     sys.argv = ["tap-zoom-cc", *arguments]
@@ -193,10 +189,17 @@ def _run(order: dict[str, object], descriptors: Sequence[int]) -> None:
     sys.exit(importlib.import_module("tap_zoom_cc.tap").TapZoomCC.cli())
 
 
-def _set(module: ModuleType, constant: str, value: object) -> None:
-    """Give a constant, which must be there, another value."""
-    getattr(module, constant)
-    setattr(module, constant, tuple(value) if isinstance(value, list) else value)
+def set_constants(values: Mapping[str, object]) -> None:
+    """Give constants of the tap, by dotted name, other values.
+
+    Raises:
+        AttributeError: if the tap has no such constant.
+    """
+    for name, value in values.items():
+        module_name, _, constant = name.rpartition(".")
+        module = importlib.import_module(module_name)
+        getattr(module, constant)
+        setattr(module, constant, tuple(value) if isinstance(value, list) else value)
 
 
 if __name__ == "__main__":

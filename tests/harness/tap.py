@@ -1,47 +1,47 @@
 """Runs the tap as its users do: the real command line, in a process of its own.
 
-`run_tap` waits for the end of a run; `start_tap` gives the running process, to be read from,
-signalled or killed. Both take config, state and catalog as dicts (or as text, to be wrong on
-purpose) and write them to files of their own.
+`sync` reads what a simulator holds, and is what most tests want. `run_tap` runs any command line to
+its end; `start_tap` gives the running process, to be read from, signalled or killed. Config, state
+and catalog are given as dicts (or as text, to be wrong on purpose) and written to files.
 """
 
 from __future__ import annotations
 
 import atexit
-import copy
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tests.warm_tap import WarmTap
+from simulator.scenario import STREAMS
+from tests.harness.constants import OWN, SHORT_WAITS
+from tests.harness.rows import key_of
+from tests.harness.singer import all_bookmarks, parse_messages
+from tests.harness.warm import ROOT, WarmTap
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from tests.warm_tap import Constant
+    from simulator.process import SimulatorProcess
+    from tests.harness.constants import Constants
+    from tests.harness.rows import Key
+    from tests.harness.singer import Catalog, Message, Place, Record, State
+    from tests.harness.warm import Kill
 
-Record: TypeAlias = dict[str, Any]
-Message: TypeAlias = dict[str, Any]
-State: TypeAlias = dict[str, Any]
 Content: TypeAlias = "Mapping[str, Any] | str"
 """What a file holds: an object to be written as JSON, or a text."""
-
-KEYS = {
-    "sms": ("account_id", "engagement_id"),
-    "voice_calls": ("account_id", "engagement_id"),
-    "sub_accounts": ("id",),
-}
 
 PATIENCE_SECONDS = 120.0
 """How long a run may take before the test gives up; far more than any of them needs."""
@@ -66,6 +66,21 @@ class TapRun:
         """The Singer messages; a last line that a kill has cut off is none, as for a target."""
         return parse_messages(self.stdout)
 
+    @cached_property
+    def engagements(self) -> list[tuple[Key, Record]]:
+        """The engagements in the order in which they came, each with its key."""
+        return [
+            (key_of(message["stream"], message["record"]), message["record"])
+            for message in self.messages
+            if message["type"] == "RECORD" and message["stream"] in STREAMS
+        ]
+
+    @property
+    def repeated(self) -> list[Key]:
+        """The engagements that came more than once."""
+        counted = Counter(key for key, _ in self.engagements)
+        return [key for key, count in counted.items() if count > 1]
+
     def records(self, stream: str) -> list[Record]:
         """Return the rows of a stream, in order."""
         return [
@@ -86,6 +101,11 @@ class TapRun:
         return self.states[-1]
 
     @property
+    def bookmarks(self) -> dict[Place, str]:
+        """The last STATE's bookmarks by stream and account; none without a STATE."""
+        return all_bookmarks(self.states[-1]) if self.states else {}
+
+    @property
     def lines(self) -> list[str]:
         """The lines of standard error."""
         return self.stderr.splitlines()
@@ -99,61 +119,6 @@ class TapRun:
         assert self.exit_code == exit_code, f"exit code {self.exit_code}; stderr:\n{self.stderr}"
         assert "Traceback" not in self.stderr, self.stderr
         return self
-
-
-def parse_messages(output: bytes) -> list[Message]:
-    """Return the complete messages of an output."""
-    complete = output[: output.rfind(b"\n") + 1]
-    return [json.loads(line) for line in complete.splitlines()]
-
-
-def bookmarks(state: State, stream: str) -> dict[str, str]:
-    """Return a stream's bookmarks by account; accounts without one are left out."""
-    partitions = state.get("bookmarks", {}).get(stream, {}).get("partitions", [])
-    return {
-        partition["context"]["account_id"]: partition["replication_key_value"]
-        for partition in partitions
-        if "replication_key_value" in partition
-    }
-
-
-def state_of(stream: str, values: Mapping[str, str]) -> State:
-    """Return the entry of a stream in ``bookmarks``, with these bookmarks by account."""
-    return {
-        stream: {
-            "partitions": [
-                {
-                    "context": {"account_id": account_id},
-                    "replication_key": "start_time",
-                    "replication_key_value": value,
-                }
-                for account_id, value in values.items()
-            ]
-        }
-    }
-
-
-def by_key(stream: str, rows: Iterable[Record]) -> dict[tuple[str, ...], Record]:
-    """Return rows by their key; of several with one key the last, as a target keeps them."""
-    return {tuple(row[name] for name in KEYS[stream]): row for row in rows}
-
-
-def assert_same_rows(stream: str, rows: Sequence[Record], truth: Sequence[Record]) -> None:
-    """Assert that rows, in any order and by key, are exactly those of the truth, values too."""
-    found, expected = by_key(stream, rows), by_key(stream, truth)
-    missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
-    assert not missing, f"{stream}: {len(missing)} of {len(expected)} lost, such as {min(missing)}"
-    assert not surplus, f"{stream}: {len(surplus)} that do not exist, such as {min(surplus)}"
-    different = [key for key, row in expected.items() if found[key] != row]
-    assert not different, (
-        f"{stream}: {len(different)} of {len(expected)} changed on the way, such as\n"
-        f"{found[different[0]]}\nwhich is\n{expected[different[0]]}"
-    )
-
-
-def assert_nothing_twice(stream: str, rows: Sequence[Record]) -> None:
-    """Assert that no row of a run has the key of another."""
-    assert len(by_key(stream, rows)) == len(rows), f"{stream}: rows came twice in one run"
 
 
 class TapProcess:
@@ -246,12 +211,13 @@ class TapProcess:
         return self.wait_unread(timeout)
 
 
-def start_tap(
+def start_tap(  # noqa: PLR0913 (each is an option of a run)
     config: Content | None,
     *,
     state: Content | None = None,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    constants: Constants = OWN,
     prelude: str = "",
 ) -> TapProcess:
     """Start the tap's command line in a new interpreter.
@@ -261,12 +227,18 @@ def start_tap(
         state: what ``--state`` names; None leaves the option out.
         arguments: further options.
         environment: variables added to this process's.
-        prelude: Python code run before the command line, to shorten the tap's constants.
+        constants: of the tap.
+        prelude: Python code that is run before the command line.
     """
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
     command = [sys.executable, "-m", "tap_zoom_cc"]
-    if prelude:
-        code = f"{prelude}\nfrom tap_zoom_cc.tap import TapZoomCC\nTapZoomCC.cli()"
+    if prelude or constants != OWN:
+        code = (
+            f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+            "from tests.harness.warm import set_constants\n"
+            f"set_constants({constants.by_name()!r})\n{prelude}\n"
+            "from tap_zoom_cc.tap import TapZoomCC\nTapZoomCC.cli()"
+        )
         command = [sys.executable, "-c", code]
     command += _write_files(Path(folder.name), config=config, state=state)
     kept = {
@@ -277,13 +249,14 @@ def start_tap(
     return TapProcess(folder, [*command, *arguments], {**kept, **(environment or {})})
 
 
-def run_tap(
+def run_tap(  # noqa: PLR0913 (each is an option of a run)
     config: Content | None,
     *,
     state: Content | None = None,
     catalog: Content | None = None,
     arguments: Sequence[str] = (),
-    constants: Mapping[str, Constant] | None = None,
+    constants: Constants = OWN,
+    kill: Kill | None = None,
 ) -> TapRun:
     """Run the tap's command line to its end.
 
@@ -295,11 +268,65 @@ def run_tap(
         state: what ``--state`` names; None leaves the option out.
         catalog: what ``--catalog`` names; None leaves the option out.
         arguments: further options.
-        constants: values for constants of the tap, by dotted name.
+        constants: of the tap.
+        kill: ends the run early.
     """
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
         files = _write_files(Path(folder), config=config, state=state, catalog=catalog)
-        return TapRun(*_warm_tap().run([*files, *arguments], constants=constants))
+        ended = _warm_tap().run([*files, *arguments], constants=constants.by_name(), kill=kill)
+        return TapRun(*ended)
+
+
+def sync(  # noqa: PLR0913 (each is an option of a run)
+    simulator: SimulatorProcess,
+    now: datetime | None = None,
+    *,
+    state: State | None = None,
+    catalog: Catalog | None = None,
+    constants: Constants = SHORT_WAITS,
+    kill: Kill | None = None,
+    **settings: object,
+) -> TapRun:
+    """Read what a simulator holds, as fast as it can, and count its requests from here.
+
+    Args:
+        simulator: what stands in for Zoom.
+        now: the simulator's present; None is that of its scenario.
+        state: of the run before.
+        catalog: None selects everything.
+        constants: of the tap.
+        kill: ends the run early.
+        settings: besides those of `settings_for`.
+    """
+    now = now or simulator.scenario.clock.now
+    simulator.set_clock(now)
+    simulator.reset_stats()
+    config = settings_for(simulator, now, **settings)
+    return run_tap(config, state=state, catalog=catalog, constants=constants, kill=kill)
+
+
+def settings_for(
+    simulator: SimulatorProcess, now: datetime | None = None, **settings: object
+) -> dict[str, object]:
+    """Return settings with which the tap reads the whole history of a simulator.
+
+    The tap's own clock cannot be set, so the simulator's present is its ``end_date``.
+
+    Args:
+        simulator: what stands in for Zoom.
+        now: the simulator's present; None is that of its scenario.
+        settings: besides these, or instead of them; None leaves one out.
+    """
+    scenario = simulator.scenario
+    now = now or scenario.clock.now
+    config = {
+        **simulator.tap_config(),
+        "start_date": scenario.history_begin.isoformat(),
+        "end_date": now and now.isoformat(),
+        "requests_per_second": 1000,
+        **settings,
+    }
+    return {name: value for name, value in config.items() if value is not None}
 
 
 @cache
@@ -320,31 +347,3 @@ def _write_files(folder: Path, **contents: Content | None) -> list[str]:
             path.write_text(text, encoding="utf-8")
             options.append(f"--{name}={path}")
     return options
-
-
-def selecting(
-    catalog: Mapping[str, Any],
-    streams: Iterable[str],
-    *,
-    without: Iterable[str] = (),
-    replication_method: str | None = None,
-) -> dict[str, Any]:
-    """Return a catalog with only some streams selected.
-
-    Args:
-        catalog: as `--discover` prints it.
-        streams: the streams to select.
-        without: fields of theirs to deselect.
-        replication_method: forced upon them; None leaves the tap's own.
-    """
-    changed = copy.deepcopy(dict(catalog))
-    for entry in changed["streams"]:
-        selected = entry["tap_stream_id"] in set(streams)
-        for part in entry["metadata"]:
-            if not part["breadcrumb"]:
-                part["metadata"]["selected"] = selected
-            elif part["breadcrumb"][-1] in set(without):
-                part["metadata"]["selected"] = False
-        if selected and replication_method:
-            entry["replication_method"] = replication_method
-    return changed

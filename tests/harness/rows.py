@@ -1,0 +1,78 @@
+"""Whether the rows that came are those that the simulator holds: none lost, invented or changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from simulator.scenario import STREAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from simulator.process import SimulatorProcess
+    from tests.harness.singer import Record
+    from tests.harness.tap import TapRun
+
+Key: TypeAlias = tuple[str, str, str]
+"""Stream, account and engagement."""
+
+KEYS = {
+    "sms": ("account_id", "engagement_id"),
+    "voice_calls": ("account_id", "engagement_id"),
+    "sub_accounts": ("id",),
+}
+
+
+def key_of(stream: str, row: Record) -> Key:
+    """Return what tells an engagement from all others."""
+    return stream, row["account_id"], row["engagement_id"]
+
+
+def by_key(stream: str, rows: Iterable[Record]) -> dict[tuple[str, ...], Record]:
+    """Return rows by their key; of several with one key the last, as a target keeps them."""
+    return {tuple(row[name] for name in KEYS[stream]): row for row in rows}
+
+
+def of_account(account_id: str, rows: Iterable[Record]) -> list[Record]:
+    """Return the rows of one account."""
+    return [row for row in rows if row["account_id"] == account_id]
+
+
+def truth_of(
+    simulator: SimulatorProcess, accounts: Iterable[str] | None = None
+) -> dict[Key, Record]:
+    """Return all that a perfect client would have read of these accounts, or of all."""
+    wanted = None if accounts is None else set(accounts)
+    return {
+        key_of(stream, row): row
+        for stream in STREAMS
+        for row in simulator.truth(stream)
+        if wanted is None or row["account_id"] in wanted
+    }
+
+
+def assert_same_rows(stream: str, rows: Sequence[Record], truth: Sequence[Record]) -> None:
+    """Assert that rows, in any order and by key, are exactly those of the truth, values too."""
+    found, expected = by_key(stream, rows), by_key(stream, truth)
+    missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
+    assert not missing, f"{stream}: {len(missing)} of {len(expected)} lost, such as {min(missing)}"
+    assert not surplus, f"{stream}: {len(surplus)} that do not exist, such as {min(surplus)}"
+    different = [key for key, row in expected.items() if found[key] != row]
+    assert not different, (
+        f"{stream}: {len(different)} of {len(expected)} changed on the way, such as\n"
+        f"{found[different[0]]}\nwhich is\n{expected[different[0]]}"
+    )
+
+
+def assert_nothing_twice(stream: str, rows: Sequence[Record]) -> None:
+    """Assert that no row of a run has the key of another."""
+    assert len(by_key(stream, rows)) == len(rows), f"{stream}: rows came twice in one run"
+
+
+def assert_complete(simulator: SimulatorProcess, *runs: TapRun) -> None:
+    """Assert that runs together have read exactly what there is, each of them nothing twice."""
+    for stream in STREAMS:
+        for run in runs:
+            assert_nothing_twice(stream, run.records(stream))
+        rows = [row for run in runs for row in run.records(stream)]
+        assert_same_rows(stream, rows, simulator.truth(stream))

@@ -1,0 +1,274 @@
+"""Every account is read that can be; one that cannot is named and does not stop the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from simulator.scenario import STREAMS, Account, Fault, Refusal, Scenario
+from tests.harness.history import DAY, FIRST_RUN, HOUR, SECOND_RUN, engagement, scenario
+from tests.harness.rows import assert_complete, assert_same_rows
+from tests.harness.singer import bookmarks, selecting, state_of
+from tests.harness.tap import sync
+
+if TYPE_CHECKING:
+    from simulator.process import SimulatorProcess
+    from simulator.scenario import FaultKind
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal(status=400, code=300, message="Invalid field."),
+        Refusal(status=418, code=418, message="Something new."),
+        Refusal(status=503, code=503, message="Unavailable."),
+    ],
+    ids=lambda refusal: str(refusal.status),
+)
+def test_one_sick_account_does_not_stop_the_others(
+    simulator: SimulatorProcess, refusal: Refusal
+) -> None:
+    well = [Account(id=name, sms=60, voice_calls=60) for name in ("aaa", "zzz")]
+    sick = Account(id="sick", sms=60, voice_calls=60, sms_refusal=refusal)
+    simulator.replace(scenario(well[0], sick, well[1]))
+    before = (FIRST_RUN - 5 * DAY).isoformat()
+    state = {"bookmarks": state_of("sms", {"sick": before})}
+    run = sync(simulator, state=state).check(1)
+    for account in well:
+        rows = [row for row in run.records("sms") if row["account_id"] == account.id]
+        assert_same_rows("sms", rows, simulator.truth("sms", account.id))
+    assert_same_rows("voice_calls", run.records("voice_calls"), simulator.truth("voice_calls"))
+    now = FIRST_RUN.isoformat()
+    assert bookmarks(run.state, "sms") == {"aaa": now, "sick": before, "zzz": now}
+    assert any("account sick" in line and refusal.message in line for line in run.logged("ERROR"))
+    recovered = sync(simulator_without_refusals(simulator), SECOND_RUN, state=run.state).check()
+    rows = [
+        row
+        for row in [*run.records("sms"), *recovered.records("sms")]
+        if row["account_id"] != "sick"
+    ]
+    truth = [row for row in simulator.truth("sms") if row["account_id"] != "sick"]
+    assert_same_rows("sms", rows, truth)
+    assert bookmarks(recovered.state, "sms")["sick"] == SECOND_RUN.isoformat()
+
+
+def simulator_without_refusals(simulator: SimulatorProcess) -> SimulatorProcess:
+    healthy = [
+        replace(account, sms_refusal=None, voice_calls_refusal=None)
+        for account in simulator.scenario.accounts
+    ]
+    simulator.replace(replace(simulator.scenario, accounts=tuple(healthy)))
+    return simulator
+
+
+def test_a_row_that_cannot_be_kept_fails_its_account_only(simulator: SimulatorProcess) -> None:
+    odd = engagement("odd", FIRST_RUN - 9 * HOUR, FIRST_RUN - 8 * HOUR, direction={"in": True})
+    odd_account = Account(id="odd", sms=30, explicit_sms=(odd,))
+    simulator.replace(scenario(odd_account, Account(id="well", sms=30)))
+    state = {"bookmarks": state_of("sms", {"odd": (FIRST_RUN - DAY).isoformat()})}
+    run = sync(simulator, state=state).check(1)
+    assert any("direction" in line and "odd-0000000000" in line for line in run.logged("ERROR"))
+    rows = [row for row in run.records("sms") if row["account_id"] == "well"]
+    assert_same_rows("sms", rows, simulator.truth("sms", "well"))
+    expected = {"odd": (FIRST_RUN - DAY).isoformat(), "well": FIRST_RUN.isoformat()}
+    assert bookmarks(run.state, "sms") == expected
+
+
+REFUSALS = [
+    Refusal(),
+    Refusal(status=404, code=2001, message="Account does not exist."),
+    Refusal(status=400, code=200, message="Contact Center is not enabled."),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: str(refusal.code))
+def test_a_listed_account_that_never_could_be_read_is_skipped(
+    simulator: SimulatorProcess, refusal: Refusal
+) -> None:
+    without = Account(id="without", sms_refusal=refusal, voice_calls_refusal=refusal)
+    simulator.replace(scenario(Account(id="with", sms=20, voice_calls=20), without))
+    run = sync(simulator).check()
+    for stream in STREAMS:
+        assert_same_rows(stream, run.records(stream), simulator.truth(stream))
+        assert bookmarks(run.state, stream) == {"with": FIRST_RUN.isoformat()}
+        warning = f"{stream}, account without"
+        assert any(warning in line and "skipped" in line for line in run.logged("WARNING"))
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: str(refusal.code))
+def test_an_account_that_lost_its_permission_fails_the_run(
+    simulator: SimulatorProcess, refusal: Refusal
+) -> None:
+    lost = Account(id="lost", sms=20, sms_refusal=refusal)
+    simulator.replace(scenario(Account(id="kept", sms=20), lost))
+    before = (FIRST_RUN - DAY).isoformat()
+    state = {"bookmarks": state_of("sms", {"kept": before, "lost": before})}
+    run = sync(simulator, state=state).check(1)
+    now = FIRST_RUN.isoformat()
+    assert bookmarks(run.state, "sms") == {"kept": now, "lost": before}
+    assert any("account lost" in line for line in run.logged("ERROR"))
+
+
+def test_an_account_of_the_settings_that_refuses_fails_the_run(simulator: SimulatorProcess) -> None:
+    simulator.replace(scenario(Account(id="there", sms=20)))
+    run = sync(simulator, sub_account_ids=["there", "nowhere"]).check(1)
+    assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
+    assert bookmarks(run.state, "sms") == {"there": FIRST_RUN.isoformat()}
+    assert any("account nowhere" in line for line in run.logged("ERROR"))
+
+
+@pytest.mark.parametrize("refusal", [Refusal(), Refusal(status=400, code=3300, message="No.")])
+def test_a_listed_account_that_refuses_after_it_answered_fails(
+    simulator: SimulatorProcess, refusal: Refusal
+) -> None:
+    # It has no bookmark, so a refusal from the start would only be a warning.
+    accounts = (Account(id="first", sms=250), Account(id="second", sms=20))
+    late = Fault(
+        kind="account_refuses", endpoint="sms", account_id="first", requests=(2,), refusal=refusal
+    )
+    simulator.replace(scenario(*accounts, faults=(late,)))
+    run = sync(simulator, start_date=(FIRST_RUN - 20 * DAY).isoformat(), max_concurrency=1).check(1)
+    assert any("sms, account first" in line for line in run.logged("ERROR"))
+    assert "first" not in bookmarks(run.state, "sms")
+    assert "second" in bookmarks(run.state, "sms")
+
+
+@pytest.mark.parametrize("lasts", [False, True])
+def test_a_list_of_accounts_without_a_count_that_repeats_itself_is_not_taken_for_whole(
+    simulator: SimulatorProcess, *, lasts: bool
+) -> None:
+    accounts = [Account(id=f"a{number:04}") for number in range(700)]
+    faults = (
+        Fault(kind="missing_total_records", endpoint="accounts"),
+        Fault(kind="page_repeated", endpoint="accounts", requests=() if lasts else (1, 2)),
+    )
+    simulator.replace(scenario(*accounts, faults=faults))
+    run = sync(simulator, start_date=(FIRST_RUN - DAY).isoformat())
+    if lasts:
+        run.check(1)
+        assert any("sub accounts" in line for line in run.logged("ERROR"))
+    else:
+        run.check()
+        assert len(bookmarks(run.state, "sms")) == len(accounts)
+
+
+def test_a_run_in_which_every_account_refuses_fails(simulator: SimulatorProcess) -> None:
+    refusing = [Account(id=name, sms_refusal=Refusal()) for name in ("one", "two")]
+    simulator.replace(scenario(*refusing))
+    run = sync(simulator).check(1)
+    assert any("not one account" in line and "sms" in line for line in run.logged("ERROR"))
+    assert bookmarks(run.state, "sms") == {}
+    assert set(bookmarks(run.state, "voice_calls")) == {"one", "two"}
+
+
+# The app's own account, and the list of sub accounts
+
+
+def test_the_own_account_is_read_through_the_ordinary_endpoints(
+    simulator: SimulatorProcess,
+) -> None:
+    own = Account(id=Scenario().account_id, sms=30, voice_calls=30)
+    simulator.replace(scenario(own, Account(id="sub", sms=30, voice_calls=30)))
+    both = sync(simulator, include_own_account=True).check()
+    alone = sync(simulator, include_own_account=True, sub_account_ids=[]).check()
+    assert {entry.path for entry in simulator.stats().log if entry.endpoint in STREAMS} == {
+        f"/v2/contact_center/{stream}" for stream in STREAMS
+    }
+    without = sync(simulator).check()
+    for stream in STREAMS:
+        assert_same_rows(stream, both.records(stream), simulator.truth(stream))
+        assert_same_rows(stream, alone.records(stream), simulator.truth(stream, own.id))
+        assert_same_rows(stream, without.records(stream), simulator.truth(stream, "sub"))
+
+
+def test_no_account_at_all_is_an_error(simulator: SimulatorProcess) -> None:
+    simulator.replace(scenario(Account(id="hidden", listed=False, sms=9)))
+    run = sync(simulator).check(1)
+    assert any("sub_account_ids" in line for line in run.logged("ERROR"))
+    assert not run.records("sms")
+
+
+def test_sub_accounts_are_a_stream_of_their_own(simulator: SimulatorProcess) -> None:
+    accounts = [Account(id=f"sub{number}", name=f"Südzentrale {number}") for number in range(4)]
+    hidden = Account(id="hidden", listed=False)
+    simulator.replace(scenario(*accounts, hidden))
+    run = sync(simulator).check()
+    rows = {row["id"]: row for row in run.records("sub_accounts")}
+    assert {name: row["account_name"] for name, row in rows.items()} == {
+        account.id: account.name for account in accounts
+    }
+    assert all(row["created_at"].endswith("+00:00") for row in rows.values())
+    assert simulator.stats().requests["accounts"] == {"": 1}, "the list is read once for all"
+    named = sync(simulator, sub_account_ids=["sub1"]).check()
+    assert not named.records("sub_accounts")
+    assert "accounts" not in simulator.stats().requests, "the list needs a scope of its own"
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        (),
+        (Fault(kind="page_token_expired", endpoint="accounts", limit=1),),
+        (Fault(kind="rows_shift", endpoint="accounts", limit=1),),
+        (Fault(kind="token_after_last_page", endpoint="accounts"),),
+    ],
+    ids=lambda faults: faults[0].kind if faults else "no fault",
+)
+def test_the_list_of_accounts_is_read_over_all_its_pages(
+    simulator: SimulatorProcess, discovered: dict[str, Any], faults: tuple[Fault, ...]
+) -> None:
+    names = [f"page{number:04}" for number in range(650)]
+    simulator.replace(scenario(*(Account(id=name) for name in names), faults=faults))
+    run = sync(simulator, catalog=selecting(discovered, ["sub_accounts"])).check()
+    assert sorted(row["id"] for row in run.records("sub_accounts")) == names
+    assert simulator.stats().requests.keys() == {"token", "accounts"}
+
+
+def test_a_list_of_accounts_that_lacks_some_is_not_taken_for_all(
+    simulator: SimulatorProcess,
+) -> None:
+    fault = Fault(kind="total_too_high", endpoint="accounts")
+    simulator.replace(scenario(Account(id="one", sms=5), faults=(fault,)))
+    run = sync(simulator).check(1)
+    assert any("2 sub accounts but listed 1" in line for line in run.logged("ERROR"))
+    accepted = sync(simulator, on_count_mismatch="warn").check()
+    assert_same_rows("sms", accepted.records("sms"), simulator.truth("sms"))
+
+
+def test_a_list_of_accounts_that_was_never_read_to_its_end_is_not_accepted(
+    simulator: SimulatorProcess,
+) -> None:
+    accounts = [Account(id=f"page{number:04}") for number in range(350)]
+    expired = Fault(kind="page_token_expired", endpoint="accounts")
+    simulator.replace(scenario(*accounts, faults=(expired,)))
+    run = sync(simulator, on_count_mismatch="warn").check(1)
+    assert any("sub accounts" in line for line in run.logged("ERROR"))
+    assert not run.states
+
+
+@pytest.mark.parametrize("kind", ["500_html", "invalid_json", "429_per_second", "401_code_124"])
+def test_the_list_of_accounts_gets_over_a_passing_fault(
+    simulator: SimulatorProcess, kind: FaultKind
+) -> None:
+    fault = Fault(kind=kind, endpoint="accounts", requests=(1, 2))
+    simulator.replace(scenario(Account(id="one", sms=20), faults=(fault,)))
+    assert_complete(simulator, sync(simulator).check())
+
+
+@pytest.mark.parametrize("kind", ["500_html", "invalid_json", "redirect", "reset_inside_body"])
+def test_a_list_of_accounts_that_cannot_be_had_stops_the_run(
+    simulator: SimulatorProcess, kind: FaultKind
+) -> None:
+    fault = Fault(kind=kind, endpoint="accounts")
+    simulator.replace(scenario(Account(id="one", sms=20), faults=(fault,)))
+    run = sync(simulator).check(1)
+    assert any("sub_accounts" in line for line in run.logged("ERROR")), run.stderr
+    assert run.engagements == []
+
+
+def test_an_account_id_is_encoded_in_the_path(simulator: SimulatorProcess) -> None:
+    simulator.replace(scenario(Account(id="a..b?c=1#d%2F e+ü", sms=5)))
+    run = sync(simulator).check()
+    assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))

@@ -1,0 +1,135 @@
+"""A share of Zoom's daily limit: never overspent, fairly shared, and enough in the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from simulator.scenario import STREAMS, Account, Scenario
+from tests.harness.history import DAY, FIRST_RUN, SECOND_RUN, accounts_asked, scenario
+from tests.harness.rows import assert_nothing_twice, assert_same_rows
+from tests.harness.singer import bookmarks, selecting
+from tests.harness.tap import sync
+
+if TYPE_CHECKING:
+    from simulator.process import SimulatorProcess
+    from tests.harness.singer import Record, State
+
+
+def test_a_budget_of_requests_is_kept_and_reads_everything_in_the_end(
+    simulator: SimulatorProcess,
+) -> None:
+    accounts = [Account(id=f"share{number}", sms=300, voice_calls=400) for number in range(3)]
+    simulator.replace(scenario(*accounts, limits=replace(Scenario().limits, requests_per_day=20)))
+    names = [account.id for account in accounts]
+    rows: dict[str, list[Record]] = {stream: [] for stream in STREAMS}
+    state: State | None = None
+    is_spent = True
+    day = 0
+    while is_spent:
+        run = sync(
+            simulator,
+            FIRST_RUN + day * DAY,
+            state=state,
+            max_requests_per_run=20,
+            sub_account_ids=names,
+            sms_lookback_days=1,
+        ).check()
+        state = run.state
+        assert requests_sent(simulator) <= 20
+        for stream in STREAMS:
+            assert run.records(stream), "a stream was starved"
+            assert_nothing_twice(stream, run.records(stream))
+            rows[stream] += run.records(stream)
+        is_spent = any("max_requests_per_run is spent" in line for line in run.lines)
+        day += 1
+        assert is_spent or day > 1, "the budget was meant to be too small for all"
+        assert day < 9, "it does not come to an end"
+    for stream in STREAMS:
+        assert_same_rows(stream, rows[stream], simulator.truth(stream))
+
+
+def requests_sent(simulator: SimulatorProcess) -> int:
+    requests = simulator.stats().requests
+    return sum(sum(requests.get(stream, {}).values()) for stream in STREAMS)
+
+
+def test_a_budget_goes_to_every_account_in_turn(simulator: SimulatorProcess) -> None:
+    names = [f"turn{number}" for number in range(6)]
+    simulator.replace(scenario(*(Account(id=name, sms=20) for name in names)))
+    asked: Counter[str | None] = Counter()
+    state: State | None = None
+    for _ in range(6):
+        options: dict[str, Any] = {
+            "max_requests_per_run": 4,
+            "start_date": (FIRST_RUN - 80 * DAY).isoformat(),
+        }
+        run = sync(simulator, state=state, sub_account_ids=names, **options).check()
+        state = run.state
+        asked.update(accounts_asked(simulator, "sms"))
+    assert asked.keys() == set(names), "an account was starved"
+    assert bookmarks(state or {}, "sms").keys() == set(names), "asked, but never moved on"
+
+
+def test_a_budget_for_less_than_one_window_is_an_error_not_an_endless_loop(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(Account(id="big", sms=2000)))
+    run = sync(simulator, max_requests_per_run=4, sub_account_ids=["big"]).check(1)
+    assert any("max_requests_per_run" in line for line in run.logged("ERROR"))
+
+
+def test_a_budget_that_only_rereads_the_lookback_is_an_error_not_an_endless_loop(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(Account(id="busy", sms=30_000)))
+    state = sync(simulator, sub_account_ids=["busy"]).check().state
+    stuck = sync(
+        simulator,
+        SECOND_RUN,
+        state=state,
+        sub_account_ids=["busy"],
+        sms_lookback_days=20,
+        max_requests_per_run=80,
+        max_concurrency=1,
+    ).check(1)
+    assert any("max_requests_per_run" in line for line in stuck.logged("ERROR"))
+    assert bookmarks(stuck.state or state, "sms") == bookmarks(state, "sms")
+
+
+def test_a_budget_too_small_for_one_account_is_an_error_though_others_are_read(
+    simulator: SimulatorProcess,
+) -> None:
+    accounts = (Account(id="big", sms=2000), Account(id="small", sms=20))
+    simulator.replace(scenario(*accounts))
+    state: State | None = None
+    for _ in range(3):
+        run = sync(
+            simulator,
+            state=state,
+            max_requests_per_run=12,
+            start_date=(FIRST_RUN - 20 * DAY).isoformat(),
+        ).check(1)
+        state = run.state
+        assert any("sms: max_requests_per_run" in line for line in run.logged("ERROR"))
+
+
+def test_a_budget_is_spent_in_order_however_many_windows_are_read_side_by_side(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(Account(id="busy", sms=20_000)))
+    options: dict[str, Any] = {"sub_account_ids": ["busy"], "max_requests_per_run": 120}
+    one = sync(simulator, max_concurrency=1, **options).check()
+    ten = sync(simulator, max_concurrency=10, **options).check()
+    assert one.records("sms")
+    assert len(ten.records("sms")) == len(one.records("sms"))
+
+
+def test_a_full_table_sync_that_runs_out_of_budget_fails(
+    simulator: SimulatorProcess, discovered: dict[str, Any]
+) -> None:
+    simulator.replace(scenario(Account(id="full", sms=900)))
+    catalog = selecting(discovered, ["sms"], replication_method="FULL_TABLE")
+    run = sync(simulator, catalog=catalog, max_requests_per_run=6).check(1)
+    assert any("full-table" in line for line in run.logged("ERROR"))

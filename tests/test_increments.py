@@ -1,0 +1,268 @@
+"""From run to run: nothing lost, nothing twice, no request too many, bookmarks that mean it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from simulator.scenario import STREAMS, Account, Readings, Scenario
+from tests.harness.constants import Constants
+from tests.harness.history import (
+    BEGIN,
+    DAY,
+    FIRST_RUN,
+    HOUR,
+    SECOND_RUN,
+    accounts_asked,
+    engagement,
+    requests_to,
+    scenario,
+)
+from tests.harness.rows import assert_nothing_twice, assert_same_rows
+from tests.harness.rows import by_key as keyed
+from tests.harness.singer import bookmarks, selecting, state_of
+from tests.harness.tap import run_tap, sync
+
+if TYPE_CHECKING:
+    from simulator.process import SimulatorProcess
+    from tests.harness.singer import Record
+
+
+def later_ones(lookback: timedelta) -> tuple[Record, ...]:
+    """Return engagements that are still going on in the first run, within the lookback."""
+    return (
+        engagement("starts-with-the-lookback", FIRST_RUN - lookback, FIRST_RUN + HOUR),
+        engagement("just-within", FIRST_RUN - lookback + HOUR, FIRST_RUN + HOUR),
+        engagement("ends-after-the-run", FIRST_RUN - HOUR, FIRST_RUN + timedelta(seconds=1)),
+        engagement("not-in-the-log-yet", FIRST_RUN - HOUR, FIRST_RUN - timedelta(seconds=5)),
+        engagement("starts-at-the-run", FIRST_RUN, FIRST_RUN + HOUR),
+        engagement("starts-later", FIRST_RUN + HOUR, FIRST_RUN + 2 * HOUR),
+    )
+
+
+def account_with_late_completions() -> Account:
+    return Account(
+        id="late",
+        sms=100,
+        explicit_sms=later_ones(3 * DAY),
+        explicit_voice_calls=(
+            *later_ones(1 * DAY),
+            *(
+                engagement(f"call-{day}", BEGIN + day * DAY, BEGIN + day * DAY + HOUR)
+                for day in range(50)
+            ),
+        ),
+    )
+
+
+# Two syncs
+
+
+@pytest.mark.parametrize("selects_on", ["start", "end", "overlap"])
+@pytest.mark.parametrize("to_inclusive", [True, False])
+def test_engagements_that_complete_late_are_not_lost(
+    simulator: SimulatorProcess,
+    selects_on: Literal["start", "end", "overlap"],
+    *,
+    to_inclusive: bool,
+) -> None:
+    readings = Readings(selects_on=selects_on, to_inclusive=to_inclusive)
+    simulator.replace(scenario(account_with_late_completions(), readings=readings))
+    first = sync(simulator).check()
+    for stream in STREAMS:
+        assert_same_rows(stream, first.records(stream), simulator.truth(stream))
+    second = sync(simulator, SECOND_RUN, state=first.state).check()
+    for stream in STREAMS:
+        rows = [*first.records(stream), *second.records(stream)]
+        assert_same_rows(stream, rows, simulator.truth(stream))
+        assert_nothing_twice(stream, second.records(stream))
+        assert len(second.records(stream)) < len(first.records(stream)), "all was read again"
+
+
+def test_a_lookback_that_is_too_short_is_warned_about_because_it_loses_rows(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(account_with_late_completions()))
+    lookback: dict[str, Any] = {"sms_lookback_days": 0, "voice_calls_lookback_days": 0.5}
+    first = sync(simulator, **lookback).check()
+    second = sync(simulator, SECOND_RUN, state=first.state, **lookback).check()
+    for stream in STREAMS:
+        assert any(f"{stream}_lookback_days" in line for line in first.logged("WARNING"))
+        rows = keyed(stream, [*first.records(stream), *second.records(stream)])
+        assert ("late", "just-within-0000000000") not in rows
+        assert len(rows) < len(simulator.truth(stream))
+
+
+def test_a_resumed_sync_asks_for_nothing_before_its_lookback(simulator: SimulatorProcess) -> None:
+    simulator.replace(scenario(Account(id="steady", sms=300, voice_calls=300)))
+    first = sync(simulator).check()
+    sync(simulator, SECOND_RUN, state=first.state, voice_calls_lookback_days=2.5).check()
+    for stream, lookback in (("sms", 3 * DAY), ("voice_calls", 2.5 * DAY)):
+        asked = requests_to(simulator, "sms" if stream == "sms" else "voice_calls")
+        assert min(query["from"][0] for query in asked) == (FIRST_RUN - lookback).isoformat()
+        assert max(query["to"][0] for query in asked) == SECOND_RUN.isoformat()
+
+
+def test_the_lookback_does_not_reach_before_the_start_date(simulator: SimulatorProcess) -> None:
+    simulator.replace(scenario(Account(id="steady", sms=300)))
+    start_date = (FIRST_RUN - DAY).isoformat()
+    state = {"bookmarks": state_of("sms", {"steady": FIRST_RUN.isoformat()})}
+    sync(simulator, SECOND_RUN, state=state, start_date=start_date).check()
+    assert {query["from"][0] for query in requests_to(simulator, "sms")} == {start_date}
+
+
+def test_without_a_start_date_a_new_account_is_read_from_28_days_ago(
+    simulator: SimulatorProcess,
+) -> None:
+    now = datetime.now(timezone.utc)
+    simulator.replace(
+        Scenario(
+            accounts=(Account(id="new", sms=100, voice_calls=100),),
+            history_begin=now - 60 * DAY,
+            history_end=now - DAY,
+        )
+    )
+    run = run_tap(simulator.tap_config()).check()
+    oldest = {query["from"][0] for query in requests_to(simulator, "sms")}
+    assert len(oldest) == 1
+    began = datetime.fromisoformat(oldest.pop())
+    assert abs(began - (now - 28 * DAY)) < HOUR
+    truth = [
+        row for row in simulator.truth("sms") if datetime.fromisoformat(row["start_time"]) >= began
+    ]
+    assert_same_rows("sms", run.records("sms"), truth)
+
+
+def test_a_sync_of_idle_accounts_costs_one_request_a_stream_and_one_token(
+    simulator: SimulatorProcess,
+) -> None:
+    names = [f"idle{number:03}" for number in range(200)]
+    simulator.replace(scenario(*(Account(id=name) for name in names)))
+    start_date = (FIRST_RUN - 10 * DAY).isoformat()
+    first = sync(simulator, start_date=start_date).check()
+    second = sync(simulator, SECOND_RUN, state=first.state, start_date=start_date).check()
+    stats = simulator.stats()
+    assert stats.tokens_issued == 1
+    for stream in STREAMS:
+        assert stats.requests[stream] == dict.fromkeys(names, 1)
+        assert bookmarks(second.state, stream) == dict.fromkeys(names, SECOND_RUN.isoformat())
+    assert stats.requests["accounts"] == {"": 1}
+    assert len(second.states) < 20, "state holds every account, so it must be written rarely"
+
+
+def test_an_account_that_appears_later_is_read_from_the_start(simulator: SimulatorProcess) -> None:
+    old, new = Account(id="old", sms=100), Account(id="new", sms=100)
+    simulator.replace(scenario(old))
+    first = sync(simulator).check()
+    simulator.replace(scenario(old, new))
+    second = sync(simulator, SECOND_RUN, state=first.state).check()
+    rows = [row for row in second.records("sms") if row["account_id"] == "new"]
+    assert_same_rows("sms", rows, simulator.truth("sms", "new"))
+
+
+# Bookmarks
+
+
+def test_bookmarks_do_not_go_back(simulator: SimulatorProcess) -> None:
+    simulator.replace(scenario(Account(id="ahead", sms=300, voice_calls=300)))
+    first = sync(simulator, SECOND_RUN).check()
+    for end in (SECOND_RUN - DAY, SECOND_RUN - 20 * DAY):
+        run = sync(simulator, SECOND_RUN, state=first.state, end_date=end.isoformat()).check()
+        assert bookmarks(run.state, "sms") == {"ahead": SECOND_RUN.isoformat()}
+        assert bookmarks(run.state, "voice_calls") == {"ahead": SECOND_RUN.isoformat()}
+    assert "sms" not in simulator.stats().requests, "there was nothing to read"
+
+
+def test_an_end_date_before_what_was_read_does_not_pass_for_a_sync(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(Account(id="ahead", sms=300, voice_calls=300)))
+    first = sync(simulator, SECOND_RUN).check()
+    assert not first.logged("WARNING")
+    end = SECOND_RUN - 20 * DAY
+    run = sync(simulator, SECOND_RUN, state=first.state, end_date=end.isoformat()).check()
+    for stream in STREAMS:
+        (warning,) = [line for line in run.logged("WARNING") if f"{stream}: 1 of 1" in line]
+        assert "end_date" in warning
+        assert "a state of its own" in warning
+
+
+def test_every_bookmark_ever_written_is_at_least_the_one_before(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(Account(id="one", sms=900), Account(id="two", sms=900)))
+    end = SECOND_RUN - 2 * DAY
+    given = {"bookmarks": state_of("sms", {"one": FIRST_RUN.isoformat()})}
+    run = sync(
+        simulator,
+        SECOND_RUN,
+        state=given,
+        end_date=end.isoformat(),
+        constants=Constants(seconds_between_states=0.0),
+    ).check()
+    history = [bookmarks(state, "sms") for state in run.states]
+    assert history[-1] == {"one": FIRST_RUN.isoformat(), "two": end.isoformat()}
+    assert len({state.get("two") for state in history}) > 2, "it moves window by window"
+    for account in ("one", "two"):
+        moves = [state[account] for state in history if account in state]
+        assert moves == sorted(moves)
+
+
+def test_accounts_with_the_oldest_bookmark_come_first(simulator: SimulatorProcess) -> None:
+    simulator.replace(
+        scenario(*(Account(id=name, sms=5) for name in ("newest", "oldest", "never", "middle")))
+    )
+    ages = {"newest": 1, "oldest": 9, "middle": 5}
+    values = {name: (FIRST_RUN - days * DAY).isoformat() for name, days in ages.items()}
+    state = {"bookmarks": state_of("sms", values)}
+    sync(simulator, state=state, max_concurrency=1).check()
+    order = list(dict.fromkeys(accounts_asked(simulator, "sms")))
+    assert order == ["never", "oldest", "middle", "newest"]
+
+
+# Full table
+
+
+def test_full_table_reads_everything_again_and_writes_no_bookmark(
+    simulator: SimulatorProcess, discovered: dict[str, Any]
+) -> None:
+    simulator.replace(scenario(Account(id="full", sms=300, voice_calls=300)))
+    catalog = selecting(discovered, ["sms"], replication_method="FULL_TABLE")
+    earlier = {"full": (FIRST_RUN - 9 * DAY).isoformat()}
+    for given, kept in ((None, {}), ({"bookmarks": state_of("sms", earlier)}, earlier)):
+        run = sync(simulator, catalog=catalog, state=given).check()
+        assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
+        assert_nothing_twice("sms", run.records("sms"))
+        assert not run.records("voice_calls")
+        assert bookmarks(run.state or given or {}, "sms") == kept
+
+
+# What is asked for
+
+
+def test_rows_come_in_order_of_their_start_with_instants_in_utc(
+    simulator: SimulatorProcess,
+) -> None:
+    readings = Readings(order="shuffled", sms_times="offset")
+    simulator.replace(scenario(Account(id="one", sms=500, voice_calls=500), readings=readings))
+    run = sync(simulator).check()
+    for stream in STREAMS:
+        starts = [row["start_time"] for row in run.records(stream)]
+        assert starts == sorted(starts)
+        assert all(start.endswith("+00:00") for start in starts)
+        assert {row["account_id"] for row in run.records(stream)} == {"one"}
+
+
+def test_windows_are_at_most_28_days_and_join(simulator: SimulatorProcess) -> None:
+    simulator.replace(scenario(Account(id="one")))
+    sync(simulator, start_date="2023-01-15T12:00:00.250+05:30", max_concurrency=1).check()
+    asked = [(query["from"][0], query["to"][0]) for query in requests_to(simulator, "sms")]
+    assert asked[0][0] == "2023-01-15T06:30:00+00:00"
+    assert asked[-1][1] == FIRST_RUN.isoformat()
+    for (_, end), (begin, _) in pairwise(asked):
+        assert end == begin
+    for begin, end in asked:
+        assert datetime.fromisoformat(end) - datetime.fromisoformat(begin) <= 28 * DAY
