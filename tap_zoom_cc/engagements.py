@@ -220,6 +220,7 @@ class EngagementStream(ZoomStream):
             end_date=settings.end_date,
             lookback=settings.lookbacks[self.name],
             now=services.present,
+            accepts_less=not settings.mismatch_fails,
         )
         plans = {}
         for context in self.partitions:
@@ -238,9 +239,10 @@ class EngagementStream(ZoomStream):
     def _prefetcher(self) -> Prefetcher[WindowJob, WindowRows]:
         plans = self._plan()
         self._report.plan_more(self.name, sum(map(len, plans.values())))
-        workers = self._services().settings.max_concurrency
+        services = self._services()
+        workers = services.settings.max_concurrency
         return Prefetcher(
-            WindowFetcher(self, self._budget, self._report).fetch,
+            WindowFetcher(self, self._budget, self._report, services.present).fetch,
             plans,
             workers=workers,
             capacity=MEMORY_BYTES,

@@ -9,10 +9,12 @@ import msgspec
 from typing_extensions import override
 
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
+from tap_zoom_cc.sync.check import RangeRows
 from tap_zoom_cc.sync.emit import decoder_for
+from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
 from tap_zoom_cc.sync.rows import UnfitRowError
 from tap_zoom_cc.zoom.client import ZoomStream
-from tap_zoom_cc.zoom.errors import AccountError, RunError, WindowExpiredError
+from tap_zoom_cc.zoom.errors import AccountError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,10 +24,8 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.zoom.api import ZoomApi
-    from tap_zoom_cc.zoom.pagination import Page
 
 LISTING_PAGE_SIZE = 300
-MOST_LISTINGS = 4
 
 
 class SubAccountsStream(ZoomStream):
@@ -72,54 +72,22 @@ class SubAccountsStream(ZoomStream):
             return self._rows
 
     def _list_rows(self) -> dict[str, msgspec.Raw]:
-        rows: dict[str, msgspec.Raw] = {}
-        announced: int | None = None
-        ended_in_order = False
-        for _ in range(MOST_LISTINGS):
-            try:
-                announced, ended_in_order = self._read_pass(rows)
-            except WindowExpiredError:
-                ended_in_order = False
-                continue
-            except AccountError as error:
-                message = f"{error}; or name the accounts in sub_account_ids"
-                raise RunError(message) from error
-            if len(rows) >= (announced or 0) and (ended_in_order or announced is not None):
-                return rows
-        message = (
-            f"{self.name}: Zoom announced {announced or 'an unknown number of'} sub accounts "
-            f"but listed {len(rows)} in {MOST_LISTINGS} passes; run again, or name the accounts in "
-            "sub_account_ids"
-        )
-        if self._services().settings.mismatch_fails or not ended_in_order:
-            raise RunError(message)
-        self.zoom.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
-        return rows
-
-    def _read_pass(self, rows: dict[str, msgspec.Raw]) -> tuple[int | None, bool]:
-        """Add the accounts of all pages.
-
-        Returns:
-            How many Zoom announced, and whether the pages came to an end of their own.
-        """
-        paginator = self.get_new_paginator()
-        announced: int | None = None
-        ended_in_order = False
-        passed: set[str] = set()
-
-        def take_in(page: Page) -> bool:
-            nonlocal announced, ended_in_order
-            listed = {_id_decoder.decode(row).id: row for row in page.rows or []}
-            news = listed.keys() - passed
-            passed.update(listed)
-            rows.update(listed)
-            announced = page.total_records or announced
-            ended_in_order = not page.rows or not page.next_page_token
-            return bool(news)
-
-        while not paginator.finished:
-            self.next_page(None, paginator, take_in)
-        return announced, ended_in_order
+        rows = RangeRows(_id_decoder.decode)
+        try:
+            read_in_passes(self, None, rows)
+        except AccountError as error:
+            message = f"{error}; or name the accounts in sub_account_ids"
+            raise RunError(message) from error
+        if not rows.is_whole:
+            message = (
+                f"{self.name}: Zoom announced {rows.expected or 'an unknown number of'} sub "
+                f"accounts but listed {len(rows.rows)} in {MOST_PASSES} passes; run again, or name "
+                "the accounts in sub_account_ids"
+            )
+            if self._services().settings.mismatch_fails:
+                raise RunError(message)
+            self.zoom.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
+        return {account_id: row for account_id, (_, row) in rows.rows.items()}
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
@@ -147,6 +115,11 @@ class SubAccountsStream(ZoomStream):
 class _Id(msgspec.Struct):
     # A path of dots alone would lead to the account's own endpoint.
     id: Annotated[str, msgspec.Meta(pattern=r"[^.]")]
+
+    @property
+    def row_id(self) -> str:
+        """What tells the account from all others."""
+        return self.id
 
 
 _id_decoder = msgspec.json.Decoder(_Id)

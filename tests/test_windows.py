@@ -5,9 +5,11 @@ Properties of the pure functions, over all ranges that there can be.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -130,10 +132,21 @@ def test_splitting_again_and_again_comes_to_an_end_at_single_seconds(window: Win
     assert split(window, 2) == [window]
 
 
+@dataclass
+class Answered:
+    """A page of an answer."""
+
+    rows: list[msgspec.Raw] | None
+    total_records: int | None
+    next_page_token: str | None = None
+    begin: str | None = None
+    end: str | None = None
+
+
 def reading_of(window: Window, total: int | None, rows: int = 0) -> WindowRows:
-    reading = WindowRows(window, total=total)
-    for number in range(rows):
-        reading.rows[str(number)] = (RowKey(str(number), window.begin), b"{}")  # type: ignore[assignment]
+    reading = WindowRows(window)
+    row = b'{"engagement_id": "%d", "start_time": "2024-01-01T00:00:00Z"}'
+    reading.add(Answered([msgspec.Raw(row % number) for number in range(rows)], total))
     return reading
 
 

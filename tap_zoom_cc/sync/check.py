@@ -1,25 +1,30 @@
-"""Check: which rows of a window have come, and whether they are all.
+"""Check: which rows of a range have come, and whether they are all.
 
-The third of four stages: plan, fetch, check, emit. Pure bookkeeping, page by page. A
-window may be read more than once (its page token expired, rows were missing); what any pass found
-is kept, so that a row which moved between pages is not lost.
+The third of four stages: plan, fetch, check, emit. Pure bookkeeping, page by page. The list that is
+read lives on meanwhile: engagements end and are added, old ones go. So a range is read in passes
+from its first page to its last, and it is whole when one pass is whole by itself. The rows of all
+passes are kept.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from typing_extensions import override
 
 from tap_zoom_cc.sync.rows import read_key
-from tap_zoom_cc.sync.windows import SECOND, split
+from tap_zoom_cc.sync.windows import SECOND, Window, split
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     import msgspec
 
     from tap_zoom_cc.sync.rows import RowKey
-    from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.pagination import Page
 
 PAGE_SIZE = 100
@@ -31,6 +36,12 @@ MOST_ROWS = 2_500
 AIMED_ROWS = 1_800
 """The rows that parts of a split window should have on average: few are then split again."""
 
+MOST_BYTES = 16 * 1024 * 1024
+"""A window with more bytes of rows is split: rows of 20 kB are seven times as large as usual."""
+
+AIMED_BYTES = 6 * 1024 * 1024
+"""The bytes that parts of a split window should have on average."""
+
 MOST_PARTS = 64
 """More are not made at once: a count of something else must not cost thousands of requests."""
 
@@ -40,68 +51,152 @@ MOST_OF_PARENT = 0.75
 BYTES_PER_KEY = 400
 """What a row takes in memory besides its JSON, roughly."""
 
-MOST_PASSES = 3
-"""How often a window is read to its end while rows are missing."""
+RANGE_TOLERANCE = timedelta(days=1)
+"""How far the range that an answer names may be off: it may be in days, or in a zone."""
+
+
+class Key(Protocol):
+    """What must be known of a row while its range is read."""
+
+    @property
+    def row_id(self) -> str:
+        """What tells the row from all others of its range."""
+
+
+KeyType = TypeVar("KeyType", bound=Key)
 
 
 @dataclass(slots=True)
-class WindowRows:
-    """The rows of one window, by engagement, and what Zoom says of them."""
+class Pass:
+    """What one pass through the pages of a range has brought so far."""
 
-    window: Window
-    rows: dict[str, tuple[RowKey, msgspec.Raw]] = field(default_factory=dict)
-    total: int | None = None
-    narrower: str = ""
-    size: int = 0
-    _pass_ids: set[str] = field(default_factory=set)
-    _ended_in_order: bool = False
+    ids: set[str] = field(default_factory=set)
+    first_total: int | None = None
+    last_total: int | None = None
+    has_shrunk: bool = False
+    has_ended_in_order: bool = False
+
+    def add(self, ids: list[str], page: Page) -> bool:
+        """Take in a page, and say whether it had rows that this pass had not seen yet."""
+        before = len(self.ids)
+        self.ids.update(ids)
+        total = page.total_records
+        # An empty page after others may announce none: that takes nothing back.
+        if total is not None and (ids or not before):
+            if self.first_total is None:
+                self.first_total = total
+            self.has_shrunk = self.has_shrunk or total < (self.last_total or 0)
+            self.last_total = total
+        self.has_ended_in_order = not ids or not page.next_page_token
+        return len(self.ids) > before
+
+    @property
+    def reaches_its_total(self) -> bool:
+        """Whether it has as many rows as its last total; without one, whether it ended in order."""
+        if self.last_total is None:
+            return self.has_ended_in_order
+        return len(self.ids) >= self.last_total
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no row of the range can be missing.
+
+        It has as many rows as its first page announced; what ended since then belongs to a later
+        sync. The total has not shrunk: a row that goes away moves the others forward, and one of
+        them may have slipped from a page that was to come to one that was read already.
+        """
+        if self.first_total is None:
+            return self.has_ended_in_order
+        return len(self.ids) >= self.first_total and not self.has_shrunk
+
+
+class RangeRows(Generic[KeyType]):
+    """The rows of one range, by ID, over as many passes as it takes."""
+
+    def __init__(self, read_key: Callable[[msgspec.Raw], KeyType]) -> None:
+        """Start without rows.
+
+        Args:
+            read_key: reads a row's key; raises ``ValueError`` or ``msgspec.MsgspecError``.
+        """
+        self._read_key = read_key
+        self._pass = Pass()
+        self._news_of_pass = 0
+        self.rows: dict[str, tuple[KeyType, msgspec.Raw]] = {}
+        self.size = 0
+        self.is_whole = False
 
     def begin_pass(self) -> None:
-        """Begin to read the window from its first page."""
-        self._pass_ids.clear()
-        self._ended_in_order = False
+        """Begin to read the range from its first page."""
+        self._pass = Pass()
+        self._news_of_pass = 0
 
     def add(self, page: Page) -> bool:
-        """Take in a page.
+        """Take in a page; of two rows with one ID the later counts.
 
         Returns:
             Whether it held rows that this pass had not seen yet.
 
         Raises:
-            msgspec.MsgspecError, ValueError: if a row lacks its key or start; nothing is taken in.
+            msgspec.MsgspecError, ValueError: if a row lacks its key; nothing is taken in.
         """
-        rows = page.rows or []
-        keys = [read_key(row) for row in rows]
-        before = len(self._pass_ids)
-        for key, row in zip(keys, rows, strict=True):
-            if key.engagement_id not in self.rows:
-                self.size += len(memoryview(row)) + BYTES_PER_KEY
-            self.rows[key.engagement_id] = (key, row)
-            self._pass_ids.add(key.engagement_id)
-        if page.total_records is not None and (rows or not before):
-            # An empty page after others may announce none: that takes nothing back.
-            self.total = page.total_records
-        self.narrower = self.narrower or narrower_range(self.window, page)
-        self._ended_in_order = not rows or not page.next_page_token
-        return len(self._pass_ids) > before
+        keys = [self._read_key(row) for row in page.rows or []]
+        for key, row in zip(keys, page.rows or [], strict=True):
+            known = self.rows.get(key.row_id)
+            if known is None:
+                self.size += BYTES_PER_KEY
+                self._news_of_pass += self._counts_as_news(key)
+            self.size += len(memoryview(row)) - (len(memoryview(known[1])) if known else 0)
+            self.rows[key.row_id] = (key, row)
+        return self._pass.add([key.row_id for key in keys], page)
+
+    def end_pass(self, number: int) -> None:
+        """Judge a pass that came to its end, the first being number 1.
+
+        No pass is whole where totals flicker, or where old rows go away one by one. There it is
+        enough that a later pass reaches its own total and brings nothing that earlier ones lacked.
+        """
+        settled = number > 1 and not self._news_of_pass and self._pass.reaches_its_total
+        self.is_whole = self._pass.is_whole or settled
+
+    def _counts_as_news(self, key: KeyType) -> bool:
+        """Say whether a row that earlier passes lacked tells that they lacked some."""
+        del key
+        return True
 
     @property
-    def missing(self) -> int:
-        """How many rows Zoom announced on the last page but did not deliver."""
-        return max(0, (self.total or 0) - len(self.rows))
+    def total(self) -> int | None:
+        """How many rows Zoom announced last in this pass; None before it did."""
+        return self._pass.last_total
+
+    @property
+    def expected(self) -> int | None:
+        """How many rows a whole pass must have."""
+        return self._pass.first_total
+
+
+class WindowRows(RangeRows["RowKey"]):
+    """The rows of one window of an account."""
+
+    def __init__(self, window: Window, now: datetime | None = None) -> None:
+        """Start without rows.
+
+        Args:
+            window: what is read.
+            now: the start of the run: what ends later is left to the next one.
+        """
+        super().__init__(read_key)
+        self.window = window
+        self._now = now
+
+    @override
+    def _counts_as_news(self, key: RowKey) -> bool:
+        return self._now is None or key.end_time is None or key.end_time <= self._now
 
     @property
     def surplus(self) -> int:
         """How many rows came in addition to those announced."""
         return 0 if self.total is None else max(0, len(self.rows) - self.total)
-
-    @property
-    def complete(self) -> bool:
-        """Whether all rows are there, as far as anybody can tell.
-
-        Without a total only a pass that ended in order can be believed.
-        """
-        return not self.missing and (self._ended_in_order or self.total is not None)
 
     def in_order_of_start(self) -> list[tuple[RowKey, msgspec.Raw]]:
         """Return the rows, earliest start first."""
@@ -114,31 +209,38 @@ def pages_for(rows: int) -> int:
 
 
 def parts_of(rows: WindowRows, parent_total: int | None) -> list[Window]:
-    """Return the parts that take a window's place when it has too many rows, else nothing.
+    """Return the parts that take a window's place when it has too many rows or bytes, else nothing.
 
     A part that still has most of its parent's rows is not split again: they lie within a moment, or
     the server looks at days only, or at engagements that were open during the range, and then each
     further cut would give most of them twice.
     """
     number = max(rows.total or 0, len(rows.rows))
-    if number <= MOST_ROWS or rows.window.end - rows.window.begin <= SECOND:
+    size = number * rows.size // max(1, len(rows.rows))
+    if number <= MOST_ROWS and size <= MOST_BYTES:
+        return []
+    if rows.window.end - rows.window.begin <= SECOND:
         return []
     if parent_total is not None and number > parent_total * MOST_OF_PARENT:
         return []
-    return split(rows.window, min(MOST_PARTS, max(2, -(-number // AIMED_ROWS))))
+    parts = max(2, -(-number // AIMED_ROWS), -(-size // AIMED_BYTES))
+    return split(rows.window, min(MOST_PARTS, parts))
 
 
-def narrower_range(window: Window, page: Page) -> str:
-    """Say which range a page answers, if that is narrower than the window; else nothing.
+def answered_range(window: Window, page: Page) -> Window | None:
+    """Return the part of a window that a page says it answers; None if it answers another range.
 
-    A second at either end, or an answer in days, is no narrower; nor is what cannot be read.
+    What is off by up to a day at either end counts as the whole window: the answer may be in days,
+    or in the account's zone. So does what cannot be read, and what is not said.
     """
     try:
         begin = parse_instant(page.begin) if page.begin else window.begin
         end = parse_instant(page.end) if page.end else window.end
     except ValueError:
-        return ""
-    tolerance = timedelta(days=1)
-    if begin - window.begin > tolerance or window.end - end > tolerance:
-        return f"{page.begin} to {page.end}"
-    return ""
+        return window
+    if begin > window.end + RANGE_TOLERANCE or end < window.begin - RANGE_TOLERANCE or begin > end:
+        return None
+    return Window(
+        window.begin if begin - window.begin <= RANGE_TOLERANCE else begin.replace(microsecond=0),
+        window.end if window.end - end <= RANGE_TOLERANCE else end.replace(microsecond=0),
+    )

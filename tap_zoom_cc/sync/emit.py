@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.sync.check import MOST_PASSES
+from tap_zoom_cc.sync.fetch import MOST_PASSES
 from tap_zoom_cc.sync.rows import RowDecoder, UnfitRowError
 
 if TYPE_CHECKING:
@@ -145,17 +145,11 @@ class Emitter:
                 f"{self._where}: {len(rows.rows)} engagements came where Zoom announced "
                 f"{rows.total}, from {rows.window}; all are loaded",
             )
-        if rows.narrower:
-            self._report.warn_once(
-                f"narrower {self._where}",
-                f"{self._where}: asked for {rows.window}, Zoom answered for {rows.narrower}; does "
-                "Zoom keep less history?",
-            )
 
     def _is_whole(self, rows: WindowRows) -> bool:
-        if rows.complete:
+        if rows.is_whole:
             return True
-        announced = rows.total if rows.total is not None else "an unknown number of"
+        announced = rows.expected if rows.expected is not None else "an unknown number of"
         message = (
             f"{self._where}: Zoom announced {announced} engagements from {rows.window} "
             f"but delivered {len(rows.rows)} in {MOST_PASSES} passes"

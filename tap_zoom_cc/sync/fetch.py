@@ -1,35 +1,136 @@
-"""Fetch: reads the pages of one window, in a worker thread, until the check is content.
+"""Fetch: reads the pages of one range, pass by pass, until the check is content.
 
 The second of four stages: plan, fetch, check, emit. Windows of all accounts are fetched side by
-side; what comes out is a window's rows as a whole, or the parts that take its place.
+side in worker threads; what comes out is a window's rows as a whole, or the parts that take its
+place. The list of sub accounts is read by the same passes.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.sync.check import MOST_PASSES, WindowRows, pages_for, parts_of
-from tap_zoom_cc.sync.plan import WindowJob
+from tap_zoom_cc.sync.check import (
+    WindowRows,
+    answered_range,
+    pages_for,
+    parts_of,
+)
 from tap_zoom_cc.sync.prefetch import Fetched, Parts
+from tap_zoom_cc.sync.windows import Window
+from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, RunError, WindowExpiredError
+from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from singer_sdk.helpers.types import Context
+
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.sync.budget import Budget
+    from tap_zoom_cc.sync.check import (
+        KeyType,
+        RangeRows,
+    )
+    from tap_zoom_cc.sync.plan import WindowJob
     from tap_zoom_cc.zoom.client import ZoomStream
+    from tap_zoom_cc.zoom.errors import AnswerError
+    from tap_zoom_cc.zoom.pagination import Page
+
+MOST_PASSES = 3
+"""How often a range is read to its end while no pass is whole."""
 
 MOST_EXPIRIES = 4
-"""How often a window's page token may expire before its account is given up."""
+"""How often a page token may expire before the range is given up."""
+
+
+def read_in_passes(
+    stream: ZoomStream,
+    context: Context | None,
+    rows: RangeRows[KeyType],
+    *,
+    budget: Budget | None = None,
+    is_replaced: Callable[[Page], bool] = lambda _: False,
+) -> None:
+    """Read a range from its first page to its last until a pass is whole, at most `MOST_PASSES`.
+
+    Args:
+        stream: sends the requests.
+        context: the partition, and what else the query depends on.
+        rows: takes in the pages, and then says whether it is whole.
+        budget: has room for every page that is asked for; None is no limit.
+        is_replaced: called after each page; when it is true the range is not read on.
+
+    Raises:
+        AccountError: if the pages cannot be had.
+        BudgetSpentError: if the budget has no room for the range.
+        RunError: if nothing can be read any more.
+        StoppedError: if the run is to end.
+    """
+    passes = expiries = 0
+    while passes < MOST_PASSES and not rows.is_whole:
+        try:
+            if not _read_pass(stream, context, rows, budget, is_replaced):
+                return
+        except WindowExpiredError as error:
+            expiries += 1
+            if expiries == MOST_EXPIRIES:
+                raise AccountError(error.rule, error.answer, stream.where(context)) from error
+            continue
+        passes += 1
+        rows.end_pass(passes)
+
+
+def _read_pass(
+    stream: ZoomStream,
+    context: Context | None,
+    rows: RangeRows[KeyType],
+    budget: Budget | None,
+    is_replaced: Callable[[Page], bool],
+) -> bool:
+    """Read all pages once, and say whether the pass came to its end."""
+    pages: list[Page] = []
+
+    def take_in(page: Page) -> bool:
+        pages[:] = [page]
+        return rows.add(page)
+
+    def reserve(requests: int, *, begins: bool = False) -> None:
+        if budget is not None:
+            budget.reserve(requests, begins=begins)
+
+    paginator = stream.get_new_paginator()
+    rows.begin_pass()
+    reserved = 0
+    while not paginator.finished:
+        is_first = paginator.count == 0
+        needed = 1 if is_first else max(paginator.count + 1, pages_for(rows.total or 0))
+        reserve(max(0, needed - reserved), begins=is_first)
+        reserved = max(reserved, needed)
+        stream.next_page(context, paginator, take_in, before_retry=lambda: reserve(1))
+        if is_replaced(pages[0]):
+            return False
+    return True
 
 
 class WindowFetcher:
     """Fetches the windows of one stream. Thread-safe."""
 
-    def __init__(self, stream: ZoomStream, budget: Budget, report: Report) -> None:
-        """Fetch through a stream's requests, as far as the budget goes."""
+    def __init__(self, stream: ZoomStream, budget: Budget, report: Report, now: datetime) -> None:
+        """Fetch through a stream's requests, as far as the budget goes.
+
+        Args:
+            stream: sends the requests.
+            budget: of the stream.
+            report: is told of windows that are split.
+            now: the start of the run.
+        """
         self._stream = stream
         self._budget = budget
         self._report = report
+        self._now = now
 
     def fetch(self, job: WindowJob) -> Fetched[WindowRows] | Parts[WindowJob]:
         """Read a window to its end, several times if need be, or say which parts replace it.
@@ -40,46 +141,62 @@ class WindowFetcher:
             RunError: if nothing can be read any more.
             StoppedError: if the run is to end.
         """
+        rows = WindowRows(job.window, self._now)
+        parts: list[WindowJob] = []
+
+        def is_replaced(page: Page) -> bool:
+            parts[:] = self._unanswered(job, page) or _smaller(job, rows)
+            return bool(parts)
+
+        context = {"account_id": job.account.account_id, "window": job.window}
         try:
-            return self._fetch(job)
+            read_in_passes(
+                self._stream, context, rows, budget=self._budget, is_replaced=is_replaced
+            )
         except RunError as error:
             self._stream.zoom.give_up(error)
             raise
-
-    def _fetch(self, job: WindowJob) -> Fetched[WindowRows] | Parts[WindowJob]:
-        rows = WindowRows(job.window)
-        passes = expiries = 0
-        while passes < MOST_PASSES and not (passes and rows.complete):
-            try:
-                parts = self._read_pass(job, rows)
-            except WindowExpiredError as error:
-                expiries += 1
-                if expiries == MOST_EXPIRIES:
-                    where = self._stream.where({"account_id": job.account.account_id})
-                    raise AccountError(error.rule, error.answer, where) from error
-                continue
-            if parts:
-                self._report.plan_more(self._stream.name, len(parts) - 1)
-                return Parts(parts)
-            passes += 1
+        if parts:
+            self._report.plan_more(self._stream.name, len(parts) - 1)
+            return Parts(parts)
         return Fetched(rows, rows.size)
 
-    def _read_pass(self, job: WindowJob, rows: WindowRows) -> list[WindowJob]:
-        """Read a window's pages once, or return the parts that it must be read in."""
-        context = {"account_id": job.account.account_id, "window": job.window}
-        paginator = self._stream.get_new_paginator()
-        rows.begin_pass()
-        reserved = 0
-        while not paginator.finished:
-            needed = max(paginator.count + 1, pages_for(rows.total or 0))
-            needed = 1 if paginator.count == 0 else needed
-            self._budget.reserve(max(0, needed - reserved), begins=paginator.count == 0)
-            reserved = max(reserved, needed)
-            self._stream.next_page(
-                context, paginator, rows.add, before_retry=lambda: self._budget.reserve(1)
-            )
-            windows = parts_of(rows, job.parent_total)
-            if len(windows) > 1:
-                total = max(rows.total or 0, len(rows.rows))
-                return [WindowJob(job.account, window, total) for window in windows]
-        return []
+    def _unanswered(self, job: WindowJob, page: Page) -> list[WindowJob]:
+        """Return the parts that a window is read in when the answer is for only some of it.
+
+        Raises:
+            AccountError: if it is for something else, or if that happens to such a part again.
+        """
+        answered = answered_range(job.window, page)
+        if answered == job.window:
+            return []
+        said = f"asked for {job.window}, Zoom answered for {page.begin} to {page.end}"
+        if answered is None:
+            raise self._refusal(job, said, Condition.OTHER_RANGE)
+        if job.is_rest:
+            if job.accepts_less:
+                self._report.warn_once(
+                    f"narrower {self._stream.name} {job.account.account_id}",
+                    f"{self._stream.where({'account_id': job.account.account_id})}: {said}; "
+                    "accepted, on_count_mismatch is warn",
+                )
+                return []
+            raise self._refusal(job, said, Condition.NARROWER_RANGE)
+        cuts = (job.window.begin, answered.begin, answered.end, job.window.end)
+        return [
+            job.part(Window(begin, end), is_rest=True)
+            for begin, end in itertools.pairwise(cuts)
+            if begin < end
+        ]
+
+    def _refusal(self, job: WindowJob, said: str, condition: Condition) -> AnswerError:
+        answer = Answer(OK, message=said)
+        where = self._stream.where({"account_id": job.account.account_id})
+        return AccountError(decide(answer, {condition}), answer, where)
+
+
+def _smaller(job: WindowJob, rows: WindowRows) -> list[WindowJob]:
+    """Return the parts of a window that holds too much, else nothing."""
+    windows = parts_of(rows, job.parent_total)
+    total = max(rows.total or 0, len(rows.rows))
+    return [job.part(window, parent_total=total) for window in windows if len(windows) > 1]

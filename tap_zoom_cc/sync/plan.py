@@ -5,7 +5,7 @@ The first of four stages: plan, fetch, check, emit. Everything here is pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -35,11 +35,29 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class WindowJob:
-    """A window of an account to be read; ``parent_total`` is set for a part of a split window."""
+    """A window of an account to be read.
+
+    ``parent_total`` is the number of rows of the window that a part was split from; ``is_rest``
+    says that it is a part because Zoom answered for only some of its parent's range, and
+    ``accepts_less`` that such an answer is taken for whole when it comes again.
+    """
 
     account: Account
     window: Window
+    accepts_less: bool = False
     parent_total: int | None = None
+    is_rest: bool = False
+
+    def part(
+        self, window: Window, *, parent_total: int | None = None, is_rest: bool = False
+    ) -> WindowJob:
+        """Return the job for a part of this window."""
+        return replace(
+            self,
+            window=window,
+            parent_total=parent_total or self.parent_total,
+            is_rest=is_rest or self.is_rest,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +68,7 @@ class Reach:
     end_date: datetime | None
     lookback: timedelta
     now: datetime
+    accepts_less: bool = False
 
     def jobs_for(self, account: Account, bookmark: datetime | None) -> list[WindowJob]:
         """Return the windows of an account that was read up to its bookmark, oldest first."""
@@ -57,7 +76,7 @@ class Reach:
             bookmark=bookmark, lookback=self.lookback, start_date=self.start_date, now=self.now
         )
         end = end_of_sync(end_date=self.end_date, now=self.now)
-        return [WindowJob(account, window) for window in cut(begin, end)]
+        return [WindowJob(account, window, self.accepts_less) for window in cut(begin, end)]
 
 
 def in_order(account_ids: Iterable[str], bookmarks: Mapping[str, datetime | None]) -> list[str]:

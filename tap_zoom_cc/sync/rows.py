@@ -54,6 +54,11 @@ class RowKey(msgspec.Struct, gc=False, frozen=True):
     start_time: datetime
     end_time: datetime | None = None
 
+    @property
+    def row_id(self) -> str:
+        """What tells the row from all others of its account."""
+        return self.engagement_id
+
 
 class _TextKey(msgspec.Struct):
     engagement_id: str

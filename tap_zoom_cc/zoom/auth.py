@@ -18,7 +18,7 @@ import requests
 from tap_zoom_cc.zoom.answers import Answer, read_answer
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 from tap_zoom_cc.zoom.retries import retrying
-from tap_zoom_cc.zoom.rules import NO_ANSWER, Condition, decide
+from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Condition, decide
 
 if TYPE_CHECKING:
     from tap_zoom_cc.run.report import Report
@@ -113,7 +113,7 @@ class ServerToServerOAuth:
         except requests.RequestException as error:
             raise self._refusal(Answer(NO_ANSWER, message=type(error).__name__)) from error
         self.server_time = _date_of(response) or self.server_time
-        if response.status_code != requests.codes.ok:
+        if response.status_code != OK:
             raise self._refusal(read_answer(response, datetime.now(timezone.utc)))
         try:
             return msgspec.json.decode(response.content, type=_Grant, strict=False)

@@ -23,7 +23,7 @@ from tap_zoom_cc.zoom.answers import Answer, read_answer, shorten
 from tap_zoom_cc.zoom.errors import AnswerError, error_for
 from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
 from tap_zoom_cc.zoom.retries import retrying
-from tap_zoom_cc.zoom.rules import NO_ANSWER, Action, Condition, decide
+from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Action, Condition, decide
 from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class ZoomStream(RESTStream[str | None]):
                 answer = Answer(NO_ANSWER, message=f"{type(error).__name__} at {self.url_base}")
                 raise self._refusal(answer, request, context) from error
             except (msgspec.MsgspecError, ValueError) as error:
-                answer = Answer(requests.codes.ok, message=shorten(str(error)))
+                answer = Answer(OK, message=shorten(str(error)))
                 raise self._refusal(answer, request, context) from error
             paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
             return response
@@ -197,7 +197,7 @@ class ZoomStream(RESTStream[str | None]):
         Raises:
             AnswerError: for every other answer.
         """
-        if response.status_code != requests.codes.ok:
+        if response.status_code != OK:
             answer = read_answer(response, datetime.now(timezone.utc))
             raise AnswerError(decide(answer), answer)
 

@@ -47,6 +47,8 @@ class Condition(enum.Enum):
     LONG_WAIT = "`Retry-After` is more than 5 minutes ahead"
     FILTERED = "filters are set, and the account has not answered in this run"
     NEVER_READ = "the account was listed, has no bookmark, and has not answered in this run"
+    OTHER_RANGE = "the answer names a range that does not meet the one asked for"
+    NARROWER_RANGE = "what an answer left out was asked for by itself, and left out again"
     OUTAGE = "no other stream or account was answered meanwhile, and a second one failed so"
 
 
@@ -86,6 +88,8 @@ class Rule:
         """What is done when the request is not sent again."""
         return self.then or self.action
 
+
+OK = 200
 
 NO_ANSWER = 0
 """The status of a request that got no answer, or one that broke off."""
@@ -159,11 +163,27 @@ RULES: tuple[Rule, ...] = (
         then=Action.FAIL_ACCOUNT,
     ),
     Rule(
+        Action.FAIL_ACCOUNT,
+        "Zoom answers something else than was asked for",
+        "run again; if it stays, report it",
+        "own choice",
+        statuses=(OK,),
+        condition=Condition.OTHER_RANGE,
+    ),
+    Rule(
+        Action.FAIL_ACCOUNT,
+        "Zoom does not answer for the whole range",
+        "if Zoom keeps less history, set start_date later; on_count_mismatch: warn accepts it",
+        "own choice",
+        statuses=(OK,),
+        condition=Condition.NARROWER_RANGE,
+    ),
+    Rule(
         Action.RETRY,
         "an answer that is not what was asked for (cut off, no JSON, a row without key or start)",
         "run again; if it stays, report it",
         "own choice",
-        statuses=(200,),
+        statuses=(OK,),
         then=Action.FAIL_ACCOUNT,
     ),
     Rule(

@@ -1,0 +1,187 @@
+"""A range is whole when one pass through its pages is whole by itself, on a list that lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_zoom_cc.sync.check import (
+    AIMED_BYTES,
+    MOST_BYTES,
+    Pass,
+    WindowRows,
+    answered_range,
+    parts_of,
+)
+from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window
+
+BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
+WINDOW = Window(BEGIN, BEGIN + LONGEST_WINDOW)
+NOW = WINDOW.end
+
+
+@dataclass
+class Page:
+    """A page of an answer, with as much of it as the check reads."""
+
+    rows: list[msgspec.Raw] | None
+    total_records: int | None = None
+    next_page_token: str | None = None
+    begin: str | None = None
+    end: str | None = None
+
+
+def row(name: str, end: datetime | None = None, text: str = "") -> msgspec.Raw:
+    ended = f', "end_time": "{end.isoformat()}"' if end else ""
+    content = f'{{"engagement_id": "{name}", "start_time": "2024-01-02T00:00:00Z", "x": "{text}"'
+    return msgspec.Raw(f"{content}{ended}}}".encode())
+
+
+def read(*passes: list[tuple[str, int | None]], whole_after: int) -> WindowRows:
+    """Read passes of pages, each the letters that name its rows and its total.
+
+    Asserts that the range is whole after so many passes and not before; 0 stands for never.
+    """
+    rows = WindowRows(WINDOW, NOW)
+    for number, pages in enumerate(passes, 1):
+        rows.begin_pass()
+        for position, (names, total) in enumerate(pages, 1):
+            token = "more" if position < len(pages) else ""
+            rows.add(Page([row(name) for name in names], total, token))
+        rows.end_pass(number)
+        assert rows.is_whole == (number == whole_after), f"after pass {number}"
+    return rows
+
+
+def test_a_pass_with_as_many_rows_as_announced_is_whole() -> None:
+    assert read([("ab", 3), ("c", 3)], whole_after=1).rows.keys() == {"a", "b", "c"}
+
+
+def test_what_is_added_meanwhile_is_no_reason_to_fail() -> None:
+    # Newest first, by offset: the new row x pushes b onto the second page once more.
+    read([("ab", 3), ("bc", 4)], whole_after=1)
+
+
+def test_a_total_that_shrinks_asks_for_another_pass() -> None:
+    # One of the first two rows goes away, so that c moves to the page that was read already.
+    rows = read([("ab", 4), ("d", 3)], [("bc", 3), ("d", 3)], whole_after=2)
+    assert rows.rows.keys() == {"a", "b", "c", "d"}
+
+
+def test_a_pass_that_lacks_rows_is_not_made_whole_by_those_of_others() -> None:
+    read([("ab", 3)], [("bc", 4)], whole_after=0)
+
+
+def test_rows_that_are_announced_and_never_come_are_missing() -> None:
+    rows = read([("ab", 3)], [("ab", 3)], [("ab", 3)], whole_after=0)
+    assert rows.expected == 3
+
+
+def test_totals_that_always_shrink_are_enough_when_a_later_pass_brings_nothing_new() -> None:
+    read([("ab", 4), ("cd", 3)], [("ab", 4), ("cd", 3)], whole_after=2)
+
+
+def test_totals_that_always_shrink_are_not_enough_while_passes_bring_news() -> None:
+    read([("ab", 4), ("c", 3)], [("ab", 4), ("d", 3)], [("ab", 4), ("e", 3)], whole_after=0)
+
+
+def test_an_engagement_that_ended_after_the_start_of_the_run_is_no_news() -> None:
+    rows = WindowRows(WINDOW, NOW)
+    for number, late in ((1, []), (2, [row("late", NOW + timedelta(seconds=1))])):
+        rows.begin_pass()
+        rows.add(Page([row("a"), row("b")], 4, "more"))
+        rows.add(Page([row("c"), *late], 3))
+        rows.end_pass(number)
+    assert rows.is_whole
+
+
+def test_a_pass_cut_by_an_expired_token_counts_for_nothing() -> None:
+    rows = WindowRows(WINDOW, NOW)
+    rows.begin_pass()
+    rows.add(Page([row("a")], 2, "more"))
+    rows.begin_pass()
+    rows.add(Page([row("b")], 2))
+    rows.end_pass(1)
+    assert rows.rows.keys() == {"a", "b"}
+    assert not rows.is_whole
+
+
+def test_without_a_total_on_the_first_page_the_first_one_announced_counts() -> None:
+    read([("ab", None), ("c", 4)], whole_after=0)
+    read([("ab", None), ("c", 3)], whole_after=1)
+
+
+def test_without_any_total_the_pass_must_end_in_order() -> None:
+    rows = WindowRows(WINDOW, NOW)
+    rows.begin_pass()
+    rows.add(Page([row("a")], None, "more"))
+    rows.end_pass(1)
+    assert not rows.is_whole
+    read([("ab", None), ("c", None)], whole_after=1)
+
+
+def test_an_empty_page_after_others_takes_no_announced_row_back() -> None:
+    read([("a", 3), ("", 0)], whole_after=0)
+
+
+def test_an_empty_first_page_that_announces_rows_is_not_whole() -> None:
+    read([("", 5)], whole_after=0)
+
+
+def test_of_two_rows_with_one_id_the_later_counts() -> None:
+    rows = WindowRows(WINDOW, NOW)
+    for text in ("earlier", "later"):
+        rows.begin_pass()
+        rows.add(Page([row("a", text=text)], 1))
+    assert b"later" in bytes(memoryview(rows.rows["a"][1]))
+    single = WindowRows(WINDOW, NOW)
+    single.add(Page([row("a", text="later")], 1))
+    assert rows.size == single.size
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), min_size=1, max_size=8))
+def test_a_pass_is_never_whole_with_fewer_rows_than_its_first_page_announced(
+    pages: list[tuple[int, int]],
+) -> None:
+    reading, delivered = Pass(), 0
+    for count, total in pages:
+        ids = [str(delivered + number) for number in range(count)]
+        delivered += count
+        reading.add(ids, Page(None, total))
+    assert not reading.is_whole or delivered >= (reading.first_total or 0)
+
+
+def test_a_window_with_large_rows_is_split_by_their_bytes() -> None:
+    rows = WindowRows(WINDOW, NOW)
+    rows.add(Page([row(str(number), text="x" * 20_000) for number in range(100)], 2_400, "more"))
+    parts = parts_of(rows, None)
+    assert len(parts) == -(-rows.size * 24 // AIMED_BYTES)
+    assert (parts[0].begin, parts[-1].end) == (WINDOW.begin, WINDOW.end)
+    assert rows.size * 24 > MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "answered"),
+    [
+        (None, None, WINDOW),
+        ("2024-01-01T00:00:00Z", "2024-01-29T00:00:00Z", WINDOW),
+        ("2024-01-01", "2024-01-28", WINDOW),
+        ("2024-01-01T14:00:00+14:00", "2024-01-28T12:00:00-12:00", WINDOW),
+        ("2023-12-01", "2024-02-01", WINDOW),
+        ("nonsense", "2024-01-29", WINDOW),
+        ("2024-01-10", "2024-01-29", Window(BEGIN + timedelta(days=9), WINDOW.end)),
+        ("2024-01-01", "2024-01-20", Window(BEGIN, BEGIN + timedelta(days=19))),
+        ("2023-11-01", "2023-12-30", None),
+        ("2024-02-01", "2024-02-02", None),
+        ("2024-01-20", "2024-01-10", None),
+    ],
+)
+def test_the_range_that_an_answer_names_is_compared_with_the_one_asked_for(
+    begin: str | None, end: str | None, answered: Window | None
+) -> None:
+    assert answered_range(WINDOW, Page([], begin=begin, end=end)) == answered
