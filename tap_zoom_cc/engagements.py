@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.accounts import Accounts
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import FilterValue
+    from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.sync.budget import Budget, Budgets
     from tap_zoom_cc.sync.check import WindowRows
@@ -272,19 +273,37 @@ class EngagementStream(ZoomStream):
             self._report.fail(f"{self.where(context)}: {error}")
         except BudgetSpentError:
             self._outcome.ran_out_of_budget()
-        except (RunError, StoppedError) as error:
-            fatal_error = self.zoom.fatal_error or (error if isinstance(error, RunError) else None)
-            if fatal_error is not None and not stop.asked:
-                self._report.fail(str(fatal_error))
-                stop.ask(str(fatal_error), EXIT_FAILED)
+        except RunError as error:
+            self.zoom.give_up(error)
+        except StoppedError:
+            self.logger.debug("%s: stopped", self.where(context))
         except GeneratorExit:
             # The SDK wants no more rows of any account.
             self._prefetcher.close()
             raise
+        except Exception as error:
+            self._report.fail(
+                f"{self.where(context)}: {type(error).__name__} - a fault of the tap; report it, "
+                "with the traceback that LOGLEVEL=DEBUG shows"
+            )
+            self.logger.debug("the fault:", exc_info=True)
         finally:
             state.pop("progress_markers", None)
         if context["account_id"] == self.partitions[-1]["account_id"] and not stop.asked:
+            self._conclude(stop)
+
+    def _conclude(self, stop: Stop) -> None:
+        """End the stream after its last account, and the run if nothing more can be read.
+
+        An error that ends the run ends it here: what was read whole of later accounts before it
+        has been emitted by now.
+        """
+        fatal_error = self.zoom.fatal_error
+        if fatal_error is None:
             self._outcome.conclude(self._budget, full_table=self._full_table)
+        else:
+            self._report.fail(str(fatal_error))
+            stop.ask(str(fatal_error), EXIT_FAILED)
 
     def _account_records(self, context: Context, state: dict[str, object]) -> Iterator[Record]:
         services = self._services()

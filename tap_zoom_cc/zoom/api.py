@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
 from tap_zoom_cc.zoom.connections import paced_session
 from tap_zoom_cc.zoom.pacing import Pacer
+from tap_zoom_cc.zoom.rules import PLACES_OF_AN_OUTAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,8 @@ class ZoomApi:
         self.fatal_error: RunError | None = None
         self._sessions = threading.local()
         self._answered: set[str] = set()
-        self._without_answer: set[str] = set()
+        self._failed_in_a_row: set[str] = set()
+        self._accepted = ""
 
     @property
     def session(self) -> requests.Session:
@@ -53,23 +55,42 @@ class ZoomApi:
             self.report.count_request()
             yield
 
-    def note_answer(self, place: str) -> None:
-        """Note that a request got the page it asked for."""
+    def note_answer(self, place: str, authorization: str) -> None:
+        """Note that a request got the page it asked for.
+
+        Args:
+            place: the stream and account.
+            authorization: the header with which it was sent.
+        """
         self._answered.add(place)
-        self._without_answer.clear()
+        self._failed_in_a_row.clear()
+        self._accepted = authorization
         self.pacer.speed_up()
 
-    def note_silence(self, place: str) -> None:
-        """Note that a request got no answer in all its tries."""
-        self._without_answer.add(place)
+    def note_failure(self, place: str) -> None:
+        """Note that a request got no answer, or no token was good for it, in all its tries."""
+        self._failed_in_a_row.add(place)
+
+    def renew_token(self, refused: str, *, is_first: bool) -> None:
+        """Ask for another token before the next request, unless that would help nobody.
+
+        A token that others were answered with is not the reason why one account refuses it, but it
+        may have died since. So it is renewed for a request's first refusal, and not for later ones.
+
+        Args:
+            refused: the header of the request that was refused.
+            is_first: whether it was the request's first refusal.
+        """
+        if is_first or refused != self._accepted:
+            self.authenticator.discard(refused)
 
     def has_answered(self, place: str) -> bool:
         """Say whether a stream and account has answered in this run."""
         return place in self._answered
 
     def is_outage(self, place: str) -> bool:
-        """Say whether, without any answer in between, another place was silent too (own choice)."""
-        return bool(self._without_answer - {place})
+        """Say whether so many others failed in a row that this failure is not the account's."""
+        return len(self._failed_in_a_row | {place}) >= PLACES_OF_AN_OUTAGE
 
     def give_up(self, error: RunError) -> None:
         """Send nothing more because of an error; what was read before it is still emitted."""

@@ -26,12 +26,24 @@ if TYPE_CHECKING:
     from tap_zoom_cc.run.stopping import Stop
 
 RENEW_BEFORE_EXPIRY_SECONDS = 120.0
+
+USUAL_LIFETIME_SECONDS = 3600.0
+"""The lifetime of a token whose answer does not say it (document)."""
+
+SHORTEST_LIFETIME_SECONDS = 60.0
+"""How long a token is used at least, whatever its answer says: else each request would ask for one.
+
+One that dies earlier is refused, and renewed for that (own choice).
+"""
+
+EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
+"""A ``Date`` before the year in which Zoom Contact Center began tells no time (own choice)."""
 TIMEOUT_SECONDS = (10.0, 30.0)
 
 
 class _Grant(msgspec.Struct):
     access_token: Annotated[str, msgspec.Meta(pattern=r"^[!-~]+\Z")]
-    expires_in: float = 3600.0
+    expires_in: float | None = None
 
 
 class ServerToServerOAuth:
@@ -87,8 +99,9 @@ class ServerToServerOAuth:
         except AnswerError as error:
             raise RunError(str(error)) from error
         self._token = grant.access_token
+        lifetime = grant.expires_in or USUAL_LIFETIME_SECONDS
         self._renew_at = time.monotonic() + max(
-            grant.expires_in - RENEW_BEFORE_EXPIRY_SECONDS, grant.expires_in / 2
+            lifetime - RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 2, SHORTEST_LIFETIME_SECONDS
         )
 
     def _say_why(self, error: AnswerError, seconds: float) -> None:
@@ -127,8 +140,9 @@ class ServerToServerOAuth:
 
 
 def _date_of(response: requests.Response) -> datetime | None:
-    """Return the server's clock as its ``Date`` header tells it, in UTC."""
+    """Return the server's clock as its ``Date`` header tells it, in UTC; None if it is no time."""
     try:
-        return parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc)
-    except (KeyError, ValueError, TypeError):
+        date = parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc)
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
+    return date if date >= EARLIEST_TIME else None

@@ -149,23 +149,25 @@ class ZoomStream(RESTStream[str | None]):
                 response = self._send(request)
                 has_news = take_in(paginator.read(response))
             except AnswerError as error:
-                raise self._refusal(error.answer, request, context) from error
+                raise self._refusal(
+                    error.answer, request, context, is_first=attempts == 1
+                ) from error
             except requests.RequestException as error:
                 answer = Answer(NO_ANSWER, message=f"{type(error).__name__} at {self.url_base}")
-                raise self._refusal(answer, request, context) from error
+                raise self._refusal(answer, request, context, is_first=attempts == 1) from error
             except (msgspec.MsgspecError, ValueError) as error:
                 answer = Answer(OK, message=shorten(str(error)))
-                raise self._refusal(answer, request, context) from error
+                raise self._refusal(answer, request, context, is_first=attempts == 1) from error
             paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
             return response
 
         try:
             response = self.request_decorator(attempt)(request, context)
         except AnswerError as error:
-            if not error.answer.status:
-                self.zoom.note_silence(where)
+            if not error.answer.status or error.rule.action is Action.RENEW_TOKEN:
+                self.zoom.note_failure(where)
             raise error_for(error, where) from error
-        self.zoom.note_answer(where)
+        self.zoom.note_answer(where, request.headers.get("Authorization", ""))
         paginator.advance(response)
 
     def _prepare(self, context: Context | None, token: str | None) -> requests.PreparedRequest:
@@ -201,8 +203,23 @@ class ZoomStream(RESTStream[str | None]):
             answer = read_answer(response, datetime.now(timezone.utc))
             raise AnswerError(decide(answer), answer)
 
+    def _answer_in(self, error: Exception) -> Answer:
+        """Return what came instead of the page asked for, whatever told that it did."""
+        match error:
+            case AnswerError():
+                return error.answer
+            case requests.RequestException():
+                return Answer(NO_ANSWER, message=f"{type(error).__name__} at {self.url_base}")
+            case _:
+                return Answer(OK, message=shorten(str(error)))
+
     def _refusal(
-        self, answer: Answer, request: requests.PreparedRequest, context: Context | None
+        self,
+        answer: Answer,
+        request: requests.PreparedRequest,
+        context: Context | None,
+        *,
+        is_first: bool,
     ) -> AnswerError:
         """Decide what follows from an answer, and do about it what concerns the whole run."""
         where = self.where(context)
@@ -216,7 +233,8 @@ class ZoomStream(RESTStream[str | None]):
                 "cool down", f"{answer} - the whole run waits {seconds:.1f} s; {rule.advice}"
             )
         if rule.action is Action.RENEW_TOKEN:
-            self.zoom.authenticator.discard(request.headers.get("Authorization", ""))
+            refused = request.headers.get("Authorization", "")
+            self.zoom.renew_token(refused, is_first=is_first)
         return AnswerError(rule, answer, where)
 
     @override

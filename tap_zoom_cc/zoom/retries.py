@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 import backoff
 from typing_extensions import ParamSpec
 
 from tap_zoom_cc.zoom.errors import AnswerError
-from tap_zoom_cc.zoom.rules import Action
+from tap_zoom_cc.zoom.rules import PATIENCE_SECONDS, Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -42,14 +43,19 @@ def retrying(
         stop: when the run is to end, nothing is sent again.
         on_retry: called before each wait with the error and the seconds.
     """
+    began = time.monotonic()
     tries = 0
 
     def is_final(error: Exception) -> bool:
         nonlocal tries
-        tries += 1
         if not isinstance(error, AnswerError) or stop.asked:
             return True
-        return error.rule.action not in SENT_AGAIN or tries >= error.rule.tries
+        rule = error.rule
+        # A refusal for the rate alone is no failed try.
+        tries += rule.tries is not None
+        is_last = rule.tries is not None and tries >= rule.tries
+        waited = time.monotonic() - began + (error.answer.wait or 0.0)
+        return rule.action not in SENT_AGAIN or is_last or waited > PATIENCE_SECONDS
 
     def notice(details: Details) -> None:
         error = details.get("exception")
@@ -66,16 +72,15 @@ def waits() -> Generator[float, object, None]:
     """Yield the seconds to wait before each further try.
 
     As long as Zoom asks; else, with some chance in it, up to twice as long each time. A cool-down
-    is waited for by the pacer, and so not here.
+    is the pacer's, which holds back the whole run, and so not waited for here.
     """
     error: object = yield 0.0
     longest = FIRST_WAIT_SECONDS
     while True:
-        if not isinstance(error, AnswerError) or error.rule.action is Action.COOL_DOWN:
+        wait = backoff.full_jitter(longest)
+        if isinstance(error, AnswerError) and error.rule.action is Action.COOL_DOWN:
             wait = 0.0
-        elif error.rule.action is Action.RETRY and error.answer.wait is not None:
+        elif isinstance(error, AnswerError) and error.answer.wait is not None:
             wait = error.answer.wait
-        else:
-            wait = backoff.full_jitter(longest)
-        error = yield min(wait, LONGEST_WAIT_SECONDS)
-        longest *= 2
+        error = yield wait
+        longest = min(longest * 2, LONGEST_WAIT_SECONDS)

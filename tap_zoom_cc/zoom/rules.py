@@ -26,6 +26,12 @@ LONG_WAIT_SECONDS = 300.0
 TRIES = 8
 """How often a request is sent before its rule's last word counts."""
 
+PATIENCE_SECONDS = 300.0
+"""How long a request is sent again before its rule's last word counts."""
+
+PLACES_OF_AN_OUTAGE = 20
+"""How many streams and accounts must fail in a row, with no answer to any other, for an outage."""
+
 
 class Action(enum.Enum):
     """What the tap does about an answer."""
@@ -49,7 +55,7 @@ class Condition(enum.Enum):
     NEVER_READ = "the account was listed, has no bookmark, and has not answered in this run"
     OTHER_RANGE = "the answer names a range that does not meet the one asked for"
     NARROWER_RANGE = "what an answer left out was asked for by itself, and left out again"
-    OUTAGE = "no other stream or account was answered meanwhile, and a second one failed so"
+    OUTAGE = f"{PLACES_OF_AN_OUTAGE} accounts in a row failed so, with no answer to any other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +63,9 @@ class Rule:
     """One row of the table: which answers it is for, what is done, and what a reader can do.
 
     An answer fits when its status, its code and the text of its message do, and `condition` holds;
-    what is left empty fits everything. `then` is what follows when `tries` requests got no better
-    answer; it is None for what is done at once.
+    what is left empty fits everything. `then` is what follows when `tries` requests, or those of
+    `PATIENCE_SECONDS`, got no better answer; it is None for what is done at once. `tries` is None
+    where only the time counts.
     """
 
     action: Action
@@ -70,7 +77,7 @@ class Rule:
     pattern: str = ""
     condition: Condition | None = None
     then: Action | None = None
-    tries: int = TRIES
+    tries: int | None = TRIES
 
     def fits(self, answer: Answer, conditions: Collection[Condition]) -> bool:
         """Say whether the rule is for this answer under these conditions."""
@@ -118,12 +125,23 @@ RULES: tuple[Rule, ...] = (
         condition=Condition.LONG_WAIT,
     ),
     Rule(
+        Action.RETRY,
+        "too many access tokens were asked for",
+        "find out which other program asks for tokens of this app",
+        "own choice",
+        statuses=(429,),
+        condition=Condition.TOKEN_ENDPOINT,
+        then=Action.STOP_RUN,
+        tries=None,
+    ),
+    Rule(
         Action.COOL_DOWN,
         "too many requests in a second",
         "lower requests_per_second when it comes often: the limit is shared by all apps",
         "document",
         statuses=(429,),
-        then=Action.FAIL_ACCOUNT,
+        then=Action.STOP_RUN,
+        tries=None,
     ),
     Rule(
         Action.STOP_RUN,
@@ -153,6 +171,14 @@ RULES: tuple[Rule, ...] = (
         "check api_url and token_url",
         "own choice",
         statuses=(300, 301, 302, 303, 307, 308),
+    ),
+    Rule(
+        Action.FAIL_ACCOUNT,
+        "Zoom has a fault, and asks to wait longer than the tap does",
+        "run again after the time named",
+        "own choice",
+        statuses=(503,),
+        condition=Condition.LONG_WAIT,
     ),
     Rule(
         Action.RETRY,
@@ -211,22 +237,19 @@ RULES: tuple[Rule, ...] = (
         "seen; any other code: own choice",
         condition=Condition.TOKEN_ENDPOINT,
     ),
-    Rule(
-        Action.RENEW_TOKEN,
-        "the access token was refused, and renewed ones too",
-        TOKEN_ADVICE,
-        "seen",
-        statuses=(400, 401),
-        codes=(124,),
-        then=Action.STOP_RUN,
-    ),
-    Rule(
-        Action.RENEW_TOKEN,
-        "the access token was refused, and renewed ones too",
-        TOKEN_ADVICE,
-        "seen",
-        statuses=(401,),
-        then=Action.STOP_RUN,
+    *(
+        Rule(
+            Action.RENEW_TOKEN,
+            "the access token was refused, and renewed ones too",
+            TOKEN_ADVICE,
+            "seen",
+            statuses=statuses,
+            codes=codes,
+            condition=condition,
+            then=Action.STOP_RUN if condition else Action.FAIL_ACCOUNT,
+        )
+        for statuses, codes in (((400, 401), (124,)), ((401,), ()))
+        for condition in (Condition.OUTAGE, None)
     ),
     Rule(
         Action.READ_AGAIN,
