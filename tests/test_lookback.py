@@ -423,7 +423,7 @@ def test_a_bookmark_that_was_set_back_is_believed() -> None:
 def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_once() -> None:
     progress = Progress(BEGIN)
     begins = []
-    ends = [BEGIN + 30 * DAY + hour * HOUR for hour in range(40)]
+    ends = [BEGIN + 30 * DAY + number * MINUTE for number in range(30)]
     for end in ends:
         begin = begin_of_reread(
             progress, end=end, lookback=SMS, phase=phase_of("sms", "a"), start_date=None
