@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark import comparison, idle_accounts, peak_memory, processor_bound, rate_bound
+from benchmark import comparison, idle_accounts, peak_memory, processor_bound, rate_bound, steady
 from benchmark.table import heading, machine, table
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ SECTIONS = {
     "memory": peak_memory.measure,
     "peers": comparison.measure,
     "idle": idle_accounts.measure,
+    "steady": steady.measure,
 }
 
 

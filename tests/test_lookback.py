@@ -1,0 +1,505 @@
+"""Nothing that stays open for at most the lookback is lost, and it comes in time: pure, at random.
+
+A `Play` is an account's stream over days or months: engagements of all lengths, a reading of what
+Zoom leaves open, and syncs at random times that may end early or forget how far they came. It holds
+the two promises of `tap_zoom_cc.lookback` against every bookmark that is reached:
+
+1. Every engagement that was open for at most the lookback is read.
+2. It is read when a bookmark reaches its listing plus twice its length and the time until it was
+   listed, at least 15 minutes. A clock that is wrong, or a range that Zoom shifts, count as time.
+
+The long variant, ``pytest tests/test_lookback.py -m long``, plays new ones for an hour, or for as
+many seconds as the environment variable `PROPERTY_SECONDS` says, and prints how much it played.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_zoom_cc.lookback import (
+    LATEST_LISTING,
+    SHORTEST_STEP,
+    WIDEST_SHIFT,
+    Progress,
+    advance,
+    begin_of_reread,
+    depth,
+    phase_of,
+)
+from tap_zoom_cc.windows import SECOND, Window, plan, whole_second
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Selects = Literal["start", "end", "overlap"]
+
+UTC = timezone.utc
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
+NONE, MINUTE, HOUR, DAY = (timedelta(minutes=n) for n in (0, 1, 60, 24 * 60))
+SMS, VOICE_CALLS = 14 * DAY, 2 * DAY
+
+ENGAGEMENTS = 60
+"""In each schedule."""
+
+
+# Random schedules
+
+
+@dataclass(frozen=True, slots=True)
+class Engagement:
+    """One that ends ``end`` and is listed at ``listed``, both by Zoom's clock."""
+
+    start: datetime
+    end: datetime
+    listed: datetime
+    due: datetime
+    """The bookmark that may not be reached before it is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How Zoom reads a range: what it selects on, and by how much it shifts what is asked for.
+
+    In an account's zone of UTC-8 the range is read 8 hours later than it was meant: ``shift``.
+    """
+
+    selects_on: Selects
+    to_inclusive: bool
+    shift: timedelta
+
+    def selects(self, engagement: Engagement, window: Window) -> bool:
+        """Say whether an engagement is in a window, whether it is listed or not."""
+        begin, end = window.begin + self.shift, window.end + self.shift
+        first = engagement.end if self.selects_on == "end" else engagement.start
+        last = engagement.start if self.selects_on == "start" else engagement.end
+        return begin <= last and (first <= end if self.to_inclusive else first < end)
+
+
+class Play:
+    """A random history of an account's stream, and what a target has of it.
+
+    Engagements are not remembered once they are read: those in ``unread`` are still to come.
+    """
+
+    def __init__(self, seed: int) -> None:
+        """Draw everything but the syncs' fates."""
+        self.seed = seed
+        self.random = random = Random(seed)
+        self.reading = Reading(
+            random.choice(["start", "end", "overlap"]),
+            to_inclusive=random.random() < 0.5,
+            shift=random.choice([0, 0, 0, 14, 12, 8, 3.5, -5.75, -12, -14]) * HOUR,
+        )
+        self.lookbacks = [self._lookback() for _ in range(random.choice([1, 1, 1, 2, 3]))]
+        self.phase = phase_of(random.choice(["sms", "voice_calls"]), str(random.random()))
+        self.latest_listing = random.choice([SECOND, MINUTE, HOUR])
+        self.skew = (LATEST_LISTING - self.latest_listing) * random.choice([0, 0, 0, 1])
+        self.longest_part = random.choice([HOUR, 10 * HOUR, 3 * DAY, 28 * DAY])
+        self.cut_short = random.choice([0, 0.2, 0.9])
+        self.state_lost = random.choice([0, 0.1, 0.5])
+        self.end_dated = random.choice([0, 0, 0.3])
+        self.moments = self._moments()
+        self.start_date = whole_second(self.moments[0] - random.choice([0, 1, 30]) * DAY)
+        self.unread = [self._engagement() for _ in range(ENGAGEMENTS)]
+        self.progress: Progress | None = None
+
+    def _lookback(self) -> timedelta:
+        days = self.random.choice([0, 1 / 24, 0.3, 1, 2, 2.4999, 3, 14, 60 * self.random.random()])
+        return timedelta(days=days)
+
+    def _moments(self) -> list[datetime]:
+        """Draw when syncs begin: every few minutes, hourly, daily, or now so and then so."""
+        random = self.random
+        pauses = [
+            (MINUTE, 3 * MINUTE),
+            (HOUR, HOUR),
+            (HOUR, 5 * HOUR),
+            (DAY, DAY),
+            (SECOND, 20 * DAY),
+        ]
+        pauses = random.sample(pauses, random.choice([1, 1, 2, 5]))
+        moments = [BEGIN + random.random() * 40 * DAY]
+        for _ in range(random.choice([3, 30, 150])):
+            shortest, longest = random.choice(pauses)
+            moments.append(moments[-1] + shortest * (longest / shortest) ** random.random())
+        return moments
+
+    def _engagement(self) -> Engagement:
+        """Draw one of at most the shortest lookback, often just so long, often at a sync's end."""
+        random = self.random
+        longest = min(self.lookbacks)
+        length = whole_seconds(
+            random.choice(
+                [
+                    timedelta(0),
+                    longest,
+                    min(longest, SECOND * 2 ** (25 * random.random())),
+                    longest * random.random(),
+                ]
+            )
+        )
+        until_listed = random.choice([0, 1, random.random()]) * self.latest_listing
+        start = self.start_date + random.random() * (self.moments[-1] + HOUR - self.start_date)
+        if random.random() < 0.3:
+            passed = random.choice([0, 1]) * length + random.choice([0, 1]) * until_listed
+            start = random.choice(self.moments) - passed + random.choice([-1, 0, 1]) * SECOND
+        start = max(whole_second(start), self.start_date)
+        listed = start + length + until_listed
+        later, earlier = max(self.reading.shift, NONE), max(-self.reading.shift, NONE)
+        taken = length + until_listed + self.skew + later
+        due = listed + self.skew + earlier + max(SHORTEST_STEP, 2 * taken)
+        return Engagement(start, start + length, listed, due)
+
+    def play(self) -> None:
+        """Sync at each moment, and a last time without mishaps when everything is due.
+
+        Raises:
+            AssertionError: if an engagement is late or lost.
+        """
+        for moment in self.moments:
+            self._sync(moment)
+        self.cut_short = self.end_dated = 0
+        due = max([self.moments[-1], *(engagement.due for engagement in self.unread)])
+        self._sync(due + self.skew + MINUTE)
+        assert not self.unread, f"seed {self.seed}: {self.unread[0]} is lost"
+
+    def _sync(self, moment: datetime) -> None:
+        """Sync once, by a clock that may be fast; perhaps not to the present, nor remembered."""
+        random = self.random
+        before = self.progress
+        end = whole_second(moment + random.choice([0, 1]) * self.skew)
+        if random.random() < self.end_dated:
+            end -= SECOND * 2 ** (22 * random.random())
+            end = whole_second(end)
+        begin = self.start_date - WIDEST_SHIFT
+        if before is not None:
+            begin = begin_of_reread(
+                before,
+                end=end,
+                lookback=random.choice(self.lookbacks),
+                phase=self.phase,
+                start_date=self.start_date,
+            )
+        windows = plan(begin, end, longest=max(self.longest_part, (end - begin) / 100))
+        if random.random() < self.cut_short:
+            windows = windows[: random.randint(0, 3)]
+        remembered = len(windows)
+        if random.random() < self.state_lost:
+            remembered = random.randint(0, remembered)
+        for number, window in enumerate(windows):
+            self.unread = [
+                engagement
+                for engagement in self.unread
+                if engagement.listed > moment or not self.reading.selects(engagement, window)
+            ]
+            if number < remembered:
+                self.progress = advance(self.progress, window, end=end)
+            moment += random.random() * MINUTE
+        if self.progress is not None:
+            assert before is None or before.bookmark <= self.progress.bookmark
+            for engagement in self.unread:
+                assert engagement.due > self.progress.bookmark, (
+                    f"seed {self.seed}: {engagement} is late at {self.progress}"
+                )
+
+
+def whole_seconds(length: timedelta) -> timedelta:
+    return length - timedelta(microseconds=length.microseconds)
+
+
+@pytest.mark.parametrize("hundred", range(4))
+def test_nothing_is_lost_and_all_comes_in_time(hundred: int) -> None:
+    for seed in range(100 * hundred, 100 * (hundred + 1)):
+        Play(seed).play()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+def test_nothing_is_lost_and_all_comes_in_time_for_an_hour(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    end = time.monotonic() + float(os.environ.get("PROPERTY_SECONDS", "3600"))
+    first = seed = int(os.environ.get("PROPERTY_SEED", str(time.time_ns())))
+    syncs = 0
+    while time.monotonic() < end:
+        schedule = Play(seed)
+        schedule.play()
+        syncs += len(schedule.moments) + 1
+        seed += 1
+    with capsys.disabled():
+        sys.stdout.write(
+            f"seeds {first} to {seed - 1}: {syncs:,} syncs, "
+            f"{(seed - first) * ENGAGEMENTS:,} engagements\n"
+        )
+
+
+# The depth
+
+
+lookbacks = st.sampled_from([0, 1 / 24, 0.3, 1, 2, 2.4999, 14, 3650]) | st.floats(0, 3650)
+phases = st.integers(0, 2**32 - 1).map(lambda seconds: timedelta(seconds=seconds))
+seconds = st.integers(0, 40 * 365 * 86_400)
+
+
+def steps(reach: timedelta) -> list[timedelta]:
+    """Return all steps of a sync that reaches so far back."""
+    found = [15 * MINUTE]
+    while found[-1] < reach:
+        found.append(2 * found[-1])
+    return found
+
+
+@given(lookbacks, phases, st.data())
+def test_who_passes_a_mark_reads_what_is_due_at_it(
+    days: float, phase: timedelta, data: st.DataObject
+) -> None:
+    lookback = timedelta(days=days)
+    reach = lookback + HOUR + 14 * HOUR
+    step = data.draw(st.sampled_from(steps(reach)))
+    latest = min(step, reach)
+    earliest = step / 2 if step > 15 * MINUTE else NONE
+    lateness = data.draw(st.sampled_from([earliest + SECOND, latest]) | times(earliest, latest))
+    mark = EPOCH + phase + data.draw(st.integers(0, 200 * 365 * DAY // step)) * step
+    appears = mark - data.draw(st.sampled_from([step, SECOND]) | times(SECOND, step))
+    bookmark = mark - data.draw(st.sampled_from([step, SECOND]) | times(SECOND, 4 * step))
+    end = mark + data.draw(st.just(NONE) | times(NONE, 4 * step))
+    begin = bookmark - depth(bookmark=bookmark, end=end, lookback=lookback, phase=phase)
+    assert begin <= appears - lateness
+    assert begin <= bookmark - 15 * MINUTE
+    longest = steps(reach)[-1]
+    assert begin >= bookmark - longest - reach
+
+
+def times(shortest: timedelta, longest: timedelta) -> st.SearchStrategy[timedelta]:
+    return st.timedeltas(shortest, longest)
+
+
+@given(lookbacks, phases, seconds, st.integers(0, 10**7), st.integers(0, 10**7))
+def test_a_later_end_never_makes_a_sync_begin_later(
+    days: float, phase: timedelta, after: int, before_end: int, later: int
+) -> None:
+    bookmark = EPOCH + after * SECOND
+    ends = (bookmark + before_end * SECOND, bookmark + (before_end + later) * SECOND)
+    near, far = (
+        depth(bookmark=bookmark, end=end, lookback=timedelta(days=days), phase=phase)
+        for end in ends
+    )
+    assert far >= near
+
+
+@pytest.mark.parametrize(
+    ("stream", "account_id", "seconds"),
+    [
+        ("sms", "abc", 547_595_453),
+        ("voice_calls", "abc", 144_762_514),
+        ("sms", "AAAAAAAAAAAAAAAAAAAAAA", 2_632_619_813),
+        ("voice_calls", "aGi\u00f6L_x-7/=", 332_312_233),
+    ],
+)
+def test_the_phase_is_frozen(stream: str, account_id: str, seconds: int) -> None:
+    """Never change these numbers: who passed a mark of the old phase will not look there again."""
+    assert phase_of(stream, account_id) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("bookmark", "end", "begin"),
+    [
+        # 15 minutes, where no mark is passed, and 15 to 30 where one of 15 minutes is.
+        ("02 09:01", "02 09:14", "02 08:46"),
+        ("02 09:01", "02 09:15", "02 08:45"),
+        # Hourly: 1 hour before the hour at or before the bookmark, at each second hour 2, 4, 8, …
+        ("02 08:30", "02 09:30", "02 07:00"),
+        ("02 09:30", "02 10:30", "02 06:00"),
+        ("02 11:30", "02 12:30", "02 04:00"),
+        # The step of 32 hours, and the longest of 64, which looks back by 48 + 15.
+        ("03 23:30", "04 00:30", "01 08:00"),
+        ("05 07:30", "05 08:30", "00 01:00"),
+    ],
+)
+def test_the_depth_is_that_of_the_marks_on_a_ruler(bookmark: str, end: str, begin: str) -> None:
+    found = depth(bookmark=at(bookmark), end=at(end), lookback=VOICE_CALLS, phase=NONE)
+    assert at(bookmark) - found == at(begin)
+
+
+@pytest.mark.parametrize(
+    ("lookback", "found"),
+    [(NONE, 31 * HOUR), (HOUR, 32 * HOUR), (HOUR + SECOND, 48 * HOUR + SECOND)],
+)
+def test_the_longest_step_is_the_first_that_is_not_shorter_than_the_reach(
+    lookback: timedelta, found: timedelta
+) -> None:
+    """The phase is a multiple of every step."""
+    bookmark = EPOCH - SECOND
+    assert depth(bookmark=bookmark, end=EPOCH, lookback=lookback, phase=NONE) == found - SECOND
+
+
+def test_the_years_have_a_beginning_and_an_end() -> None:
+    first = datetime.min.replace(tzinfo=UTC)
+    last = datetime.max.replace(tzinfo=UTC, microsecond=0)
+    for bookmark, start_date in ((first, first), (first + DAY, None), (last, first + HOUR)):
+        begin = begin_of_reread(
+            Progress(bookmark),
+            end=last,
+            lookback=3650 * DAY,
+            phase=timedelta(seconds=2**32 - 1),
+            start_date=start_date,
+        )
+        assert first <= begin <= bookmark
+
+
+def at(text: str) -> datetime:
+    """Read day, hour and minute, in days after the epoch."""
+    days, clock = text.split()
+    hours, minutes = map(int, clock.split(":"))
+    return EPOCH + int(days) * DAY + hours * HOUR + minutes * MINUTE
+
+
+# Where a sync begins
+
+
+def begin_after(progress: Progress, end: str, start_date: datetime | None = None) -> datetime:
+    return begin_of_reread(
+        progress, end=at(end), lookback=VOICE_CALLS, phase=NONE, start_date=start_date
+    )
+
+
+def test_a_sync_begins_at_a_whole_second() -> None:
+    begin = begin_of_reread(
+        Progress(BEGIN + timedelta(microseconds=7)),
+        end=BEGIN + 10 * DAY,
+        lookback=timedelta(days=1 / 7),
+        phase=phase_of("sms", "abc"),
+        start_date=None,
+    )
+    assert begin == whole_second(begin)
+
+
+def test_a_sync_does_not_begin_long_before_the_start_date() -> None:
+    progress = Progress(at("30 11:30"))
+    assert begin_after(progress, "30 12:30", at("30 11:00")) == at("30 04:00")
+    assert begin_after(progress, "31 12:30", at("30 11:00")) == at("29 21:00")
+
+
+def test_what_was_read_of_a_deep_read_is_not_read_again() -> None:
+    whole = begin_after(Progress(at("30 07:30")), "40 08:30")
+    assert whole == at("26 17:00")
+    cut = advance(Progress(at("30 07:30")), Window(whole, at("28 00:00")), end=at("40 08:30"))
+    assert cut == Progress(at("30 07:30"), at("28 00:00"), at("40 08:30"))
+    assert begin_after(cut, "40 09:30") == at("28 00:00")
+
+
+def test_what_appeared_since_a_deep_read_was_cut_short_is_read() -> None:
+    """The mark of 64 hours on day 42 at 16:00 lies after that read, and looks back to day 37."""
+    cut = Progress(at("38 07:30"), at("38 00:00"), at("40 08:30"))
+    assert begin_after(cut, "42 15:59") == at("38 00:00")
+    assert begin_after(cut, "42 16:00") == at("37 09:00")
+
+
+def test_a_backfill_that_is_cut_short_goes_on_without_a_lookback() -> None:
+    first = advance(None, Window(at("10 00:00"), at("38 00:00")), end=at("99 00:00"))
+    assert first.bookmark == at("38 00:00")
+    assert begin_after(first, "99 01:00") == at("38 00:00")
+    assert advance(first, Window(at("38 00:00"), at("99 01:00")), end=at("99 01:00")) == Progress(
+        at("99 01:00")
+    )
+
+
+def test_a_bookmark_that_was_set_back_is_believed() -> None:
+    progress = Progress(at("20 07:30"), reread_to=at("38 00:00"), reread_at=at("99 00:00"))
+    assert begin_after(progress, "99 01:00") == begin_after(Progress(at("20 07:30")), "99 01:00")
+
+
+def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_once() -> None:
+    progress = Progress(BEGIN)
+    begins = []
+    ends = [BEGIN + 30 * DAY + number * MINUTE for number in range(30)]
+    for end in ends:
+        begin = begin_of_reread(
+            progress, end=end, lookback=SMS, phase=phase_of("sms", "a"), start_date=None
+        )
+        progress = advance(progress, plan(begin, end, longest=2 * DAY)[0], end=end)
+        begins.append(begin)
+    assert begins[0] < BEGIN - SMS
+    assert begins == sorted(begins)
+    assert progress == Progress(ends[-1])
+
+
+# Examples
+
+
+def read_at(
+    engagement: Engagement,
+    reading: Reading,
+    *,
+    lookback: timedelta,
+    every: timedelta,
+    account_id: str,
+) -> datetime | None:
+    """Return the end of the first regular sync that reads an engagement, or None if none does."""
+    phase = phase_of("voice_calls", account_id)
+    progress = Progress(engagement.start - DAY)
+    while progress.bookmark < engagement.due + every:
+        end = progress.bookmark + every
+        begin = begin_of_reread(progress, end=end, lookback=lookback, phase=phase, start_date=None)
+        if end >= engagement.listed and reading.selects(engagement, Window(begin, end)):
+            return end
+        progress = advance(progress, Window(begin, end), end=end)
+    return None
+
+
+@pytest.mark.parametrize("every", [10 * MINUTE, HOUR, DAY])
+@pytest.mark.parametrize("lookback", [DAY, VOICE_CALLS])
+@pytest.mark.parametrize("selects_on", ["start", "end", "overlap"])
+def test_a_call_of_17_hours_is_read_in_a_zone_of_utc_minus_8(
+    selects_on: Selects, lookback: timedelta, every: timedelta
+) -> None:
+    reading = Reading(selects_on, to_inclusive=False, shift=8 * HOUR)
+    end = BEGIN + 17 * HOUR
+    call = Engagement(BEGIN, end, end + MINUTE, due=end + MINUTE + 2 * (25 * HOUR + MINUTE))
+    for account in range(20):
+        found = read_at(call, reading, lookback=lookback, every=every, account_id=str(account))
+        assert found, f"account {account} never reads it"
+        assert found < call.due + every
+
+
+@pytest.mark.parametrize("every", [10 * MINUTE, HOUR, DAY])
+@pytest.mark.parametrize("lookback", [DAY, VOICE_CALLS, SMS])
+def test_a_call_that_ends_a_minute_before_the_lookback_is_over_and_is_listed_then_is_read(
+    lookback: timedelta, every: timedelta
+) -> None:
+    reading = Reading("start", to_inclusive=False, shift=NONE)
+    end = BEGIN + lookback - MINUTE
+    call = Engagement(BEGIN, end, end + MINUTE, due=end + MINUTE + 2 * lookback)
+    for account in range(20):
+        found = read_at(call, reading, lookback=lookback, every=every, account_id=str(account))
+        assert found, f"account {account} never reads it"
+        assert found < call.due + every
+
+
+@pytest.mark.parametrize(("lookback", "longest_step"), [(SMS, 512 * HOUR), (VOICE_CALLS, None)])
+def test_an_idle_account_costs_one_request_except_at_its_deepest_step(
+    lookback: timedelta, longest_step: timedelta | None
+) -> None:
+    progress = Progress(BEGIN)
+    requests = []
+    for hour in range(1024):
+        end = BEGIN + (hour + 1) * HOUR
+        begin = begin_of_reread(
+            progress, end=end, lookback=lookback, phase=phase_of("sms", "a"), start_date=None
+        )
+        windows = plan(begin, end)
+        requests.append(len(windows))
+        progress = advance(progress, windows[-1], end=end)
+    assert requests.count(2) == (1024 * HOUR // longest_step if longest_step else 0)
+    assert requests.count(1) + requests.count(2) == len(requests)
