@@ -18,9 +18,9 @@ from benchmark.rate_bound import SHARES
 from benchmark.table import Row
 from simulator.engagements import History
 from simulator.scenario import STREAMS, Account, Scenario
-from tap_zoom_cc.lookback import Progress, begin_of_reread
-from tap_zoom_cc.readings import Reading, pages_for, parts_of
-from tap_zoom_cc.windows import Window, plan
+from tap_zoom_cc.sync.check import pages_for, parts_of
+from tap_zoom_cc.sync.lookback import Progress, begin_of_reread
+from tap_zoom_cc.sync.windows import Window, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +56,7 @@ class Cost:
 
     def add(self, listed: Listed, begin: datetime, end: datetime, *, split: bool) -> None:
         """Add a sync of an account's stream from ``begin`` to ``end``, which is the present."""
-        for window in plan(begin, end):
+        for window in cut(begin, end):
             self.requests += _requests(listed, window, None) if split else _pages(listed, window)
         self.rows += listed.count(Window(begin, end))
 
@@ -114,7 +114,7 @@ def _pages(listed: Listed, window: Window) -> int:
 def _requests(listed: Listed, window: Window, parent_total: int | None) -> int:
     """Return the requests for a window: its pages, or its first page and then its parts."""
     rows = listed.count(window)
-    parts = parts_of(Reading(window, total=rows), parent_total)
+    parts = parts_of(window, rows=rows, size=0, parent_total=parent_total)
     if len(parts) < 2:  # noqa: PLR2004 - one part is the window itself
         return pages_for(rows)
     return 1 + sum(_requests(listed, part, rows) for part in parts)

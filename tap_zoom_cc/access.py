@@ -8,6 +8,7 @@ from singer_sdk.singerlib import RecordMessage
 
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
+from tap_zoom_cc.sync.plan import WindowJob
 from tap_zoom_cc.sync.rows import UnfitRowError
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window, whole_second
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.accounts import Accounts
     from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
+    from tap_zoom_cc.sync.plan import Account
     from tap_zoom_cc.zoom.pagination import Page
 
 
@@ -47,9 +49,9 @@ def check_access(
     records: dict[str, dict[str, object]] = {}
     try:
         for stream in streams:
-            for account_id in accounts.by_id:
+            for account_id, account in accounts.by_id.items():
                 stop.check()
-                failure, record = _check(stream, account_id, services)
+                failure, record = _check(stream, account, services)
                 if failure:
                     failures.append(failure)
                     logger.error(failure)
@@ -72,7 +74,7 @@ def check_access(
 
 
 def _check(
-    stream: EngagementStream, account_id: str, services: Services
+    stream: EngagementStream, account: Account, services: Services
 ) -> tuple[str, dict[str, object]]:
     """Ask for one page, and return what went wrong, and a row if there was one.
 
@@ -81,7 +83,7 @@ def _check(
         StoppedError: if the run is to end.
     """
     end = whole_second(services.present)
-    context = {"account_id": account_id, "window": Window(end - LONGEST_WINDOW, end)}
+    job = WindowJob(account, Window(end - LONGEST_WINDOW, end))
     rows: list[msgspec.Raw] = []
 
     def take_in(page: Page) -> bool:
@@ -89,12 +91,12 @@ def _check(
         return bool(rows)
 
     def ask() -> None:
-        stream.next_page(context, stream.get_new_paginator(), take_in)
+        stream.next_page(job.context, stream.get_new_paginator(), take_in)
 
     try:
         in_background(ask, services.stop)
         if rows:
-            return "", {**stream.decoder.decode(rows[0]), "account_id": account_id}
+            return "", {**stream.decoder.decode(rows[0]), "account_id": account.account_id}
     except (AnswerError, UnfitRowError) as error:
         return str(error), {}
     return "", {}

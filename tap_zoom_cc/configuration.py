@@ -114,8 +114,8 @@ def _of_each_stream() -> Iterable[th.Property[Any]]:
             default=stream.default_lookback_days,
             title=f"{stream.title} lookback days",
             description=(
-                f"How many days before its bookmark the stream {stream.name} reads again: how "
-                f"long {stream.engagement} may stay open and still be caught."
+                f"How many days {stream.engagement} may stay open and still be found: Zoom lists "
+                "it only after its end. The cost grows with the logarithm of this number."
             ),
         )
     for stream in ENGAGEMENT_STREAMS:

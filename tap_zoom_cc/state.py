@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.sync.bookmarks import REPLICATION_KEY
+from tap_zoom_cc.sync.bookmarks import REPLICATION_KEY, REREAD_FIELDS
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -80,6 +80,13 @@ def _partition_problem(partition: object, now: datetime) -> tuple[str, str]:
     value = partition.get("replication_key_value")
     if value is None:
         return account_id, ""
+    wrong = [
+        problem
+        for name in REREAD_FIELDS
+        if name in partition and (problem := _bookmark_problem(partition[name], now))
+    ]
+    if wrong:
+        return account_id, wrong[0]
     if partition.get("replication_key") != REPLICATION_KEY:
         return account_id, f"has a bookmark that is not of replication_key '{REPLICATION_KEY}'"
     return account_id, _bookmark_problem(value, now)

@@ -27,7 +27,7 @@ class SmsStream(EngagementStream):
     rows_key = "sms"
     title = "SMS"
     engagement = "an SMS engagement"
-    default_lookback_days = 3
+    default_lookback_days = 14
 
 
 class VoiceCallsStream(EngagementStream):
@@ -38,7 +38,7 @@ class VoiceCallsStream(EngagementStream):
     rows_key = "voice_calls"
     title = "Voice calls"
     engagement = "a call"
-    default_lookback_days = 1
+    default_lookback_days = 2
 
     @override
     def query(self) -> Mapping[str, FilterValue]:

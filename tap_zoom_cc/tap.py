@@ -93,8 +93,6 @@ class TapZoomCC(Tap):
         cls, config: Mapping[str, object], started: datetime, stop: Stop
     ) -> Services:
         settings = settings_from(config, now=started, known=cls.known_settings())
-        for advice in settings.advice():
-            cls.logger.warning(advice)
         report = Report(cls.logger, settings.requests_per_second)
         return Services(settings, started, report, stop)
 

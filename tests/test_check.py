@@ -159,10 +159,11 @@ def test_a_pass_is_never_whole_with_fewer_rows_than_its_first_page_announced(
 def test_a_window_with_large_rows_is_split_by_their_bytes() -> None:
     rows = WindowRows(WINDOW, NOW)
     rows.add(Page([row(str(number), text="x" * 20_000) for number in range(100)], 2_400, "more"))
-    parts = parts_of(rows, None)
-    assert len(parts) == -(-rows.size * 24 // AIMED_BYTES)
+    expected = rows.expected_size
+    parts = parts_of(WINDOW, rows=rows.expected_rows, size=expected, parent_total=None)
+    assert len(parts) == -(-expected // AIMED_BYTES)
     assert (parts[0].begin, parts[-1].end) == (WINDOW.begin, WINDOW.end)
-    assert rows.size * 24 > MOST_BYTES
+    assert expected == rows.size * 24 > MOST_BYTES
 
 
 @pytest.mark.parametrize(

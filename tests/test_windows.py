@@ -5,11 +5,9 @@ Properties of the pure functions, over all ranges that there can be.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
-import msgspec
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -18,7 +16,6 @@ from tap_zoom_cc.sync.check import (
     MOST_OF_PARENT,
     MOST_PARTS,
     MOST_ROWS,
-    WindowRows,
     parts_of,
 )
 from tap_zoom_cc.sync.emit import RETURN_PERIOD, Seen
@@ -27,9 +24,9 @@ from tap_zoom_cc.sync.windows import (
     LONGEST_WINDOW,
     SECOND,
     Window,
-    begin_of_sync,
     cut,
     end_of_sync,
+    first_begin,
     split,
     whole_second,
 )
@@ -132,37 +129,23 @@ def test_splitting_again_and_again_comes_to_an_end_at_single_seconds(window: Win
     assert split(window, 2) == [window]
 
 
-@dataclass
-class Answered:
-    """A page of an answer."""
-
-    rows: list[msgspec.Raw] | None
-    total_records: int | None
-    next_page_token: str | None = None
-    begin: str | None = None
-    end: str | None = None
-
-
-def reading_of(window: Window, total: int | None, rows: int = 0) -> WindowRows:
-    reading = WindowRows(window)
-    row = b'{"engagement_id": "%d", "start_time": "2024-01-01T00:00:00Z"}'
-    reading.add(Answered([msgspec.Raw(row % number) for number in range(rows)], total))
-    return reading
+def parts(window: Window, rows: int, parent_total: int | None = None) -> list[Window]:
+    return parts_of(window, rows=rows, size=0, parent_total=parent_total)
 
 
 @given(windows(), st.integers(MOST_ROWS + 1, 10**6))
 def test_a_window_with_too_many_rows_is_replaced_by_parts_of_it(window: Window, total: int) -> None:
-    parts = parts_of(reading_of(window, total), None)
+    found = parts(window, total)
     if window.end - window.begin > SECOND:
-        assert_covers(parts, window.begin, window.end)
-        assert len(parts) > 1
+        assert_covers(found, window.begin, window.end)
+        assert len(found) > 1
     else:
-        assert parts == []
+        assert found == []
 
 
-@given(windows(), st.one_of(st.none(), st.integers(0, MOST_ROWS)))
-def test_a_window_with_few_rows_is_not_split(window: Window, total: int | None) -> None:
-    assert parts_of(reading_of(window, total), None) == []
+@given(windows(), st.integers(0, MOST_ROWS))
+def test_a_window_with_few_rows_is_not_split(window: Window, total: int) -> None:
+    assert parts(window, total) == []
 
 
 @given(windows(), st.integers(MOST_ROWS + 1, 10**6), st.data())
@@ -171,38 +154,23 @@ def test_a_part_with_most_of_its_parents_rows_is_not_split_again(
 ) -> None:
     assume(window.end - window.begin > SECOND)
     parent = data.draw(st.integers(1, 2 * total))
-    parts = parts_of(reading_of(window, total), parent)
-    assert bool(parts) == (total <= parent * MOST_OF_PARENT)
-    assert parts_of(reading_of(window, total), total) == [], "it would never end"
+    assert bool(parts(window, total, parent)) == (total <= parent * MOST_OF_PARENT)
+    assert parts(window, total, total) == [], "it would never end"
 
 
 def test_a_count_of_something_else_costs_no_thousands_of_requests() -> None:
     window = Window(LEAP_DAY, LEAP_DAY + 28 * DAY)
-    assert len(parts_of(reading_of(window, 5_000_000), None)) == MOST_PARTS
-
-
-def test_rows_that_came_without_a_total_count_too() -> None:
-    window = Window(LEAP_DAY, LEAP_DAY + 28 * DAY)
-    assert len(parts_of(reading_of(window, None, MOST_ROWS + 1), None)) > 1
-    assert len(parts_of(reading_of(window, 3, MOST_ROWS + 1), None)) > 1
+    assert len(parts(window, 5_000_000)) == MOST_PARTS
 
 
 # Begin and end
 
 
-@given(
-    st.one_of(st.none(), instants), st.integers(0, 3650), st.one_of(st.none(), instants), instants
-)
-def test_a_sync_begins_early_enough_and_not_before_its_start(
-    bookmark: datetime | None, days: int, start: datetime | None, now: datetime
+@given(st.one_of(st.none(), instants), instants)
+def test_a_first_sync_begins_at_its_start_or_28_days_ago(
+    start: datetime | None, now: datetime
 ) -> None:
-    assume(bookmark is None or bookmark.year > 1980)
-    begin = begin_of_sync(bookmark=bookmark, lookback=days * DAY, start_date=start, now=now)
-    assert begin == whole_second(begin)
-    wanted = (bookmark - days * DAY) if bookmark else start or now - 28 * DAY
-    if start:
-        wanted = max(wanted, start)
-    assert wanted - SECOND < begin <= wanted
+    assert first_begin(start_date=start, now=now) == whole_second(start or now - 28 * DAY)
 
 
 @given(st.one_of(st.none(), instants), instants)
@@ -342,11 +310,3 @@ def test_an_engagement_that_stays_open_is_remembered_from_where_it_came_last() -
         seen.forget_before(window)
         came.append(seen.is_new(key, window))
     assert came == [True] + [False] * 8
-
-
-def test_a_bookmark_at_the_beginning_of_time_has_a_lookback_too() -> None:
-    first = datetime.min.replace(tzinfo=timezone.utc)
-    begin = begin_of_sync(
-        bookmark=first + SECOND, lookback=DAY, start_date=None, now=first + 9 * DAY
-    )
-    assert begin == first

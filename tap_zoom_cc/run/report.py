@@ -6,6 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Tally:
     windows_planned: int = 0
     windows_done: int = 0
     rows: int = 0
+    longest: timedelta = timedelta(0)
+    """How long the longest engagement was open."""
 
 
 @dataclass
@@ -125,10 +128,16 @@ class Report:
         """Return the run in one line."""
         windows = sum(tally.windows_done for tally in self.tallies.values())
         rows = ", ".join(f"{name} {tally.rows}" for name, tally in sorted(self.tallies.items()))
+        longest = ", ".join(
+            f"{name} {_duration(tally.longest.total_seconds())}"
+            for name, tally in sorted(self.tallies.items())
+            if tally.longest
+        )
         seconds = time.monotonic() - self._began
         return (
             f"Summary: {counted(self.accounts, 'account')}, {counted(windows, 'window')}, "
             f"{counted(self.requests, 'request')}, rows: {rows or 'none'}, "
+            f"{f'longest open: {longest}, ' if longest else ''}"
             f"{counted(self.retries, 'retry', 'retries')}, "
             f"{counted(len(self.failures), 'failure')}, {_duration(seconds)}"
         )

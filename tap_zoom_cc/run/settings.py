@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
 FilterValue: TypeAlias = "str | list[str]"
 """The value of a query parameter."""
-
-ADVISED_LOOKBACK = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +32,3 @@ class Settings:
     mismatch_fails: bool
     api_url: str
     token_url: str
-
-    def advice(self) -> list[str]:
-        """Return what is allowed but unwise, one line each."""
-        return [
-            f"{name}_lookback_days: {lookback / timedelta(days=1):g} is less than 1 day; Zoom may "
-            "shift ranges by the account's time zone, and engagements could be missed"
-            for name, lookback in self.lookbacks.items()
-            if lookback < ADVISED_LOOKBACK
-        ]

@@ -8,13 +8,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from tap_zoom_cc.sync.lookback import Progress, advance
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from tap_zoom_cc.sync.windows import Window
+
 REPLICATION_KEY = "start_time"
+
+REREAD_FIELDS = ("reread_to", "reread_at")
+"""Where a sync that was cut short is to go on; `tap_zoom_cc.sync.lookback` says how."""
 
 SECONDS_BETWEEN_STATES = 1.0
 
@@ -22,24 +28,43 @@ ROWS_PER_WINDOW = 20
 """How many rows a finished window counts for when it is decided whether STATE is due."""
 
 
-def bookmark_of(state: Mapping[str, object] | None) -> datetime | None:
-    """Return a partition's bookmark in UTC, or None if it has none of this replication key."""
+def progress_of(state: Mapping[str, object] | None) -> Progress | None:
+    """Return how far a partition was read, or None without a bookmark of our replication key."""
     if not state or state.get("replication_key") != REPLICATION_KEY:
         return None
-    value = state.get("replication_key_value")
-    return parse_instant(value) if isinstance(value, str) else None
+    bookmark, reread_to, reread_at = (
+        parse_instant(value) if isinstance(value := state.get(name), str) else None
+        for name in ("replication_key_value", *REREAD_FIELDS)
+    )
+    return None if bookmark is None else Progress(bookmark, reread_to, reread_at)
 
 
-def advance(state: dict[str, object], end: datetime) -> bool:
-    """Move a partition's bookmark to the end of a window, unless it is there already.
+def bookmark_of(state: Mapping[str, object] | None) -> datetime | None:
+    """Return a partition's bookmark in UTC, or None if it has none of this replication key."""
+    progress = progress_of(state)
+    return progress.bookmark if progress else None
+
+
+def move(state: dict[str, object], window: Window, *, end: datetime) -> bool:
+    """Keep in a partition's state that a window was read whole.
+
+    Args:
+        state: of the partition; the bookmark in it never moves back.
+        window: the window.
+        end: the end of the whole sync.
 
     Returns:
-        Whether it moved forward.
+        Whether the next sync begins later for it.
     """
-    before = bookmark_of(state)
+    before = progress_of(state)
+    after = advance(before, window, end=end)
     state["replication_key"] = REPLICATION_KEY
-    state["replication_key_value"] = format_instant(max(end, before or end))
-    return before is None or before < end
+    state["replication_key_value"] = format_instant(after.bookmark)
+    for name, instant in zip(REREAD_FIELDS, (after.reread_to, after.reread_at), strict=True):
+        state.pop(name, None)
+        if instant is not None:
+            state[name] = format_instant(instant)
+    return before != after
 
 
 class StateSchedule:

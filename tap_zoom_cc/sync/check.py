@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from tap_zoom_cc.sync.rows import read_key
 from tap_zoom_cc.sync.windows import SECOND, Window, split
+from tap_zoom_cc.zoom import engagement_log
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.sync.rows import RowKey
     from tap_zoom_cc.zoom.pagination import Page
-
-PAGE_SIZE = 100
-"""The most rows that Zoom gives in a page."""
 
 MOST_ROWS = 2_500
 """A window with more rows is split. It bounds memory, redo after a crash and a token's age."""
@@ -194,6 +192,16 @@ class WindowRows(RangeRows["RowKey"]):
         return self._now is None or key.end_time is None or key.end_time <= self._now
 
     @property
+    def expected_rows(self) -> int:
+        """How many rows the window has, as far as known."""
+        return max(self.total or 0, len(self.rows))
+
+    @property
+    def expected_size(self) -> int:
+        """How many bytes they take, as far as known."""
+        return self.expected_rows * self.size // max(1, len(self.rows))
+
+    @property
     def surplus(self) -> int:
         """How many rows came in addition to those announced."""
         return 0 if self.total is None else max(0, len(self.rows) - self.total)
@@ -205,26 +213,30 @@ class WindowRows(RangeRows["RowKey"]):
 
 def pages_for(rows: int) -> int:
     """Return how many pages that many rows take; an empty range takes one."""
-    return max(1, -(-rows // PAGE_SIZE))
+    return max(1, -(-rows // engagement_log.PAGE_SIZE))
 
 
-def parts_of(rows: WindowRows, parent_total: int | None) -> list[Window]:
+def parts_of(window: Window, *, rows: int, size: int, parent_total: int | None) -> list[Window]:
     """Return the parts that take a window's place when it has too many rows or bytes, else nothing.
+
+    Args:
+        window: what is read.
+        rows: how many it has, as far as known.
+        size: their bytes, as far as known.
+        parent_total: the rows of the window that this one was split from.
 
     A part that still has most of its parent's rows is not split again: they lie within a moment, or
     the server looks at days only, or at engagements that were open during the range, and then each
     further cut would give most of them twice.
     """
-    number = max(rows.total or 0, len(rows.rows))
-    size = number * rows.size // max(1, len(rows.rows))
-    if number <= MOST_ROWS and size <= MOST_BYTES:
+    if rows <= MOST_ROWS and size <= MOST_BYTES:
         return []
-    if rows.window.end - rows.window.begin <= SECOND:
+    if window.end - window.begin <= SECOND:
         return []
-    if parent_total is not None and number > parent_total * MOST_OF_PARENT:
+    if parent_total is not None and rows > parent_total * MOST_OF_PARENT:
         return []
-    parts = max(2, -(-number // AIMED_ROWS), -(-size // AIMED_BYTES))
-    return split(rows.window, min(MOST_PARTS, parts))
+    parts = max(2, -(-rows // AIMED_ROWS), -(-size // AIMED_BYTES))
+    return split(window, min(MOST_PARTS, parts))
 
 
 def answered_range(window: Window, page: Page) -> Window | None:

@@ -106,6 +106,7 @@ class Emitter:
         self._mismatch_fails = mismatch_fails
         self._seen = Seen()
         self._all_whole = True
+        self.longest = timedelta(0)
 
     def records(self, rows: WindowRows) -> Iterator[Record]:
         """Yield a window's engagements that were not emitted yet, earliest start first.
@@ -126,6 +127,8 @@ class Emitter:
                 message = f"engagement {key.engagement_id}: {error}"
                 raise UnfitRowError(message) from error
             record["account_id"] = self._account_id
+            if key.end_time:
+                self.longest = max(self.longest, key.end_time - key.start_time)
             yield record
 
     def may_pass(self, rows: WindowRows) -> bool:

@@ -148,10 +148,9 @@ class WindowFetcher:
             parts[:] = self._unanswered(job, page) or _smaller(job, rows)
             return bool(parts)
 
-        context = {"account_id": job.account.account_id, "window": job.window}
         try:
             read_in_passes(
-                self._stream, context, rows, budget=self._budget, is_replaced=is_replaced
+                self._stream, job.context, rows, budget=self._budget, is_replaced=is_replaced
             )
         except RunError as error:
             self._stream.zoom.give_up(error)
@@ -177,7 +176,7 @@ class WindowFetcher:
             if job.accepts_less:
                 self._report.warn_once(
                     f"narrower {self._stream.name} {job.account.account_id}",
-                    f"{self._stream.where({'account_id': job.account.account_id})}: {said}; "
+                    f"{self._stream.where(job.context)}: {said}; "
                     "accepted, on_count_mismatch is warn",
                 )
                 return []
@@ -191,12 +190,14 @@ class WindowFetcher:
 
     def _refusal(self, job: WindowJob, said: str, condition: Condition) -> AnswerError:
         answer = Answer(OK, message=said)
-        where = self._stream.where({"account_id": job.account.account_id})
+        where = self._stream.where(job.context)
         return AccountError(decide(answer, {condition}), answer, where)
 
 
 def _smaller(job: WindowJob, rows: WindowRows) -> list[WindowJob]:
     """Return the parts of a window that holds too much, else nothing."""
-    windows = parts_of(rows, job.parent_total)
-    total = max(rows.total or 0, len(rows.rows))
+    total = rows.expected_rows
+    windows = parts_of(
+        job.window, rows=total, size=rows.expected_size, parent_total=job.parent_total
+    )
     return [job.part(window, parent_total=total) for window in windows if len(windows) > 1]

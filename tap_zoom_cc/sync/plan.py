@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.sync.windows import begin_of_sync, cut, end_of_sync
+from tap_zoom_cc.sync.lookback import begin_of_reread, phase_of
+from tap_zoom_cc.sync.windows import cut, end_of_sync, first_begin
+from tap_zoom_cc.zoom.engagement_log import LogContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
+    from tap_zoom_cc.sync.lookback import Progress
     from tap_zoom_cc.sync.windows import Window
 
 BEGINNING_OF_TIME = datetime.min.replace(tzinfo=timezone.utc)
@@ -48,6 +51,16 @@ class WindowJob:
     parent_total: int | None = None
     is_rest: bool = False
 
+    @property
+    def context(self) -> LogContext:
+        """What the requests for it are about."""
+        return LogContext(
+            account_id=self.account.account_id,
+            own=self.account.own,
+            begin=self.window.begin,
+            end=self.window.end,
+        )
+
     def part(
         self, window: Window, *, parent_total: int | None = None, is_rest: bool = False
     ) -> WindowJob:
@@ -64,19 +77,35 @@ class WindowJob:
 class Reach:
     """How far a stream's sync reaches, whatever the account: instants in UTC."""
 
+    stream: str
     start_date: datetime | None
     end_date: datetime | None
     lookback: timedelta
     now: datetime
     accepts_less: bool = False
 
-    def jobs_for(self, account: Account, bookmark: datetime | None) -> list[WindowJob]:
-        """Return the windows of an account that was read up to its bookmark, oldest first."""
-        begin = begin_of_sync(
-            bookmark=bookmark, lookback=self.lookback, start_date=self.start_date, now=self.now
-        )
-        end = end_of_sync(end_date=self.end_date, now=self.now)
-        return [WindowJob(account, window, self.accepts_less) for window in cut(begin, end)]
+    @property
+    def end(self) -> datetime:
+        """The end of the sync."""
+        return end_of_sync(end_date=self.end_date, now=self.now)
+
+    def jobs_for(self, account: Account, progress: Progress | None) -> list[WindowJob]:
+        """Return the windows of an account, oldest first.
+
+        Args:
+            account: the account.
+            progress: how far it was read; None to read everything from the start.
+        """
+        begin = first_begin(start_date=self.start_date, now=self.now)
+        if progress is not None:
+            begin = begin_of_reread(
+                progress,
+                end=self.end,
+                lookback=self.lookback,
+                phase=phase_of(self.stream, account.account_id),
+                start_date=self.start_date,
+            )
+        return [WindowJob(account, window, self.accepts_less) for window in cut(begin, self.end)]
 
 
 def in_order(account_ids: Iterable[str], bookmarks: Mapping[str, datetime | None]) -> list[str]:

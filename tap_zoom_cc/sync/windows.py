@@ -7,7 +7,7 @@ seconds, because that is the precision of the API's ``from`` and ``to``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta, timezone
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -42,22 +42,9 @@ def whole_second(instant: datetime) -> datetime:
     return instant.replace(microsecond=0)
 
 
-def begin_of_sync(
-    *,
-    bookmark: datetime | None,
-    lookback: timedelta,
-    start_date: datetime | None,
-    now: datetime,
-) -> datetime:
-    """Return the instant from which an account is read.
-
-    With a bookmark that is ``lookback`` before it, but not before a configured ``start_date``;
-    without one it is ``start_date``, or 28 days ago.
-    """
-    if bookmark is None:
-        return whole_second(start_date or now - LONGEST_WINDOW)
-    begin = bookmark - min(lookback, bookmark - bookmark.min.replace(tzinfo=timezone.utc))
-    return whole_second(max(begin, start_date) if start_date else begin)
+def first_begin(*, start_date: datetime | None, now: datetime) -> datetime:
+    """Return the instant from which an account without a bookmark is read."""
+    return whole_second(start_date or now - LONGEST_WINDOW)
 
 
 def end_of_sync(*, end_date: datetime | None, now: datetime) -> datetime:

@@ -35,10 +35,10 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from tap_zoom_cc.windows import whole_second
+from tap_zoom_cc.sync.windows import whole_second
 
 if TYPE_CHECKING:
-    from tap_zoom_cc.windows import Window
+    from tap_zoom_cc.sync.windows import Window
 
 SHORTEST_STEP = timedelta(minutes=15)
 """Steps are this long, twice as long, four times … A change of it would lose rows."""

@@ -1,0 +1,201 @@
+"""The stages of a stream's sync put together: plan, fetch, check, emit.
+
+All accounts are planned at once and fetched side by side in worker threads. The main thread emits
+one account after another, and keeps how far each was read in its state.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.sync.bookmarks import StateSchedule, move, progress_of
+from tap_zoom_cc.sync.budget import BudgetSpentError
+from tap_zoom_cc.sync.check import MOST_ROWS, pages_for
+from tap_zoom_cc.sync.emit import Emitter
+from tap_zoom_cc.sync.fetch import WindowFetcher
+from tap_zoom_cc.sync.outcome import Outcome
+from tap_zoom_cc.sync.prefetch import Prefetcher
+from tap_zoom_cc.sync.rows import UnfitRowError
+from tap_zoom_cc.zoom.errors import AccountError, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tap_zoom_cc.run.report import Report
+    from tap_zoom_cc.run.stopping import Stop
+    from tap_zoom_cc.sync.budget import Budget
+    from tap_zoom_cc.sync.check import WindowRows
+    from tap_zoom_cc.sync.plan import Account, Reach, WindowJob
+    from tap_zoom_cc.sync.rows import Record, RowDecoder
+    from tap_zoom_cc.sync.windows import Window
+    from tap_zoom_cc.zoom.client import ZoomStream
+
+    States = Mapping[Account, dict[str, object]]
+
+MEMORY_BYTES = 56 * 1024 * 1024
+"""Rows, as JSON, that may wait for their turn to be emitted, or are being read for it."""
+
+FIRST_WINDOW_BYTES = 6 * 1024 * 1024
+"""What a window is taken to need before one has been read: 1,800 voice calls of 3.5 kB."""
+
+DAY = timedelta(days=1)
+
+
+class StreamSync:
+    """One sync of one stream."""
+
+    def __init__(  # noqa: PLR0913 (all by name)
+        self,
+        stream: ZoomStream,
+        *,
+        states: States,
+        reach: Reach,
+        budget: Budget,
+        decoder: RowDecoder,
+        stop: Stop,
+        workers: int,
+        full_table: bool,
+    ) -> None:
+        """Plan all accounts and begin to fetch.
+
+        Args:
+            stream: sends the requests and writes STATE.
+            states: the state of each account, in the order in which they are emitted.
+            reach: how far the sync reaches.
+            budget: the requests that the stream may send.
+            decoder: turns rows into records.
+            stop: ends the sync early when it is asked.
+            workers: the number of threads that fetch.
+            full_table: whether everything is read, and bookmarks neither count nor move.
+        """
+        self._stream = stream
+        self._states = states
+        self._reach = reach
+        self._budget = budget
+        self._decoder = decoder
+        self._report: Report = stream.zoom.report
+        self._stop = stop
+        self._full_table = full_table
+        self._tally = self._report.tallies[stream.name]
+        self._outcome = Outcome(stream.name, self._report)
+        self._state_schedule = StateSchedule()
+        self._prefetcher: Prefetcher[WindowJob, WindowRows] = Prefetcher(
+            WindowFetcher(stream, budget, self._report, reach.now).fetch,
+            self._plan(),
+            workers=workers,
+            capacity=MEMORY_BYTES,
+            assumed_size=FIRST_WINDOW_BYTES,
+            may_run_ahead=lambda: budget.suffices_for(workers * pages_for(MOST_ROWS)),
+        )
+
+    def _plan(self) -> dict[str, list[WindowJob]]:
+        plans = {
+            account.account_id: self._reach.jobs_for(
+                account, None if self._full_table else progress_of(state)
+            )
+            for account, state in self._states.items()
+        }
+        self._report.plan_more(self._stream.name, sum(map(len, plans.values())))
+        read_already = sum(not jobs for jobs in plans.values())
+        if read_already and self._reach.end_date:
+            self._report.warn_once(
+                f"end_date {self._stream.name}",
+                f"{self._stream.name}: {read_already} of {len(plans)} accounts were read up to "
+                "end_date or later, so nothing is read of them; to read it again, use a state of "
+                "its own",
+            )
+        return plans
+
+    def records(self, account: Account) -> Iterator[Record]:
+        """Yield an account's engagements, window by window, and move its bookmark after each.
+
+        What goes wrong with an account is reported, and ends its rows but not the run.
+        """
+        where = self._stream.where({"account_id": account.account_id})
+        try:
+            yield from self._records(account, where)
+            self._outcome.read()
+        except AccountError as error:
+            self._outcome.refused(error)
+        except UnfitRowError as error:
+            self._report.fail(f"{where}: {error}")
+        except BudgetSpentError:
+            self._outcome.ran_out_of_budget()
+        except RunError as error:
+            self._stream.zoom.give_up(error)
+        except StoppedError:
+            self._report.logger.debug("%s: stopped", where)
+        except GeneratorExit:
+            # The SDK wants no more rows of any account.
+            self._prefetcher.close()
+            raise
+        except Exception as error:
+            self._report.fail(
+                f"{where}: {type(error).__name__} - a fault of the tap; report it, with the "
+                "traceback that LOGLEVEL=DEBUG shows"
+            )
+            self._report.logger.debug("the fault:", exc_info=True)
+
+    def _records(self, account: Account, where: str) -> Iterator[Record]:
+        state = self._states[account]
+        emitter = Emitter(
+            account_id=account.account_id,
+            where=where,
+            decoder=self._decoder,
+            report=self._report,
+            stop=self._stop,
+            mismatch_fails=not self._reach.accepts_less,
+        )
+        for rows in self._windows(account.account_id):
+            emitted = self._tally.rows
+            for record in emitter.records(rows):
+                self._tally.rows += 1
+                yield record
+            if emitter.may_pass(rows) and not self._full_table:
+                self._move_bookmark(state, rows.window, self._tally.rows - emitted)
+            self._tally.windows_done += 1
+            self._tally.longest = max(self._tally.longest, emitter.longest)
+            self._report.show_progress(self._stream.name)
+
+    def _windows(self, account_id: str) -> Iterator[WindowRows]:
+        """Yield an account's windows in order; whatever ends that, nothing more is read of it."""
+        try:
+            yield from self._prefetcher.results(account_id, self._while_waiting)
+        finally:
+            self._prefetcher.drop(account_id)
+
+    def _while_waiting(self) -> None:
+        self._stop.check()
+        self._report.show_progress(self._stream.name)
+
+    def _move_bookmark(self, state: dict[str, object], window: Window, rows: int) -> None:
+        """Move an account's bookmark to a window's end, and write STATE when it is due."""
+        if move(state, window, end=self._reach.end):
+            self._outcome.advanced()
+        self._state_schedule.count(rows)
+        if self._state_schedule.is_due(len(self._states)):
+            self._state_schedule.wrote()
+            self._stream.finalize_state_progress_markers(state)
+
+    def conclude(self) -> None:
+        """Say, after the last account, what only the end shows; end the run if it has to.
+
+        An error that ends the run ends it here: what was read whole of later accounts before it
+        has been emitted by now.
+        """
+        fatal_error = self._stream.zoom.fatal_error
+        if fatal_error is not None:
+            self._report.fail(str(fatal_error))
+            self._stop.ask(str(fatal_error), EXIT_FAILED)
+            return
+        self._outcome.conclude(self._budget, full_table=self._full_table)
+        name, longest, lookback = self._stream.name, self._tally.longest, self._reach.lookback
+        if longest > lookback / 2:
+            self._report.warn_once(
+                f"lookback {name}",
+                f"{name}: an engagement was open for {longest / DAY:.1f} days, more than half of "
+                f"{name}_lookback_days ({lookback / DAY:g}), and what is open for longer than that "
+                f"is missed: set it to {-(-longest * 2 // DAY)} or more",
+            )
