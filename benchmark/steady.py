@@ -20,7 +20,7 @@ from simulator.engagements import History
 from simulator.scenario import STREAMS, Account, Scenario
 from tap_zoom_cc.sync.check import pages_for, parts_of
 from tap_zoom_cc.sync.lookback import Progress, begin_of_reread
-from tap_zoom_cc.sync.windows import Window, cut
+from tap_zoom_cc.sync.windows import Cut, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +56,7 @@ class Cost:
 
     def add(self, listed: Listed, begin: datetime, end: datetime, *, split: bool) -> None:
         """Add a sync of an account's stream from ``begin`` to ``end``, which is the present."""
-        for window in cut(begin, end):
+        for window in Cut(begin, end):
             self.requests += _requests(listed, window, None) if split else _pages(listed, window)
         self.rows += listed.count(Window(begin, end))
 

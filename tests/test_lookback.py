@@ -36,7 +36,7 @@ from tap_zoom_cc.sync.lookback import (
     depth,
     phase_of,
 )
-from tap_zoom_cc.sync.windows import SECOND, Window, cut, whole_second
+from tap_zoom_cc.sync.windows import SECOND, Cut, Window, whole_second
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -191,7 +191,7 @@ class Play:
                 phase=self.phase,
                 start_date=self.start_date,
             )
-        windows = cut(begin, end, longest=max(self.longest_part, (end - begin) / 100))
+        windows = list(Cut(begin, end, longest=max(self.longest_part, (end - begin) / 100)))
         if random.random() < self.cut_short:
             windows = windows[: random.randint(0, 3)]
         remembered = len(windows)
@@ -428,7 +428,7 @@ def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_onc
         begin = begin_of_reread(
             progress, end=end, lookback=SMS, phase=phase_of("sms", "a"), start_date=None
         )
-        progress = advance(progress, cut(begin, end, longest=2 * DAY)[0], end=end)
+        progress = advance(progress, Cut(begin, end, longest=2 * DAY)[0], end=end)
         begins.append(begin)
     assert begins[0] < BEGIN - SMS
     assert begins == sorted(begins)
@@ -498,7 +498,7 @@ def test_an_idle_account_costs_one_request_except_at_its_deepest_step(
         begin = begin_of_reread(
             progress, end=end, lookback=lookback, phase=phase_of("sms", "a"), start_date=None
         )
-        windows = cut(begin, end)
+        windows = Cut(begin, end)
         requests.append(len(windows))
         progress = advance(progress, windows[-1], end=end)
     assert requests.count(2) == (1024 * HOUR // longest_step if longest_step else 0)

@@ -292,3 +292,25 @@ def test_a_lane_that_fails_leaves_no_room_taken() -> None:
         list(reader.results("sick", nothing))
     reader.drop("sick")
     assert list(reader.results("sound", give_up_after(PATIENCE_SECONDS))) == [(10,), (11,)]
+
+
+def test_jobs_are_made_when_they_are_needed() -> None:
+    made = []
+
+    class Lane:
+        """Very many jobs, each made when it is asked for."""
+
+        def __len__(self) -> int:
+            return MANY
+
+        def __getitem__(self, number: int) -> Job:
+            made.append(number)
+            return (number,)
+
+    reading = Prefetcher(
+        lambda job: Fetched(job, 1), {"a": Lane(), "b": Lane()}, workers=4, capacity=10
+    )
+    results = reading.results("a", nothing)
+    assert [next(results) for _ in range(50)] == [(number,) for number in range(50)]
+    reading.close()
+    assert len(made) < 100

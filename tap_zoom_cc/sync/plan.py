@@ -10,7 +10,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.sync.lookback import begin_of_reread, phase_of
-from tap_zoom_cc.sync.windows import cut, end_of_sync, first_begin
+from tap_zoom_cc.sync.windows import (
+    Cut,
+    end_of_sync,
+    first_begin,
+)
 from tap_zoom_cc.zoom.engagement_log import LogContext
 
 if TYPE_CHECKING:
@@ -89,7 +93,7 @@ class Reach:
         """The end of the sync."""
         return end_of_sync(end_date=self.end_date, now=self.now)
 
-    def jobs_for(self, account: Account, progress: Progress | None) -> list[WindowJob]:
+    def jobs_for(self, account: Account, progress: Progress | None) -> AccountPlan:
         """Return the windows of an account, oldest first.
 
         Args:
@@ -105,7 +109,24 @@ class Reach:
                 phase=phase_of(self.stream, account.account_id),
                 start_date=self.start_date,
             )
-        return [WindowJob(account, window, self.accepts_less) for window in cut(begin, self.end)]
+        return AccountPlan(account, Cut(begin, self.end), self.accepts_less)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPlan:
+    """The jobs of an account, oldest first, each made when it is asked for."""
+
+    account: Account
+    windows: Cut
+    accepts_less: bool
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.windows)
+
+    def __getitem__(self, number: int) -> WindowJob:
+        """Return one of them, the first being number 0."""
+        return WindowJob(self.account, self.windows[number], self.accepts_less)
 
 
 def in_order(account_ids: Iterable[str], bookmarks: Mapping[str, datetime | None]) -> list[str]:

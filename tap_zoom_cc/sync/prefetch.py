@@ -12,17 +12,31 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Job = TypeVar("Job")
+Job_co = TypeVar("Job_co", covariant=True)
 Result = TypeVar("Result")
 
 WAITING, RUNNING, DONE = range(3)
 
+PLACE_LENGTH = 2
+"""The position of the lane and the number in it; those of parts follow."""
+
 SECONDS_BETWEEN_CALLS = 0.5
+
+
+class Lane(Protocol[Job_co]):
+    """Jobs in order, each of which may be made when it is asked for."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, number: int, /) -> Job_co:
+        """Return one of them, the first being number 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,10 @@ class _Slot(Generic[Job, Result]):
     parts: list[_Slot[Job, Result]] = field(default_factory=list)
     error: Exception | None = None
 
+    @property
+    def is_part(self) -> bool:
+        return len(self.place) > PLACE_LENGTH
+
 
 class Prefetcher(Generic[Job, Result]):
     """Runs ``read`` on jobs in ``workers`` daemon threads, in the order of the lanes given."""
@@ -57,7 +75,7 @@ class Prefetcher(Generic[Job, Result]):
     def __init__(  # noqa: PLR0913 (all but two by name)
         self,
         read: Callable[[Job], Fetched[Result] | Parts[Job]],
-        lanes: Mapping[str, Sequence[Job]],
+        lanes: Mapping[str, Lane[Job]],
         *,
         workers: int,
         capacity: int,
@@ -81,13 +99,18 @@ class Prefetcher(Generic[Job, Result]):
         self._assumed_size = assumed_size
         self._may_run_ahead = may_run_ahead
         self._changed = threading.Condition()
-        self._lanes: dict[str, list[_Slot[Job, Result]]] = {
-            lane: [_Slot(job, lane, (position, number)) for number, job in enumerate(jobs)]
+        self._lanes = dict(lanes)
+        self._slots: dict[tuple[str, int], _Slot[Job, Result]] = {}
+        self._places = (
+            (lane, position, number)
             for position, (lane, jobs) in enumerate(lanes.items())
-        }
-        # A heap by place: parts of a later job must not overtake those of an earlier one.
-        self._waiting = [(slot.place, slot) for slots in self._lanes.values() for slot in slots]
+            for number in range(len(jobs))
+        )
+        # A heap by place: parts of a later job must not overtake those of an earlier one. Of the
+        # jobs that were given, only the first that nobody has taken yet lies in it.
+        self._waiting: list[tuple[tuple[int, ...], _Slot[Job, Result]]] = []
         self._dropped: set[str] = set()
+        self._positions = {lane: position for position, lane in enumerate(lanes)}
         self._failed_at: dict[str, tuple[int, ...]] = {}
         self._running = 0
         self._held: Counter[str] = Counter()
@@ -95,6 +118,7 @@ class Prefetcher(Generic[Job, Result]):
         self._fetched_count = 0
         self._awaited: _Slot[Job, Result] | None = None
         self._closed = False
+        self._bring_next()
         for number in range(workers):
             threading.Thread(target=self._work, name=f"fetch-{number + 1}", daemon=True).start()
 
@@ -109,8 +133,36 @@ class Prefetcher(Generic[Job, Result]):
         Raises:
             Exception: what ``read`` raised for a job, at that job's place.
         """
-        for slot in self._lanes.pop(lane, []):
+        for number in range(len(self._lanes.get(lane, ()))):
+            with self._changed:
+                if lane not in self._lanes:
+                    return
+                slot = self._slot(lane, number)
             yield from self._walk(slot, while_waiting)
+            with self._changed:
+                self._slots.pop((lane, number), None)
+
+    def _slot(self, lane: str, number: int) -> _Slot[Job, Result]:
+        """Return the slot of a job that was given; made when worker or reader first needs it."""
+        if (lane, number) not in self._slots:
+            job = self._lanes[lane][number]
+            self._slots[lane, number] = _Slot(job, lane, (self._positions[lane], number))
+        return self._slots[lane, number]
+
+    def _bring_next(self) -> None:
+        """Let the next of the jobs that were given wait to be read."""
+        for lane, _, number in self._places:
+            if lane not in self._dropped and lane not in self._failed_at:
+                slot = self._slot(lane, number)
+                heapq.heappush(self._waiting, (slot.place, slot))
+                return
+
+    def _pop(self) -> _Slot[Job, Result]:
+        """Take the first job that waits."""
+        _, slot = heapq.heappop(self._waiting)
+        if not slot.is_part:
+            self._bring_next()
+        return slot
 
     def _walk(
         self, slot: _Slot[Job, Result], while_waiting: Callable[[], None]
@@ -150,7 +202,8 @@ class Prefetcher(Generic[Job, Result]):
         """Read nothing more of a lane, and hold nothing of it."""
         with self._changed:
             self._dropped.add(lane)
-            self._lanes.pop(lane, None)
+            for number in range(len(self._lanes.pop(lane, ()))):
+                self._slots.pop((lane, number), None)
             self._held.pop(lane, None)
             self._changed.notify_all()
 
@@ -188,13 +241,13 @@ class Prefetcher(Generic[Job, Result]):
         with self._changed:
             while True:
                 while self._waiting and self._is_pointless(self._waiting[0][1]):
-                    heapq.heappop(self._waiting)
+                    self._pop()
                 if self._closed or not (self._waiting or self._running):
                     self._changed.notify_all()
                     return None
                 is_first = not self._running
                 if self._waiting and self._has_room() and (is_first or self._may_run_ahead()):
-                    _, slot = heapq.heappop(self._waiting)
+                    slot = self._pop()
                     slot.state = RUNNING
                     self._running += 1
                     return slot

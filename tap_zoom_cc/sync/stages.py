@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.sync.budget import Budget
     from tap_zoom_cc.sync.check import WindowRows
-    from tap_zoom_cc.sync.plan import Account, Reach, WindowJob
+    from tap_zoom_cc.sync.plan import Account, AccountPlan, Reach, WindowJob
     from tap_zoom_cc.sync.rows import Record, RowDecoder
     from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import ZoomStream
@@ -90,7 +90,7 @@ class StreamSync:
             may_run_ahead=lambda: budget.suffices_for(workers * pages_for(MOST_ROWS)),
         )
 
-    def _plan(self) -> dict[str, list[WindowJob]]:
+    def _plan(self) -> dict[str, AccountPlan]:
         plans = {
             account.account_id: self._reach.jobs_for(
                 account, None if self._full_table else progress_of(state)
