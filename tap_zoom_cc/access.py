@@ -9,7 +9,6 @@ from singer_sdk.singerlib import RecordMessage
 from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.report import counted
 from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
-from tap_zoom_cc.sync.rows import UnfitRowError
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window, whole_second
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 
@@ -75,6 +74,6 @@ def _check(
         page = tap.run.in_background(lambda: stream.next_page(context, stream.get_new_paginator()))
         for row in page.rows or []:
             return "", {**stream.decoder.decode(row), "account_id": account_id}
-    except (AnswerError, UnfitRowError) as error:
+    except AnswerError as error:
         return str(error), {}
     return "", {}

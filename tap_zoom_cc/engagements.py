@@ -22,7 +22,7 @@ from tap_zoom_cc.state import bookmark_of
 from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.sync.check import MOST_ROWS, PAGE_SIZE, Reading, Seen, pages_for, parts_of
 from tap_zoom_cc.sync.prefetch import Fetched, Parts, Prefetcher
-from tap_zoom_cc.sync.rows import RowDecoder, UnfitRowError
+from tap_zoom_cc.sync.rows import RowDecoder
 from tap_zoom_cc.sync.windows import begin_of_sync, end_of_sync, format_instant, plan
 from tap_zoom_cc.zoom.client import ZoomStream
 from tap_zoom_cc.zoom.errors import AccountError, Action, RunError, WindowExpiredError
@@ -302,8 +302,6 @@ class EngagementStream(ZoomStream):
             self._accounts_read += 1
         except AccountError as error:
             self._cannot_read(account, error, has_bookmark=bookmark_of(state) is not None)
-        except UnfitRowError as error:
-            self.run.report.fail(f"{self.where(context)}: {error}")
         except BudgetSpentError:
             self._accounts_read += 1
             # Accounts come with the oldest bookmark first, so the next run would begin here again.
@@ -334,11 +332,7 @@ class EngagementStream(ZoomStream):
                 stop.check()
                 if not seen.is_new(key, reading.window):
                     continue
-                try:
-                    record = self.decoder.decode(row)
-                except UnfitRowError as error:
-                    message = f"engagement {key.engagement_id}: {error}"
-                    raise UnfitRowError(message) from error
+                record = self.decoder.decode(row)
                 record["account_id"] = account_id
                 tally.rows += 1
                 self._progress_since_state += 1
@@ -366,7 +360,10 @@ class EngagementStream(ZoomStream):
     def decoder(self) -> RowDecoder:
         """What turns this stream's rows into records."""
         return RowDecoder(
-            self.effective_schema, lambda name: self.mask[("properties", name)], self.notice
+            self.effective_schema,
+            lambda name: self.mask[("properties", name)],
+            self.notice,
+            added=("account_id",),
         )
 
     def _remark(self, reading: Reading, context: Context) -> None:

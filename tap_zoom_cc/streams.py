@@ -9,9 +9,10 @@ import msgspec
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from typing_extensions import override
 
+from tap_zoom_cc import json_text
 from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.stopping import EXIT_FAILED, StoppedError
-from tap_zoom_cc.sync.rows import RowDecoder, UnfitRowError
+from tap_zoom_cc.sync.rows import RowDecoder, text_of
 from tap_zoom_cc.zoom.client import ZoomStream
 from tap_zoom_cc.zoom.errors import AccountError, RunError, WindowExpiredError
 
@@ -111,7 +112,7 @@ class SubAccountsStream(ZoomStream):
         passed: set[str] = set()
 
         def take_in(page: Page) -> bool:
-            listed = {_id_decoder.decode(row).id: row for row in page.rows or []}
+            listed = {_id_of(row): row for row in page.rows or []}
             news = listed.keys() - passed
             passed.update(listed)
             rows.update(listed)
@@ -136,8 +137,6 @@ class SubAccountsStream(ZoomStream):
             for row in self.run.in_background(lambda: self.listing).values():
                 tally.rows += 1
                 yield decoder.decode(row)
-        except UnfitRowError as error:
-            self.run.report.fail(f"{self.name}: {error}")
         except RunError as error:
             message = str(error)
             self.run.report.fail(message)
@@ -152,3 +151,16 @@ class _Id(msgspec.Struct):
 
 
 _id_decoder = msgspec.json.Decoder(_Id)
+
+
+def _id_of(row: msgspec.Raw) -> str:
+    """Return the ID in a row.
+
+    Raises:
+        msgspec.MsgspecError, ValueError: if it has none.
+    """
+    try:
+        return _id_decoder.decode(row).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        text = text_of(json_text.members(bytes(row)), "id")
+        return _id_decoder.decode(msgspec.json.encode({"id": text})).id

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tests.tap_process import TapRun, bookmarks
+from tests.tap_process import TapRun, bookmarks, without_unmapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,9 +40,9 @@ class Sync(TapRun):
 
     @cached_property
     def engagements(self) -> list[tuple[Key, Record]]:
-        """The engagements in the order in which they came, each with its key."""
+        """The engagements in the order in which they came, each `without_unmapped`."""
         return [
-            (key_of(message["stream"], message["record"]), message["record"])
+            (key_of(message["stream"], message["record"]), without_unmapped(message["record"]))
             for message in self.messages
             if message["type"] == "RECORD" and message["stream"] in STREAMS
         ]

@@ -310,7 +310,7 @@ def _fields_warned_about(sync: Sync, words: str) -> list[str]:
     return sorted(line.partition("field ")[2].split()[0] for line in lines)
 
 
-def test_new_fields_are_left_out_and_warned_about_once(bench: Bench) -> None:
+def test_new_fields_change_no_other_value_and_are_warned_about_once(bench: Bench) -> None:
     sync = _sync_with(bench, Fault(kind="new_field", endpoint="sms"))
     _assert_all_is_read(bench, sync)
     assert _fields_warned_about(sync, "schema does not have") == [

@@ -558,19 +558,6 @@ def simulator_without_refusals(simulator: SimulatorProcess) -> SimulatorProcess:
     return simulator
 
 
-def test_a_row_that_cannot_be_kept_fails_its_account_only(simulator: SimulatorProcess) -> None:
-    odd = engagement("odd", FIRST_RUN - 9 * HOUR, FIRST_RUN - 8 * HOUR, direction={"in": True})
-    odd_account = Account(id="odd", sms=30, explicit_sms=(odd,))
-    simulator.replace(scenario(odd_account, Account(id="well", sms=30)))
-    state = {"bookmarks": state_of("sms", {"odd": (FIRST_RUN - DAY).isoformat()})}
-    run = sync(simulator, state=state).check(1)
-    assert any("direction" in line and "odd-0000000000" in line for line in run.logged("ERROR"))
-    rows = [row for row in run.records("sms") if row["account_id"] == "well"]
-    assert_same_rows("sms", rows, simulator.truth("sms", "well"))
-    expected = {"odd": (FIRST_RUN - DAY).isoformat(), "well": FIRST_RUN.isoformat()}
-    assert bookmarks(run.state, "sms") == expected
-
-
 REFUSALS = [
     Refusal(),
     Refusal(status=404, code=2001, message="Account does not exist."),

@@ -5,46 +5,34 @@ order and to check it; all of it when it is emitted (`RowDecoder`). In between i
 takes a fraction of the memory of Python objects.
 
 The decoder is compiled from the schema once. msgspec then checks every declared type and notices
-undeclared fields in C; only a row that does not fit is conformed in Python, field by field.
+undeclared fields in C; only a row that does not fit is conformed in Python. No value is lost by
+that, and none is a reason to refuse a row: what has no place of its own goes into one column.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from tap_zoom_cc.sync.windows import format_instant, parse_instant
+from tap_zoom_cc import json_text
+from tap_zoom_cc.sync.conform import DOES_NOT_FIT, conform_members
+from tap_zoom_cc.sync.row_types import Part, can_name
+from tap_zoom_cc.sync.unmapped import COLUMN, Aside, Notices, Unmapped
+from tap_zoom_cc.sync.values import UnfitError, converted
+from tap_zoom_cc.sync.windows import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-Schema: TypeAlias = "Mapping[str, object]"
-Record: TypeAlias = "dict[str, object]"
-InstantFields: TypeAlias = "dict[str, InstantFields | None]"
+    from tap_zoom_cc.sync.row_types import Record, Schema
 
-_PLAIN_UTC = re.compile(
-    r"(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
-    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:Z|\+00:00)",
-    re.ASCII,
-)
-"""The two forms in which nearly all instants come: they need no calculation."""
+MOST_LEARNED = 64
+"""How many undeclared fields a decoder is compiled for: ever new ones must not cost memory."""
 
-DESELECT = "deselect the field to go on, and report it"
-
-_SCALARS: dict[str, object] = {
-    "string": str | None,
-    "integer": int | None,
-    "number": int | float | None,
-    "boolean": bool | None,
-}
-
-
-class UnfitRowError(ValueError):
-    """A row has a value that its schema cannot take; the message names field and types."""
+LONGEST_LEARNED = 200
+"""Characters of the longest name that a decoder is compiled for."""
 
 
 class RowKey(msgspec.Struct, gc=False, frozen=True):
@@ -55,30 +43,21 @@ class RowKey(msgspec.Struct, gc=False, frozen=True):
     end_time: datetime | None = None
 
 
-class _TextKey(msgspec.Struct):
-    engagement_id: str
-    start_time: str
-    end_time: str | None = None
-
-
 _key_decoder = msgspec.json.Decoder(RowKey)
-_text_key_decoder = msgspec.json.Decoder(_TextKey)
 
 
 def read_key(row: msgspec.Raw) -> RowKey:
     """Read a row's key, start and end; instants without an offset are UTC.
 
+    An end that is no instant is none: it decides nothing but how long the row is remembered.
+
     Raises:
-        msgspec.MsgspecError: if the row is no object, or lacks its key or start.
-        ValueError: if the key is empty, or start or end are no instants.
+        ValueError: if the row is no object, or has no key or no start.
     """
     try:
         key = _key_decoder.decode(row)
-    except msgspec.ValidationError:
-        # Bare dates and empty ends are rare, and no reason to refuse a row.
-        text = _text_key_decoder.decode(row)
-        end = parse_instant(text.end_time) if text.end_time else None
-        key = RowKey(text.engagement_id, parse_instant(text.start_time), end)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        key = _read_odd_key(json_text.members(bytes(row)))
     if not key.engagement_id:
         message = "a row has an empty engagement_id"
         raise ValueError(message)
@@ -89,223 +68,135 @@ def read_key(row: msgspec.Raw) -> RowKey:
     return key
 
 
+def _read_odd_key(fields: Mapping[str, bytes]) -> RowKey:
+    """Read the key of a row that has something unusual; a bare date is enough for that."""
+    start = _instant_of(fields, "start_time")
+    if start is None:
+        message = "a row has no start_time, or one that is no date-time"
+        raise ValueError(message)
+    return RowKey(text_of(fields, "engagement_id"), start, _instant_of(fields, "end_time"))
+
+
+def _instant_of(fields: Mapping[str, bytes], name: str) -> datetime | None:
+    try:
+        return parse_instant(json_text.read_text(fields[name]))
+    except (KeyError, msgspec.MsgspecError, RecursionError, ValueError):
+        return None
+
+
+def text_of(fields: Mapping[str, bytes], name: str) -> str:
+    """Return what a row must have in a field: a text, or a number, which is taken as text.
+
+    Raises:
+        ValueError: if the row has no such thing.
+    """
+    json = json_text.repaired(fields.get(name, b"null"))
+    try:
+        if json.startswith(b'"'):
+            return json_text.read_text(json)
+        if json != b"null":
+            return cast("str", converted(json, "string"))
+    except UnfitError:
+        pass
+    message = f"a row has no {name}, or one that is no text"
+    raise ValueError(message)
+
+
 def _in_utc(instant: datetime) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
 
 
-@dataclass(slots=True)
-class Notices:
-    """What a row had to be changed for; each is reported once per stream."""
-
-    unknown_fields: set[str] = field(default_factory=set)
-    converted_fields: set[str] = field(default_factory=set)
-
-
 class RowDecoder:
-    """Turns the JSON of rows into records of one schema."""
+    """Turns the JSON of rows into records of one schema.
+
+    It learns the names of undeclared fields: one that Zoom adds is likely to be in every row from
+    then on. The decoder is compiled anew with it, so that such rows take the fast way too.
+    """
 
     def __init__(
         self,
         schema: Schema,
         selected: Callable[[str], bool],
         notice: Callable[[Notices], None],
+        added: Collection[str] = (),
     ) -> None:
         """Compile a schema.
 
         Args:
-            schema: the JSON schema of a row.
-            selected: whether a top-level field is selected; the others are passed on unchecked,
-                for the SDK to drop.
+            schema: the JSON schema of a record.
+            selected: whether a top-level field is selected; the others are left out.
             notice: called for each row that did not fit as it was.
+            added: the fields that are not Zoom's but the caller's to set.
         """
-        properties = _properties(schema)
-        checked: dict[str, object] = {
-            name: part if selected(name) else {} for name, part in properties.items()
-        }
-        self._schema: Schema = {"type": "object", "properties": checked}
-        self._decoder = msgspec.json.Decoder(_type_of(self._schema, "Row"))
-        self._instants = _instant_fields(self._schema)
+        properties = schema.get("properties")
+        declared = properties if isinstance(properties, dict) else {}
+        of_zoom = {name: part for name, part in declared.items() if name not in {COLUMN, *added}}
+        self._keeps_unmapped = COLUMN in declared and selected(COLUMN)
+        self._deselected = frozenset(name for name in of_zoom if not selected(name))
+        self._part = Part.of_object(
+            {name: part for name, part in of_zoom.items() if name not in self._deselected}
+        )
         self._notice = notice
+        self._learned: dict[str, set[str]] = {}
+        self._compile()
 
     def decode(self, row: msgspec.Raw) -> Record:
-        """Return the record in a row: undeclared fields left out, instants in UTC.
+        """Return the record in a row: its declared fields in their types, instants in UTC.
 
-        Raises:
-            UnfitRowError: if a value cannot be brought to its declared type.
+        What does not fit its type, and what is not declared, is in the column `COLUMN`.
         """
         try:
-            record: Record = msgspec.to_builtins(self._decoder.decode(row))
-        except (msgspec.ValidationError, UnicodeDecodeError, RecursionError):
-            notices = Notices()
-            record = _conform_object(_plain_json(row), self._schema, "", notices)
-            self._notice(notices)
-        _instants_to_utc(record, self._instants)
+            record = self._read(row)
+        except DOES_NOT_FIT:
+            record = None
+        if not isinstance(record, dict):
+            return self._conform(bytes(row))
+        for name in self._deselected:
+            record.pop(name, None)
+        if self._aside is not None:
+            unmapped = Unmapped()
+            self._aside.move(record, "", unmapped)
+            return self._complete(record, unmapped)
+        if self._keeps_unmapped:
+            record[COLUMN] = None
         return record
 
+    def _compile(self) -> None:
+        left_as_json = {**self._learned, "": self._learned.get("", set()) | self._deselected}
+        self._read = self._part.reader(left_as_json)
+        self._aside = Aside.within(self._part, self._learned)
 
-def _plain_json(row: msgspec.Raw) -> object:
-    """Decode a row without a schema.
+    def _conform(self, json: bytes) -> Record:
+        unmapped = Unmapped()
+        try:
+            members = json_text.members(json)
+        except ValueError:
+            unmapped.add_unfit("", json, "row")
+            return self._complete({}, unmapped)
+        for name in self._deselected:
+            members.pop(name, None)
+        record = conform_members(members, self._part, "", unmapped)
+        self._learn(unmapped.undeclared)
+        return self._complete(record, unmapped)
 
-    Raises:
-        UnfitRowError: if no value can be made of it.
-    """
-    try:
-        return msgspec.json.decode(row)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        message = f"it cannot be decoded: {_why_undecodable(error)}; report it"
-        raise UnfitRowError(message) from error
+    def _learn(self, names: Collection[tuple[str, str]]) -> None:
+        """Compile the decoder anew with undeclared fields, as long as there are not too many."""
+        room = MOST_LEARNED - sum(map(len, self._learned.values()))
+        fresh = {
+            (path, name)
+            for path, name in names
+            if name not in self._learned.get(path, ()) and can_name(name)
+            if len(name) <= LONGEST_LEARNED
+        }
+        for path, name in sorted(fresh)[:room]:
+            self._learned.setdefault(path, set()).add(name)
+        if fresh and room:
+            self._compile()
 
-
-def _why_undecodable(error: Exception) -> str:
-    match error:
-        case UnicodeDecodeError():
-            return "a text is not UTF-8"
-        case RecursionError():
-            return "it is nested too deeply"
-        case _:
-            return str(error)
-
-
-def _properties(schema: Schema) -> Mapping[str, Schema]:
-    properties = schema.get("properties")
-    return properties if isinstance(properties, dict) else {}
-
-
-def _types(schema: Schema) -> list[str]:
-    declared = schema.get("type", [])
-    return [declared] if isinstance(declared, str) else list(declared)  # type: ignore[call-overload]
-
-
-def _kind(schema: Schema) -> str:
-    """Return the one declared type besides null; an empty text where anything goes."""
-    kinds = [name for name in _types(schema) if name != "null"]
-    return kinds[0] if len(kinds) == 1 else ""
-
-
-def _type_of(schema: Schema, name: str) -> object:
-    """Return the msgspec type that takes what a schema declares; nulls always pass."""
-    kind = _kind(schema)
-    if kind == "object" and _properties(schema):
-        fields = [
-            (key, _type_of(part, f"{name}_{key}") | msgspec.UnsetType, msgspec.UNSET)
-            for key, part in _properties(schema).items()
-        ]
-        return msgspec.defstruct(name, fields, forbid_unknown_fields=True, gc=False) | None
-    if kind == "array":
-        items = schema.get("items")
-        return list[_type_of(items if isinstance(items, dict) else {}, f"{name}_item")] | None  # type: ignore[misc]
-    if kind in _SCALARS:
-        return _SCALARS[kind]
-    return object
-
-
-def _instant_fields(schema: Schema) -> InstantFields:
-    """Return the date-time fields of a schema, as a tree that leaves out everything else."""
-    tree: InstantFields = {}
-    for name, part in _properties(schema).items():
-        items = part.get("items")
-        inner = items if _kind(part) == "array" and isinstance(items, dict) else part
-        if inner.get("format") == "date-time":
-            tree[name] = None
-        elif branch := _instant_fields(inner):
-            tree[name] = branch
-    return tree
-
-
-def _instants_to_utc(record: Record, tree: InstantFields, path: str = "") -> None:
-    for name, branch in tree.items():
-        value = record.get(name)
-        if branch is None:
-            if isinstance(value, str):
-                record[name] = _instant_to_utc(value, f"{path}{name}")
-        elif isinstance(value, list):
-            for entry in value:
-                if isinstance(entry, dict):
-                    _instants_to_utc(entry, branch, f"{path}{name}[].")
-        elif isinstance(value, dict):
-            _instants_to_utc(value, branch, f"{path}{name}.")
-
-
-def _instant_to_utc(text: str, path: str) -> str | None:
-    """Return the same instant in UTC with an offset; an empty text is no instant."""
-    if plain := _PLAIN_UTC.fullmatch(text):
-        return f"{plain[1]}+00:00"
-    if not text:
-        return None
-    try:
-        return format_instant(parse_instant(text))
-    except ValueError as error:
-        message = f"field {path} holds no date-time; {DESELECT}"
-        raise UnfitRowError(message) from error
-
-
-def _conform_object(value: object, schema: Schema, path: str, notices: Notices) -> Record:
-    if not isinstance(value, dict):
-        raise _unfit(value, "object", path)
-    record: Record = {}
-    for name, part in value.items():
-        declared = _properties(schema).get(name)
-        if declared is None:
-            notices.unknown_fields.add(f"{path}{name}")
-        else:
-            record[name] = _conform(part, declared, f"{path}{name}", notices)
-    return record
-
-
-def _conform(value: object, schema: Schema, path: str, notices: Notices) -> object:
-    """Bring a value to its declared type where nothing is lost by that."""
-    kind = _kind(schema)
-    if value is None or not kind:
-        return value
-    if kind == "object":
-        if not _properties(schema) and isinstance(value, dict):
-            return value
-        return _conform_object(value, schema, f"{path}.", notices)
-    if kind == "array":
-        items = schema.get("items")
-        if not isinstance(value, list):
-            raise _unfit(value, kind, path)
-        inner = items if isinstance(items, dict) else {}
-        return [_conform(entry, inner, f"{path}[]", notices) for entry in value]
-    conformed = _conform_scalar(value, kind)
-    if conformed is None:
-        raise _unfit(value, kind, path)
-    if conformed is not value:
-        notices.converted_fields.add(path)
-    return conformed
-
-
-def _conform_scalar(value: object, kind: str) -> object:  # noqa: PLR0911 (one for each conversion)
-    """Return the value in the declared type, or None when it would not be the same value."""
-    match kind, value:
-        case ("string", str()) | ("boolean", bool()):
-            return value
-        case "string", bool():
-            return "true" if value else "false"
-        case "string", int() | float():
-            return str(value)
-        case "boolean", "true" | "false":
-            return value == "true"
-        case (("integer" | "number"), str()):
-            return _number_in(value, kind)
-        case (("integer" | "number"), int()) if not isinstance(value, bool):
-            return value
-        case "integer", float() if value.is_integer():
-            return int(value)
-        case "number", float():
-            return value
-    return None
-
-
-def _number_in(text: str, kind: str) -> float | None:
-    try:
-        return int(text) if kind == "integer" else float(text)
-    except ValueError:
-        return None
-
-
-def _unfit(value: object, kind: str, path: str) -> UnfitRowError:
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer"}
-    actual = names.get(type(value), type(value).__name__)
-    where = path.rstrip(".") or "row"
-    return UnfitRowError(f"field {where} is of type {actual}, not {kind}; {DESELECT}")
+    def _complete(self, record: Record, unmapped: Unmapped) -> Record:
+        """Fill the column, and say what had to be changed."""
+        if self._keeps_unmapped:
+            record[COLUMN] = unmapped.column()
+        if unmapped.changes:
+            self._notice(Notices(record, unmapped.changes, self._keeps_unmapped))
+        return record

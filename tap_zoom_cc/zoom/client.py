@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Auth, Context, Record, RequestFunc
 
     from tap_zoom_cc.run import Run
-    from tap_zoom_cc.sync.rows import Notices
+    from tap_zoom_cc.sync.unmapped import Notices
     from tap_zoom_cc.tap import TapZoomCC
     from tap_zoom_cc.zoom.errors import (
         Rule,
@@ -293,16 +293,9 @@ class ZoomStream(RESTStream[str | None]):
             self.logger.debug("%s; trying again in %.1f s", error, details["wait"])
 
     def notice(self, notices: Notices) -> None:
-        """Warn, once for each field, of rows that had to be changed to fit the schema."""
-        warn_once = self.run.report.warn_once
-        for name in sorted(notices.unknown_fields):
-            warn_once(
-                f"{self.name} unknown {name}",
-                f"{self.name}: Zoom sends a field {name} that the schema does not have; it is left "
-                "out until a newer version of the tap, or your catalog, declares it",
-            )
-        for name in sorted(notices.converted_fields):
-            warn_once(
-                f"{self.name} converted {name}",
-                f"{self.name}: field {name} came in another type than declared; it was converted",
-            )
+        """Count a row that had to be changed to fit the schema; warn once for each field."""
+        tally = self.run.report.tallies[self.name]
+        key = self.primary_keys[-1]
+        for change in notices.changes:
+            if tally.is_first(change):
+                self.logger.warning("%s: %s", self.name, notices.remark(change, key))
