@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark import comparison, idle_accounts, peak_memory, processor_bound, rate_bound, steady
+from benchmark import (
+    comparison,
+    idle_accounts,
+    peak_memory,
+    processor_bound,
+    rate_bound,
+    steady,
+    undeclared_field,
+)
 from benchmark.table import heading, machine, table
 
 if TYPE_CHECKING:
@@ -15,6 +23,7 @@ if TYPE_CHECKING:
 SECTIONS = {
     "rate": rate_bound.measure,
     "processor": processor_bound.measure,
+    "fields": undeclared_field.measure,
     "memory": peak_memory.measure,
     "peers": comparison.measure,
     "idle": idle_accounts.measure,

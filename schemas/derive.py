@@ -17,7 +17,8 @@ Records (`sms.json`, `voice_calls.json`, `sub_accounts.json`) take every field a
 from the facts, with its type and format. Everything but the keys and the replication key may
 be null. What would only refuse values (enum, pattern, lengths, minima) is left out, since Zoom
 may add values at any time and a row must not be lost for it; the descriptions name the values
-that are known. `account_id`, which Zoom's rows do not have, comes first.
+that are known. `account_id`, which Zoom's rows do not have, comes first; `unmapped_values`, the
+column for all that has no column of its own, comes last.
 
 Filters (`sms_filters.json`, `voice_calls_filters.json`) describe an object of query parameters:
 all but range, page and account, which are the tap's to set. Here enums and limits stay, so that
@@ -61,6 +62,7 @@ PARAMETER_KEYWORDS = ("deprecated", "explode")
 RECORD_KEYWORDS = ("format", "deprecated")
 NOT_FILTERS = frozenset({"next_page_token", "page_size", "from", "to", "accountId"})
 INSTANTS = frozenset({"start_time", "end_time"})
+UNMAPPED = "unmapped_values"
 
 SMS = "/accounts/{accountId}/contact_center/sms"
 VOICE_CALLS = "/accounts/{accountId}/contact_center/voice_calls"
@@ -476,15 +478,16 @@ class Records:
         fields = properties(row)
         expected = [name for name in self.required if name not in self.added]
         wrong = [name for name in expected if name not in fields]
-        wrong += [name for name in self.added if name in fields]
+        added = (*self.added, UNMAPPED)
+        wrong += [name for name in added if name in fields]
         if wrong:
             message = (
                 f"{where}: rows must have {', '.join(expected)} and must not have"
-                f" {', '.join(self.added) or 'anything else added'}; look at {', '.join(wrong)}"
+                f" {', '.join(added)}; look at {', '.join(wrong)}"
             )
             raise DocumentError(message)
-        added: JsonObject = {name: {"type": "string"} for name in self.added}
-        return row | {"properties": added | fields}
+        first: JsonObject = {name: {"type": "string"} for name in self.added}
+        return row | {"properties": first | fields | {UNMAPPED: {"type": "string"}}}
 
     def schema(self, field: JsonObject, path: str, descriptions: dict[str, str]) -> JsonObject:
         """Give the JSON schema of a row, or of the field at `path` within it."""

@@ -9,7 +9,6 @@ from singer_sdk.singerlib import RecordMessage
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.plan import WindowJob
-from tap_zoom_cc.sync.rows import UnfitRowError
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window, whole_second
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 
@@ -97,6 +96,6 @@ def _check(
         in_background(ask, services.stop)
         if rows:
             return "", {**stream.decoder.decode(rows[0]), "account_id": account.account_id}
-    except (AnswerError, UnfitRowError) as error:
+    except AnswerError as error:
         return str(error), {}
     return "", {}

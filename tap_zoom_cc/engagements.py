@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.sync.budget import Budgets
     from tap_zoom_cc.sync.plan import Account
-    from tap_zoom_cc.sync.rows import RowDecoder
+    from tap_zoom_cc.sync.rows.decoder import RowDecoder
     from tap_zoom_cc.zoom.api import ZoomApi
 
 

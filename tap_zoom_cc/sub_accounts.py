@@ -12,7 +12,8 @@ from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.check import RangeRows
 from tap_zoom_cc.sync.emit import decoder_for
 from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
-from tap_zoom_cc.sync.rows import UnfitRowError
+from tap_zoom_cc.sync.rows.decoder import text_of
+from tap_zoom_cc.zoom import json_text
 from tap_zoom_cc.zoom.client import ZoomStream
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 
@@ -72,7 +73,7 @@ class SubAccountsStream(ZoomStream):
             return self._rows
 
     def _list_rows(self) -> dict[str, msgspec.Raw]:
-        rows = RangeRows(_id_decoder.decode)
+        rows = RangeRows(_read_id)
         try:
             read_in_passes(self, None, rows)
         except AccountError as error:
@@ -102,8 +103,6 @@ class SubAccountsStream(ZoomStream):
             for row in in_background(self.list_rows, stop).values():
                 tally.rows += 1
                 yield decoder.decode(row)
-        except UnfitRowError as error:
-            report.fail(f"{self.name}: {error}")
         except RunError as error:
             message = str(error)
             report.fail(message)
@@ -123,3 +122,16 @@ class _Id(msgspec.Struct):
 
 
 _id_decoder = msgspec.json.Decoder(_Id)
+
+
+def _read_id(row: msgspec.Raw) -> _Id:
+    """Return the ID in a row.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    try:
+        return _id_decoder.decode(row)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        text = text_of(json_text.members(bytes(row)), "id")
+        return msgspec.convert({"id": text}, _Id)

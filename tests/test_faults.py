@@ -247,7 +247,7 @@ def _fields_warned_about(run: TapRun, words: str) -> list[str]:
     return sorted(line.partition("field ")[2].split()[0] for line in lines)
 
 
-def test_new_fields_are_left_out_and_warned_about_once(zoom: SimulatorProcess) -> None:
+def test_new_fields_change_no_other_value_and_are_warned_about_once(zoom: SimulatorProcess) -> None:
     run = _sync(zoom, Fault(kind="new_field", endpoint="sms"))
     _assert_all_is_read(zoom, run)
     assert _fields_warned_about(run, "schema does not have") == [

@@ -59,6 +59,8 @@ UNUSUAL = {
     # Without NUL: in a nested value target-postgres stumbles over it, and the run fails.
     "queues": [{"queue_id": None, "queue_name": UNUSUAL_TEXT.replace("\x00", "")}, {}],
 }
+UNDECLARED: Row = {"added_by_zoom": {"é'\"": [UNUSUAL_TEXT, None, 1.5, {}]}}
+"""A field that the schema does not have: it is loaded as well, in the column for such."""
 REVISED = {
     "engagement_id": "revised-between-the-runs",
     "start_time": "2024-01-24T12:00:00Z",
@@ -73,11 +75,21 @@ SCENARIO = Scenario(
             sms=30,
             voice_calls=60,
             explicit_sms=(
-                {**UNUSUAL, "sms_types": ["", None, "null", '{a,"b"}'], "total_sent_files": 0},
+                {
+                    **UNUSUAL,
+                    **UNDECLARED,
+                    "sms_types": ["", None, "null", '{a,"b"}'],
+                    "total_sent_files": 0,
+                },
                 {**REVISED, "total_sent_messages": 2**53 + 1},
             ),
             explicit_voice_calls=(
-                {**UNUSUAL, "voice_call_details": [{"flow": None, "agents": None}, {}]},
+                {
+                    **UNUSUAL,
+                    **UNDECLARED,
+                    "total_duration": "an hour",
+                    "voice_call_details": [{"flow": None, "agents": None}, {}],
+                },
                 {**REVISED, "total_duration": 1800, "recorded": False},
             ),
         ),
@@ -139,7 +151,16 @@ def truth(simulator: SimulatorProcess, stream: str) -> Rows:
 
 def engagements(simulator: SimulatorProcess) -> dict[str, list[Row]]:
     """Return the rows of both streams of engagements, exactly as the tap is to give them."""
-    return {stream: simulator.truth(stream) for stream in STREAMS}
+    return {stream: [_mapped(row) for row in simulator.truth(stream)] for stream in STREAMS}
+
+
+def _mapped(row: Row) -> Row:
+    """Return a row with the column for what has no column of its own."""
+    odd = {name: row.pop(name) for name in UNDECLARED if name in row}
+    if row.get("total_duration") == "an hour":
+        odd["total_duration"], row["total_duration"] = row["total_duration"], None
+    kept = {f"/{name}": value for name, value in odd.items()}
+    return {**row, "unmapped_values": msgspec.json.encode(kept).decode() if kept else None}
 
 
 def listed_accounts(simulator: SimulatorProcess) -> list[Row]:

@@ -19,7 +19,7 @@ from tap_zoom_cc.sync.check import (
     parts_of,
 )
 from tap_zoom_cc.sync.emit import RETURN_PERIOD, Seen
-from tap_zoom_cc.sync.rows import RowKey
+from tap_zoom_cc.sync.rows.decoder import RowKey
 from tap_zoom_cc.sync.windows import (
     LONGEST_WINDOW,
     SECOND,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     import logging
 
 PROGRESS_SECONDS = 10.0
+
+MOST_FIELDS = 100
+"""How many changes of fields a stream's tally tells apart."""
+
+MOST_FIELDS_SHOWN = 10
+"""How many fields of a stream the summary names."""
 
 
 class SyncFailedError(Exception):
@@ -29,6 +35,26 @@ class Tally:
     rows: int = 0
     longest: timedelta = timedelta(0)
     """How long the longest engagement was open."""
+    changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many rows were changed: by what was done, and to which field."""
+
+    def is_first(self, change: tuple[str, str]) -> bool:
+        """Count a change of a row, and return whether it is the first of its kind.
+
+        Fields beyond `MOST_FIELDS` are counted as one, so that ever new names cost no memory.
+        """
+        if change not in self.changes and len(self.changes) >= MOST_FIELDS:
+            change = (change[0], "(others)")
+        self.changes[change] += 1
+        return self.changes[change] == 1
+
+    def unmapped(self) -> list[tuple[str, int]]:
+        """Return the fields of which most rows have unmapped values, with the number of rows."""
+        rows: Counter[str] = Counter()
+        for (what, name), count in self.changes.items():
+            if what in {"undeclared", "unfit"}:
+                rows[name] += count
+        return rows.most_common(MOST_FIELDS_SHOWN)
 
 
 @dataclass
@@ -133,6 +159,11 @@ class Report:
             for name, tally in sorted(self.tallies.items())
             if tally.longest
         )
+        unmapped = ", ".join(
+            f"{name} {field} {count}"
+            for name, tally in sorted(self.tallies.items())
+            for field, count in tally.unmapped()
+        )
         seconds = time.monotonic() - self._began
         return (
             f"Summary: {counted(self.accounts, 'account')}, {counted(windows, 'window')}, "
@@ -140,6 +171,7 @@ class Report:
             f"{f'longest open: {longest}, ' if longest else ''}"
             f"{counted(self.retries, 'retry', 'retries')}, "
             f"{counted(len(self.failures), 'failure')}, {_duration(seconds)}"
+            f"{f', rows with unmapped values: {unmapped}' if unmapped else ''}"
         )
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.sync.fetch import MOST_PASSES
-from tap_zoom_cc.sync.rows import RowDecoder, UnfitRowError
+from tap_zoom_cc.sync.rows.decoder import RowDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.sync.check import WindowRows
-    from tap_zoom_cc.sync.rows import Notices, Record, RowKey
+    from tap_zoom_cc.sync.rows.decoder import RowKey
+    from tap_zoom_cc.sync.rows.row_types import Record
+    from tap_zoom_cc.sync.rows.unmapped import Notices
     from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import ZoomStream
 
@@ -56,22 +58,19 @@ class Seen:
 
 def decoder_for(stream: ZoomStream, report: Report) -> RowDecoder:
     """Return what turns a stream's rows into records; what had to be changed is reported."""
+    tally = report.tallies[stream.name]
+    row_id = stream.primary_keys[-1]
 
     def notice(notices: Notices) -> None:
-        for name in sorted(notices.unknown_fields):
-            report.warn_once(
-                f"{stream.name} unknown {name}",
-                f"{stream.name}: Zoom sends a field {name} that the schema does not have; it is "
-                "left out until a newer version of the tap, or your catalog, declares it",
-            )
-        for name in sorted(notices.converted_fields):
-            report.warn_once(
-                f"{stream.name} converted {name}",
-                f"{stream.name}: field {name} came in another type than declared; it was converted",
-            )
+        for change in notices.changes:
+            if tally.is_first(change):
+                report.logger.warning("%s: %s", stream.name, notices.remark(change, row_id))
 
     return RowDecoder(
-        stream.effective_schema, lambda name: stream.mask[("properties", name)], notice
+        stream.effective_schema,
+        lambda name: stream.mask[("properties", name)],
+        notice,
+        added=list(stream.primary_keys[:-1]),
     )
 
 
@@ -112,7 +111,6 @@ class Emitter:
         """Yield a window's engagements that were not emitted yet, earliest start first.
 
         Raises:
-            UnfitRowError: if a row cannot be made a record; the message names the engagement.
             StoppedError: when the run is to end.
         """
         self._stop.check()
@@ -121,11 +119,7 @@ class Emitter:
             self._stop.check()
             if not self._seen.is_new(key, rows.window):
                 continue
-            try:
-                record = self._decoder.decode(row)
-            except UnfitRowError as error:
-                message = f"engagement {key.engagement_id}: {error}"
-                raise UnfitRowError(message) from error
+            record = self._decoder.decode(row)
             record["account_id"] = self._account_id
             if key.end_time:
                 self.longest = max(self.longest, key.end_time - key.start_time)

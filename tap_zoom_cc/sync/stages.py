@@ -17,7 +17,6 @@ from tap_zoom_cc.sync.emit import Emitter
 from tap_zoom_cc.sync.fetch import WindowFetcher
 from tap_zoom_cc.sync.outcome import Outcome
 from tap_zoom_cc.sync.prefetch import Prefetcher
-from tap_zoom_cc.sync.rows import UnfitRowError
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     from tap_zoom_cc.sync.budget import Budget
     from tap_zoom_cc.sync.check import WindowRows
     from tap_zoom_cc.sync.plan import Account, AccountPlan, Reach, WindowJob
-    from tap_zoom_cc.sync.rows import Record, RowDecoder
+    from tap_zoom_cc.sync.rows.decoder import RowDecoder
+    from tap_zoom_cc.sync.rows.row_types import Record
     from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import ZoomStream
 
@@ -119,8 +119,6 @@ class StreamSync:
             self._outcome.read()
         except AccountError as error:
             self._outcome.refused(error)
-        except UnfitRowError as error:
-            self._report.fail(f"{where}: {error}")
         except BudgetSpentError:
             self._outcome.ran_out_of_budget()
         except RunError as error:

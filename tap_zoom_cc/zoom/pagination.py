@@ -15,6 +15,8 @@ import msgspec
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
+from tap_zoom_cc.zoom import json_text
+
 if TYPE_CHECKING:
     import requests
 
@@ -41,6 +43,8 @@ class PageReader:
 
     def __init__(self, rows_key: str) -> None:
         """Read rows from that key of the answer."""
+        self._rows_key = rows_key
+        self._names = (rows_key, "next_page_token", "total_records", "from", "to")
         page = msgspec.defstruct(
             "Page",
             [
@@ -60,17 +64,32 @@ class PageReader:
 
         Raises:
             msgspec.MsgspecError: if the body is no such page.
-            ValueError: if it is no UTF-8, nested too deeply, or leads on from a page without rows.
+            ValueError: if it is no UTF-8, or leads on from a page without rows.
         """
         body = b"".join(response.iter_content(READ_BYTES))
         try:
             page = self._decoder.decode(_in_pages_of_its_own(body))
-        except RecursionError as error:
-            message = "the answer is nested too deeply"
-            raise ValueError(message) from error
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, RecursionError):
+            # A value that msgspec cannot pass over is for the row's own decoder to judge.
+            page = self._read_slowly(body)
         if page.rows is None and page.next_page_token and page.total_records is None:
             message = "the answer names a next page but neither rows nor their total"
             raise ValueError(message)
+        return page
+
+    def _read_slowly(self, body: bytes) -> Page:
+        members = json_text.members(body)
+        rows = members.get(self._rows_key, b"null")
+        if rows.startswith(b"["):
+            members[self._rows_key] = b"[]"
+        envelope = (
+            b'"%b":%b' % (name.encode(), members[name]) for name in self._names if name in members
+        )
+        page = self._decoder.decode(json_text.repaired(b"{%b}" % b",".join(envelope)))
+        if rows.startswith(b"["):
+            page.rows = [msgspec.Raw(row) for row in json_text.entries(rows)]
         return page
 
 

@@ -1,0 +1,207 @@
+"""Rows: from the JSON of a page to records that conform to the stream's schema.
+
+A row is read twice, each time for little: its key when its page arrives (`read_key`), to count, to
+order and to check it; all of it when it is emitted (`RowDecoder`). In between it stays JSON, which
+takes a fraction of the memory of Python objects.
+
+The decoder is compiled from the schema once. msgspec then checks every declared type and notices
+undeclared fields in C; only a row that does not fit is conformed in Python. No value is lost by
+that, and none is a reason to refuse a row: what has no place of its own goes into one column.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from tap_zoom_cc.sync.rows.conform import DOES_NOT_FIT, conform_members
+from tap_zoom_cc.sync.rows.row_types import Part, can_name
+from tap_zoom_cc.sync.rows.unmapped import COLUMN, Aside, Notices, Unmapped
+from tap_zoom_cc.sync.rows.values import UnfitError, converted
+from tap_zoom_cc.zoom import json_text
+from tap_zoom_cc.zoom.instants import parse_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from tap_zoom_cc.sync.rows.row_types import Record, Schema
+
+MOST_LEARNED = 64
+"""How many undeclared fields a decoder is compiled for: ever new ones must not cost memory."""
+
+LONGEST_LEARNED = 200
+"""Characters of the longest name that a decoder is compiled for."""
+
+
+class RowKey(msgspec.Struct, gc=False, frozen=True):
+    """What must be known of a row before it is emitted."""
+
+    engagement_id: str
+    start_time: datetime
+    end_time: datetime | None = None
+
+    @property
+    def row_id(self) -> str:
+        """What tells the row from all others of its account."""
+        return self.engagement_id
+
+
+_key_decoder = msgspec.json.Decoder(RowKey)
+
+
+def read_key(row: msgspec.Raw) -> RowKey:
+    """Read a row's key, start and end; instants without an offset are UTC.
+
+    An end that is no instant is none: it decides nothing but how long the row is remembered.
+
+    Raises:
+        ValueError: if the row is no object, or has no key or no start.
+    """
+    try:
+        key = _key_decoder.decode(row)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        key = _read_odd_key(json_text.members(bytes(row)))
+    if not key.engagement_id:
+        message = "a row has an empty engagement_id"
+        raise ValueError(message)
+    if key.start_time.tzinfo is None or (key.end_time and key.end_time.tzinfo is None):
+        return RowKey(
+            key.engagement_id, _in_utc(key.start_time), key.end_time and _in_utc(key.end_time)
+        )
+    return key
+
+
+def _read_odd_key(fields: Mapping[str, bytes]) -> RowKey:
+    """Read the key of a row that has something unusual; a bare date is enough for that."""
+    start = _instant_of(fields, "start_time")
+    if start is None:
+        message = "a row has no start_time, or one that is no date-time"
+        raise ValueError(message)
+    return RowKey(text_of(fields, "engagement_id"), start, _instant_of(fields, "end_time"))
+
+
+def _instant_of(fields: Mapping[str, bytes], name: str) -> datetime | None:
+    try:
+        return parse_instant(json_text.read_text(fields[name]))
+    except (KeyError, msgspec.MsgspecError, RecursionError, ValueError):
+        return None
+
+
+def text_of(fields: Mapping[str, bytes], name: str) -> str:
+    """Return what a row must have in a field: a text, or a number, which is taken as text.
+
+    Raises:
+        ValueError: if the row has no such thing.
+    """
+    json = json_text.repaired(fields.get(name, b"null"))
+    try:
+        if json.startswith(b'"'):
+            return json_text.read_text(json)
+        if json != b"null":
+            return cast("str", converted(json, "string"))
+    except UnfitError:
+        pass
+    message = f"a row has no {name}, or one that is no text"
+    raise ValueError(message)
+
+
+def _in_utc(instant: datetime) -> datetime:
+    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
+
+
+class RowDecoder:
+    """Turns the JSON of rows into records of one schema.
+
+    It learns the names of undeclared fields: one that Zoom adds is likely to be in every row from
+    then on. The decoder is compiled anew with it, so that such rows take the fast way too.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        selected: Callable[[str], bool],
+        notice: Callable[[Notices], None],
+        added: Collection[str] = (),
+    ) -> None:
+        """Compile a schema.
+
+        Args:
+            schema: the JSON schema of a record.
+            selected: whether a top-level field is selected; the others are left out.
+            notice: called for each row that did not fit as it was.
+            added: the fields that are not Zoom's but the caller's to set.
+        """
+        properties = schema.get("properties")
+        declared = properties if isinstance(properties, dict) else {}
+        of_zoom = {name: part for name, part in declared.items() if name not in {COLUMN, *added}}
+        self._keeps_unmapped = COLUMN in declared and selected(COLUMN)
+        self._deselected = frozenset(name for name in of_zoom if not selected(name))
+        self._part = Part.of_object(
+            {name: part for name, part in of_zoom.items() if name not in self._deselected}
+        )
+        self._notice = notice
+        self._learned: dict[str, set[str]] = {}
+        self._compile()
+
+    def decode(self, row: msgspec.Raw) -> Record:
+        """Return the record in a row: its declared fields in their types, instants in UTC.
+
+        What does not fit its type, and what is not declared, is in the column `COLUMN`.
+        """
+        try:
+            record = self._read(row)
+        except DOES_NOT_FIT:
+            record = None
+        if not isinstance(record, dict):
+            return self._conform(bytes(row))
+        for name in self._deselected:
+            record.pop(name, None)
+        if self._aside is not None:
+            unmapped = Unmapped()
+            self._aside.move(record, "", unmapped)
+            return self._complete(record, unmapped)
+        if self._keeps_unmapped:
+            record[COLUMN] = None
+        return record
+
+    def _compile(self) -> None:
+        left_as_json = {**self._learned, "": self._learned.get("", set()) | self._deselected}
+        self._read = self._part.reader(left_as_json)
+        self._aside = Aside.within(self._part, self._learned)
+
+    def _conform(self, json: bytes) -> Record:
+        unmapped = Unmapped()
+        try:
+            members = json_text.members(json)
+        except ValueError:
+            unmapped.add_unfit("", json, "row")
+            return self._complete({}, unmapped)
+        for name in self._deselected:
+            members.pop(name, None)
+        record = conform_members(members, self._part, "", unmapped)
+        self._learn(unmapped.undeclared)
+        return self._complete(record, unmapped)
+
+    def _learn(self, names: Collection[tuple[str, str]]) -> None:
+        """Compile the decoder anew with undeclared fields, as long as there are not too many."""
+        room = MOST_LEARNED - sum(map(len, self._learned.values()))
+        fresh = {
+            (path, name)
+            for path, name in names
+            if name not in self._learned.get(path, ()) and can_name(name)
+            if len(name) <= LONGEST_LEARNED
+        }
+        for path, name in sorted(fresh)[:room]:
+            self._learned.setdefault(path, set()).add(name)
+        if fresh and room:
+            self._compile()
+
+    def _complete(self, record: Record, unmapped: Unmapped) -> Record:
+        """Fill the column, and say what had to be changed."""
+        if self._keeps_unmapped:
+            record[COLUMN] = unmapped.column()
+        if unmapped.changes:
+            self._notice(Notices(record, unmapped.changes, self._keeps_unmapped))
+        return record

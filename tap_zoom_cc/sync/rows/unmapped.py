@@ -1,0 +1,152 @@
+"""What a row has no column for: kept, as Zoom's own JSON, in the one column that takes everything.
+
+The column holds a JSON object. Its keys are JSON Pointers (RFC 6901) into the row, its values are
+what Zoom sent there, digit for digit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+from tap_zoom_cc.zoom import json_text
+
+if TYPE_CHECKING:
+    from tap_zoom_cc.sync.rows.row_types import Names, Part
+
+COLUMN = "unmapped_values"
+
+Change: TypeAlias = Literal["undeclared", "unfit", "converted", "repaired"]
+"""Why a field of a row is not as Zoom sent it.
+
+``undeclared``: no schema declares it, and its value is in the column. ``unfit``: its value does not
+fit the declared type; it is null, and the value is in the column. ``converted``: its value came in
+another type, and was brought to the declared one. ``repaired``: it had a text that is no Unicode,
+and U+FFFD stands where that was.
+"""
+
+LONGEST_SHOWN = 80
+"""Characters of a field's name, or of a row's ID, that a message shows."""
+
+
+@dataclass(slots=True)
+class Notices:
+    """What a row had to be changed for.
+
+    Attributes:
+        record: the row as it goes on.
+        changes: each with its field, named without positions in lists: ``legs[].seconds``.
+        kept: whether the record has the column, which can be deselected.
+    """
+
+    record: dict[str, object]
+    changes: set[tuple[Change, str]]
+    kept: bool
+
+    def remark(self, change: tuple[Change, str], key: str) -> str:
+        """Say what was changed, in the words of a warning; ``key`` is the field of the row's ID."""
+        what, path = change
+        where = f"first in the row with {key} {shown(str(self.record.get(key)))}"
+        fate = f"is in {COLUMN}" if self.kept else f"is lost: select {COLUMN}, or renew the catalog"
+        texts: dict[Change, str] = {
+            "undeclared": f"Zoom sends a field {path} that the schema does not have; it {fate}",
+            "unfit": f"field {path} does not fit its declared type; what Zoom sent {fate}",
+            "converted": f"field {path} came in another type than declared; it was converted",
+            "repaired": f"field {path} has a text that is no Unicode; U+FFFD stands there",
+        }
+        return f"{texts[what]} ({where})"
+
+
+@dataclass(slots=True)
+class Unmapped:
+    """The values of one row that have no place in it, by JSON Pointer, and all that was changed."""
+
+    values: dict[str, bytes] = field(default_factory=dict)
+    changes: set[tuple[Change, str]] = field(default_factory=set)
+    undeclared: list[tuple[str, str]] = field(default_factory=list)
+    """The path of an object, and the name of an undeclared field in it."""
+
+    def add_undeclared(self, pointer: str, json: bytes, path: str, name: str) -> None:
+        """Keep the value of a field that is not declared in the object at ``path``."""
+        self.undeclared.append((path, name))
+        self.add(pointer, json, ("undeclared", join(path, name)))
+
+    def add_unfit(self, pointer: str, json: bytes, path: str) -> None:
+        """Keep a value that does not fit what is declared at ``path``."""
+        self.add(pointer, json, ("unfit", path))
+
+    def add(self, pointer: str, json: bytes, change: tuple[Change, str]) -> None:
+        """Keep a value."""
+        self.changes.add(change)
+        text = json_text.repaired(json)
+        if text != json:
+            self.changes.add(("repaired", change[1]))
+        self.values[pointer] = text
+
+    def column(self) -> str | None:
+        """Return the column's text; None when there is nothing to keep."""
+        if not self.values:
+            return None
+        members = [
+            b"%b:%b" % (msgspec.json.encode(pointer), json)
+            for pointer, json in sorted(self.values.items())
+        ]
+        return (b"{%b}" % b",".join(members)).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Where in decoded rows undeclared fields are to be found, of those that are known by name.
+
+    Attributes:
+        fields: of each its name, its step of the JSON Pointer, and what there is to say of it.
+        branches: the declared fields in which there are more.
+    """
+
+    fields: tuple[tuple[str, str, tuple[Change, str]], ...]
+    branches: tuple[tuple[str, str, Aside], ...]
+
+    @classmethod
+    def within(cls, part: Part, names: Names) -> Aside | None:
+        """Find the places in and below a part of the schema; None if there are none."""
+        if part.items is not None:
+            return cls.within(part.items, names)
+        children = (part.properties or {}).items()
+        below = [(name, cls.within(child, names)) for name, child in children]
+        branches = tuple((name, step(name), branch) for name, branch in below if branch)
+        fields: tuple[tuple[str, str, tuple[Change, str]], ...] = tuple(
+            (name, step(name), ("undeclared", join(part.path, name)))
+            for name in sorted(names.get(part.path, ()))
+        )
+        return cls(fields, branches) if fields or branches else None
+
+    def move(self, value: object, pointer: str, unmapped: Unmapped) -> None:
+        """Take the fields out of an object, or out of all objects in a list."""
+        if isinstance(value, list):
+            for position, entry in enumerate(value):
+                self.move(entry, f"{pointer}/{position}", unmapped)
+        elif isinstance(value, dict):
+            for name, last, change in self.fields:
+                raw = value.pop(name, None)
+                if raw is not None:
+                    unmapped.add(f"{pointer}{last}", bytes(raw), change)
+            for name, last, branch in self.branches:
+                branch.move(value.get(name), f"{pointer}{last}", unmapped)
+
+
+def step(name: str) -> str:
+    """Return a name as a step of a JSON Pointer."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def join(path: str, name: str) -> str:
+    """Return the path, for messages, of a field whose name comes from outside."""
+    return f"{path}.{shown(name)}" if path else shown(name)
+
+
+def shown(text: str) -> str:
+    """Return a text from outside as a message may show it: short, and in one line."""
+    text = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -1,0 +1,310 @@
+"""What Zoom sends and no column takes is loaded all the same, in the column `unmapped_values`.
+
+The tap's command line reads a server that answers with rows as they are written here, byte for
+byte: no JSON library would write some of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from copy import deepcopy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typing_extensions import override
+
+from tests.harness.constants import SHORT_WAITS
+from tests.harness.rows import KEYS
+from tests.harness.singer import selecting
+from tests.harness.tap import run_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.harness.singer import Record
+    from tests.harness.tap import TapRun
+
+START = "2024-01-02T03:04:05+00:00"
+END = "2024-01-20T00:00:00+00:00"
+DEEP = b"[" * 5000 + b"]" * 5000
+FITTING = b'{"engagement_id": "fits", "start_time": "2024-01-02T03:04:05Z"}'
+
+
+def engagement(fields: bytes, name: bytes = b"odd") -> bytes:
+    """Return an engagement with some fields besides its key and start."""
+    return FITTING.replace(b"fits", name)[:-1] + b", " + fields + b"}"
+
+
+@contextmanager
+def zoom(**rows: list[bytes]) -> Iterator[dict[str, object]]:
+    """Serve rows of any stream, in one account; give the settings that lead there."""
+    listed = rows.pop("sub_accounts", [b'{"id": "account"}'])
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(b'{"access_token": "token", "expires_in": 3600}')
+
+        def do_GET(self) -> None:
+            name = self.path.partition("?")[0].rpartition("/")[2]
+            found = listed if name == "accounts" else rows.get(name, [])
+            answer = b'{"%b": [%b], "total_records": %d, "next_page_token": ""}'
+            self._answer(answer % (name.encode(), b", ".join(found), len(found)))
+
+        def _answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        @override
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        yield {
+            "account_id": "master",
+            "client_id": "client",
+            "client_secret": "secret",
+            "api_url": url,
+            "token_url": f"{url}/oauth/token",
+            "start_date": "2024-01-01",
+            "end_date": END,
+            "requests_per_second": 1000,
+        }
+        server.shutdown()
+
+
+def records(run: TapRun, stream: str) -> list[Record]:
+    """Return a stream's rows with all columns, as a target gets them."""
+    messages = [m for m in run.messages if m["type"] == "RECORD" and m["stream"] == stream]
+    return [message["record"] for message in messages]
+
+
+def sync_of_sms(*fields: bytes, settings: Mapping[str, object] | None = None) -> TapRun:
+    """Run the tap on sms with these fields, each in a row of its own, and one that fits."""
+    odd = [engagement(part, b"odd%d" % number) for number, part in enumerate(fields)]
+    with zoom(sms=[*odd, FITTING]) as config:
+        return run_tap({**config, **(settings or {})})
+
+
+def warnings_about(run: TapRun, words: str) -> list[str]:
+    return [line for line in run.logged("WARNING") if words in line]
+
+
+def pointing(pointer: str, value: bytes) -> str:
+    """Return the column's text for one value."""
+    return f'{{"{pointer}":{value.decode()}}}'
+
+
+VALUES = {
+    "undeclared": (b'"new": 1.50', "new", '{"/new":1.50}'),
+    "undeclared, in a list": (
+        b'"agents": [{}, {"a/b": {}}]',
+        "agents[].a/b",
+        '{"/agents/1/a~1b":{}}',
+    ),
+    "unfit": (
+        b'"consumer_number": {"a": 1e2}',
+        "consumer_number",
+        '{"/consumer_number":{"a": 1e2}}',
+    ),
+    "no date": (b'"end_time": "soon"', "end_time", '{"/end_time":"soon"}'),
+    "too deep": (b'"new": ' + DEEP, "new", pointing("/new", DEEP)),
+    "too deep for a text": (
+        b'"direction": ' + DEEP,
+        "direction",
+        pointing("/direction", DEEP),
+    ),
+    "too many digits": (b'"new": ' + b"9" * 5000, "new", pointing("/new", b"9" * 5000)),
+    "too large": (b'"new": 1e999', "new", '{"/new":1e999}'),
+    "half a character": (rb'"new": "\ud83d"', "new", r'{"/new":"\ufffd"}'),
+    "not UTF-8": (b'"new": "J\xfcrgen"', "new", '{"/new":"J\ufffdrgen"}'),
+}
+
+
+@pytest.mark.parametrize("stream", KEYS)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_no_value_ends_an_account(stream: str, value: tuple[bytes, str, str]) -> None:
+    fields, name, expected = value
+    odd, fitting = engagement(fields), FITTING
+    if stream == "sub_accounts":
+        for engagement_field, own in (
+            (b"engagement_id", b"id"),
+            (b"consumer_number", b"owner_email"),
+            (b"end_time", b"created_at"),
+            (b"agents", b"new"),
+            (b"direction", b"account_name"),
+        ):
+            odd = odd.replace(engagement_field, own)
+            name = name.replace(engagement_field.decode(), own.decode())
+            expected = expected.replace(engagement_field.decode(), own.decode())
+        fitting = fitting.replace(b"engagement_id", b"id")
+        if name == "new[].a/b":
+            name, expected = "new", '{"/new":[{}, {"a/b": {}}]}'
+        expected = expected[:-1] + ',"/start_time":"2024-01-02T03:04:05Z"}'
+
+    with zoom(**{stream: [odd, fitting]}) as config:
+        run = run_tap(config).check()
+
+    found = {row[KEYS[stream][-1]]: row["unmapped_values"] for row in records(run, stream)}
+    left = '{"/start_time":"2024-01-02T03:04:05Z"}' if stream == "sub_accounts" else None
+    assert found == {"odd": expected, "fits": left}
+    named = [line for line in warnings_about(run, f"field {name} ") if "U+FFFD" not in line]
+    assert len(named) == 1
+    assert f"{stream}: " in named[0]
+    assert f"{KEYS[stream][-1]} odd" in named[0]
+    assert bool(warnings_about(run, "U+FFFD")) is ("fffd" in ascii(expected))
+    (summary,) = [line for line in run.lines if "Summary: " in line]
+    assert f"{stream} {name} 1" in summary
+    if stream != "sub_accounts":
+        assert run.state["bookmarks"][stream]["partitions"][0]["replication_key_value"] == END
+
+
+def test_a_field_is_warned_about_once_and_its_rows_are_counted() -> None:
+    run = sync_of_sms(b'"new": 1', b'"new": 2, "direction": {}', b'"new": 3').check()
+    assert len(warnings_about(run, "field new")) == 1
+    (summary,) = [line for line in run.lines if "Summary: " in line]
+    assert summary.endswith("rows with unmapped values: sms new 3, sms direction 1")
+
+
+def test_ever_new_names_are_not_all_warned_about() -> None:
+    run = sync_of_sms(*(b'"new%d": 1' % number for number in range(300))).check()
+    assert len(records(run, "sms")) == 301
+    assert len(warnings_about(run, "schema does not have")) == 101
+
+
+@pytest.mark.parametrize("name", [b"a\\nb", b"x" * 100_000, b"a | ERROR | b", b""])
+def test_a_name_of_any_kind_is_shown_in_one_short_line(name: bytes) -> None:
+    with zoom(sms=[engagement(b'"%b": 1' % name, name=b"ID" + name)]) as config:
+        run = run_tap(config).check()
+    (line,) = warnings_about(run, "schema does not have")
+    assert "(first in the row with engagement_id ID" in line
+    assert len(line) < 500
+
+
+def test_a_key_that_is_a_number_is_a_key() -> None:
+    row = FITTING.replace(b'"fits"', b"12345678901234567890")
+    with zoom(sms=[row], sub_accounts=[b'{"id": 7}']) as config:
+        run = run_tap(config).check()
+    (record,) = records(run, "sms")
+    assert (record["account_id"], record["engagement_id"]) == ("7", "12345678901234567890")
+    assert [row["id"] for row in records(run, "sub_accounts")] == ["7"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        FITTING.replace(b"start_time", b"begin"),
+        FITTING.replace(b"engagement_id", b"id"),
+        FITTING.replace(b'"fits"', b"{}"),
+        FITTING.replace(b"2024-01", b"soon"),
+    ],
+)
+def test_a_row_without_its_key_or_start_fails_its_account(row: bytes) -> None:
+    with zoom(sms=[row], voice_calls=[FITTING]) as config:
+        run = run_tap(config, constants=SHORT_WAITS)
+    run.check(1)
+    assert not records(run, "sms")
+    assert records(run, "voice_calls")
+    assert any("sms, account account" in line for line in run.logged("ERROR"))
+
+
+# Selection
+
+
+def test_what_is_deselected_lands_nowhere(discovered: dict[str, Any]) -> None:
+    catalog = selecting(discovered, ["sms"], without=["consumer_number", "agents"])
+    odd = engagement(b'"consumer_number": {"secret": 1}, "agents": [{"secret": "\\ud800"}], "n": 1')
+    with zoom(sms=[odd]) as config:
+        run = run_tap(config, catalog=catalog).check()
+    (record,) = records(run, "sms")
+    assert record["unmapped_values"] == '{"/n":1}'
+    assert "consumer_number" not in record
+    assert "agents" not in record
+    assert b"secret" not in run.stdout
+    assert not warnings_about(run, "consumer_number")
+    assert not warnings_about(run, "agents")
+
+
+def deselected_column(catalog: dict[str, Any]) -> dict[str, Any]:
+    return selecting(catalog, ["sms"], without=["unmapped_values"])
+
+
+def older_catalog(catalog: dict[str, Any]) -> dict[str, Any]:
+    """Return the catalog as a version without the column printed it."""
+    catalog = selecting(deepcopy(catalog), ["sms"])
+    for entry in catalog["streams"]:
+        del entry["schema"]["properties"]["unmapped_values"]
+        entry["metadata"] = [
+            part for part in entry["metadata"] if part["breadcrumb"][-1:] != ["unmapped_values"]
+        ]
+    return catalog
+
+
+@pytest.mark.parametrize("change", [deselected_column, older_catalog])
+def test_without_the_column_the_loss_is_said(discovered: dict[str, Any], change: Any) -> None:  # noqa: ANN401
+    with zoom(sms=[engagement(b'"new": "value"'), FITTING]) as config:
+        run = run_tap(config, catalog=change(discovered)).check()
+    assert [row.keys() for row in records(run, "sms")] == [
+        {"engagement_id", "start_time", "account_id"}
+    ] * 2
+    assert b"unmapped_values" not in run.stdout
+    (line,) = warnings_about(run, "field new")
+    assert "is lost: select unmapped_values" in line
+
+
+def test_a_catalog_may_declare_what_the_schema_does_not(discovered: dict[str, Any]) -> None:
+    catalog = selecting(discovered, ["sms"])
+    (sms,) = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "sms"]
+    sms["schema"]["properties"] |= {
+        "new": {},
+        "x-new": {"type": "integer"},
+        "a.b": {"type": "string"},
+    }
+    run_with = engagement(b'"new": [1.5, {"a": null}], "x-new": 7, "a.b": "c", "": 1')
+    with zoom(sms=[run_with, engagement(b'"new": ' + DEEP, b"deep")]) as config:
+        run = run_tap(config, catalog=catalog).check()
+    by_id = {row["engagement_id"]: row for row in records(run, "sms")}
+    assert by_id["odd"]["new"] == [1.5, {"a": None}]
+    assert (by_id["odd"]["x-new"], by_id["odd"]["a.b"]) == (7, "c")
+    assert by_id["odd"]["unmapped_values"] == '{"/":1}'
+    assert by_id["deep"]["new"] is None
+    assert by_id["deep"]["unmapped_values"] == pointing("/new", DEEP)
+
+
+# Stream maps and flattening
+
+
+def test_a_stream_map_leaves_the_column_out() -> None:
+    maps = {"stream_maps": {"sms": {"unmapped_values": "__NULL__"}}}
+    run = sync_of_sms(b'"phone": "+49123"', settings=maps).check()
+    assert all("unmapped_values" not in row for row in records(run, "sms"))
+    assert b"+49123" not in run.stdout
+    (schema,) = [m for m in run.messages if m["type"] == "SCHEMA" and m["stream"] == "sms"]
+    assert "unmapped_values" not in schema["schema"]["properties"]
+
+
+def test_a_stream_map_can_use_the_column() -> None:
+    expression = (
+        "json.loads(record['unmapped_values'])['/new'] if record['unmapped_values'] else None"
+    )
+    run = sync_of_sms(b'"new": 1', settings={"stream_maps": {"sms": {"new": expression}}}).check()
+    assert {row["engagement_id"]: row["new"] for row in records(run, "sms")} == {
+        "odd0": 1,
+        "fits": None,
+    }
+
+
+def test_flattening_leaves_the_column_as_it_is() -> None:
+    flattening = {"flattening_enabled": True, "flattening_max_depth": 5}
+    run = sync_of_sms(b'"new": {"a": {"b": [1.50]}}', settings=flattening).check()
+    found = {row["engagement_id"]: row["unmapped_values"] for row in records(run, "sms")}
+    assert found == {"odd0": '{"/new":{"a": {"b": [1.50]}}}', "fits": None}
