@@ -9,12 +9,12 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tap_zoom_cc.state import bookmark_of, problems
+from tests.harness.history import requests_to
 from tests.harness.rows import assert_complete, assert_same_rows
 from tests.harness.singer import bookmarks, state_of
 from tests.harness.tap import sync
@@ -49,8 +49,7 @@ def read(simulator: SimulatorProcess, state: State) -> TapRun:
 
 
 def oldest_asked(simulator: SimulatorProcess) -> str:
-    queries = [parse_qs(entry.query) for entry in simulator.stats().log if entry.endpoint == "sms"]
-    return min(query["from"][0] for query in queries)
+    return min(query["from"][0] for query in requests_to(simulator, "sms"))
 
 
 @pytest.mark.parametrize(

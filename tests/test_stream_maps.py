@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.harness.history import requests_to
 from tests.harness.rows import by_key
 from tests.harness.tap import run_tap
 from tests.meltano_project import ROOT, MeltanoProject
@@ -149,14 +150,7 @@ def test_the_example_masks_all_personal_data_and_leaves_the_rest_as_it_is(
 
 def views_asked_for(simulator: SimulatorProcess) -> set[str]:
     """Return which views of voice calls were asked for."""
-    queries = [entry.query for entry in simulator.stats().log if entry.endpoint == "voice_calls"]
-    assert queries
-    return {
-        value
-        for query in queries
-        for name, _, value in (part.partition("=") for part in query.split("&"))
-        if name == "view_type"
-    }
+    return {query["view_type"][0] for query in requests_to(simulator, "voice_calls")}
 
 
 def test_without_a_salt_nothing_is_loaded_and_the_reason_is_one_line(
