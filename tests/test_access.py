@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import signal
 from datetime import datetime, timezone
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from simulator.scenario import STREAMS, Account, Clock, Fault, Refusal, Scenario
-from tests.harness.tap import run_tap, start_tap
+from tests.harness.history import requests_to
+from tests.harness.rows import assert_complete
+from tests.harness.tap import run_tap, start_tap, sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -88,8 +91,11 @@ def test_access_to_rows_is_shown_by_a_valid_record_of_each_stream(
 def test_access_to_an_empty_account_is_shown_by_schemas(simulator: SimulatorProcess) -> None:
     simulator.replace(recent(Account(id="empty")))
     run = ask(simulator).check()
-    assert {m["stream"] for m in run.messages if m["type"] == "SCHEMA"} >= set(STREAMS)
-    assert not run.records("sms")
+    assert {m["type"] for m in run.messages} == {"SCHEMA"}
+    assert {m["stream"] for m in run.messages} >= set(STREAMS)
+    for stream in STREAMS:
+        assert said(run, f"{stream}, account empty", "can be read")
+        assert simulator.stats().requests[stream] == {"empty": 1}, "nobody asked"
 
 
 def test_no_access_to_one_account_is_said_and_the_others_are_tried(
@@ -105,19 +111,18 @@ def test_no_access_to_one_account_is_said_and_the_others_are_tried(
 
 
 @pytest.mark.parametrize(
-    ("scope", "stream"),
+    ("scope", "place"),
     [
-        ("contact_center:read:sms_log:master", "sms"),
-        ("contact_center:read:voice_call_log:master", "voice_calls"),
-        ("account:read:list_sub_accounts:master", "accounts"),
+        ("contact_center:read:sms_log:master", "sms, account one: "),
+        ("contact_center:read:voice_call_log:master", "voice_calls, account one: "),
+        ("account:read:list_sub_accounts:master", "sub_accounts: "),
     ],
 )
-def test_a_missing_scope_is_named(simulator: SimulatorProcess, scope: str, stream: str) -> None:
+def test_a_missing_scope_is_named(simulator: SimulatorProcess, scope: str, place: str) -> None:
     scopes = tuple(other for other in Scenario().scopes if other != scope)
     simulator.replace(recent(Account(id="one", sms=5, voice_calls=5), scopes=scopes))
     run = ask(simulator).check(1)
-    assert said(run, "ERROR", scope, "add the scope")
-    assert simulator.stats().requests[stream]
+    assert said(run, "ERROR", place, f"a scope is missing: {scope}; add the scope")
 
 
 @pytest.mark.parametrize(
@@ -158,9 +163,9 @@ def test_the_own_account_is_tried_through_its_own_endpoints(simulator: Simulator
 
 def test_a_filter_is_tried_as_well(simulator: SimulatorProcess) -> None:
     simulator.replace(recent(Account(id="one", sms=5)))
-    ask(simulator, sms_filters={"direction": "inbound"})
-    asked = [entry.query for entry in simulator.stats().log if entry.endpoint == "sms"]
-    assert all("direction=inbound" in query for query in asked)
+    ask(simulator, sms_filters={"direction": "inbound"}).check()
+    (query,) = requests_to(simulator, "sms")
+    assert query["direction"] == ["inbound"]
 
 
 def test_a_test_can_be_interrupted(simulator: SimulatorProcess) -> None:
@@ -197,10 +202,12 @@ def test_about_needs_no_settings_and_names_them_all() -> None:
     assert set(about["capabilities"]) >= {"about", "catalog", "discover", "state", "stream-maps"}
 
 
-@pytest.mark.parametrize("form", [[], ["--format=markdown"]])
-def test_about_is_printed_in_every_form(form: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("form", "entry"), [([], "  - Name: {}\n"), (["--format=markdown"], "\n| {} | ")]
+)
+def test_about_is_printed_in_every_form(form: list[str], entry: str) -> None:
     text = run_tap(None, arguments=["--about", *form]).check().stdout.decode()
-    assert all(name in text for name in SETTINGS)
+    assert [name for name in SETTINGS if entry.format(name) not in text] == []
 
 
 def test_discovery_needs_no_settings(discovered: dict[str, Any]) -> None:
@@ -228,10 +235,11 @@ def test_a_catalog_of_discovery_can_be_given_back(
     simulator: SimulatorProcess, discovered: dict[str, Any]
 ) -> None:
     simulator.replace(recent(Account(id="one", sms=20, voice_calls=20)))
-    run = run_tap(simulator.tap_config(), catalog=discovered).check()
-    assert len(run.records("sms")) == len(simulator.truth("sms"))
+    run = sync(simulator, catalog=discovered).check()
+    assert_complete(simulator, run)
+    assert [row["id"] for row in run.records("sub_accounts")] == ["one"]
 
 
 def test_the_version_is_told() -> None:
-    run = run_tap(None, arguments=["--version"]).check()
-    assert "tap-zoom-cc" in run.stdout.decode()
+    told = run_tap(None, arguments=["--version"]).check().stdout.decode()
+    assert told.startswith(f"tap-zoom-cc v{version('tap-zoom-cc')}, ")

@@ -474,5 +474,16 @@ def test_an_unknown_option_is_refused(simulator: SimulatorProcess) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_the_tables_are_long_enough() -> None:
-    assert len(SETTINGS) + len(CATALOGS) + len(STATES) >= 40
+CHECKED_BY_THE_SDK = {
+    "faker_config",
+    "flattening_max_depth",
+    "flattening_max_key_length",
+    "flattening_separator",
+    "stream_map_config",
+}
+
+
+def test_every_setting_has_a_wrong_value_here() -> None:
+    about = json.loads(run_tap(None, arguments=["--about", "--format=json"]).check().stdout)
+    declared = about["settings"]["properties"].keys()
+    assert declared - {wrong.name for wrong in SETTINGS} == CHECKED_BY_THE_SDK

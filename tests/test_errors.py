@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -247,6 +248,10 @@ def _rows_of(zoom: SimulatorProcess, account_id: str, run: TapRun) -> bool:
     return {key: row for key, row in run.engagements if key[1] == account_id} == truth
 
 
+SOURCES = {"document", "seen", "own choice"}
+"""Where a row can come from: Zoom's documents, answers that users published, or neither."""
+
+
 # Every row
 
 
@@ -273,9 +278,11 @@ def test_a_condition_decides_too(answer: Answer, condition: Condition, action: A
 
 def test_every_row_says_what_to_do_and_where_it_comes_from() -> None:
     for rule in RULES:
-        assert rule.meaning
-        assert rule.advice
-        assert rule.source
+        # In an error they stand in one line, "<answer> - <meaning>; <advice>".
+        for words in (rule.meaning, rule.advice):
+            assert " " in words, rule
+            assert words == " ".join(words.split()).rstrip(".;"), rule
+        assert set(re.split("; (?:any (?:other )?code: )?", rule.source)) <= SOURCES, rule
 
 
 def test_every_action_has_a_promise_that_a_case_checks() -> None:
@@ -383,19 +390,23 @@ def test_token_endpoint_that_stays_broken_is_named(zoom: SimulatorProcess, kind:
 
 
 @pytest.mark.parametrize(
-    ("lacking", "named"),
+    ("lacking", "place", "read"),
     [
-        ("account:read:list_sub_accounts:master", "sub_accounts"),
-        ("contact_center:read:sms_log:master", "sms"),
-        ("contact_center:read:voice_call_log:master", "voice_calls"),
+        ("account:read:list_sub_accounts:master", "sub_accounts: ", set()),
+        ("contact_center:read:sms_log:master", f"sms, account {SICK}: ", set()),
+        ("contact_center:read:voice_call_log:master", f"voice_calls, account {SICK}: ", {"sms"}),
     ],
 )
-def test_missing_scope_is_named(zoom: SimulatorProcess, lacking: str, named: str) -> None:
+def test_missing_scope_is_named(
+    zoom: SimulatorProcess, lacking: str, place: str, read: set[str]
+) -> None:
     scopes = tuple(scope for scope in SCENARIO.scopes if scope != lacking)
     zoom.replace(replace(SCENARIO, scopes=scopes))
     run = _sync(zoom, sub_account_ids=None).check(1)
-    assert any(named in line and lacking in line for line in run.logged("ERROR")), run.stderr
-    assert not any(stream == named for stream, _ in run.bookmarks)
+    assert any(
+        place in line and f"a scope is missing: {lacking}; " in line for line in run.logged("ERROR")
+    ), run.stderr
+    assert {stream for stream, _ in run.bookmarks} == read
 
 
 # Limits

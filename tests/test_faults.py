@@ -272,8 +272,9 @@ def test_nulls_pass_as_they_are(zoom: SimulatorProcess) -> None:
 
 
 def test_values_of_another_type_are_converted_and_warned_about_once(zoom: SimulatorProcess) -> None:
-    run = _sync(zoom, Fault(kind="wrong_type"))
+    run = _sync(zoom, Fault(kind="wrong_type")).check()
     truth = truth_of(zoom)
+    assert dict(run.engagements).keys() == truth.keys()
     for key, row in run.engagements:
         assert row in (truth[key], {**truth[key], "direction": "1"})
     fields = _fields_warned_about(run, "was converted")

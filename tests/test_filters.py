@@ -125,11 +125,14 @@ def test_filters_reach_the_server_as_the_document_writes_them(simulator: Simulat
             "consumer_number": "+1 (555) 010-0000&page_size=1",
         },
     ).check()
-    for query in requests_to(simulator, "sms"):
+    of_sms, of_calls = requests_to(simulator, "sms"), requests_to(simulator, "voice_calls")
+    assert of_sms
+    assert of_calls
+    for query in of_sms:
         assert query["country_iso_codes"] == ["US", "DE"], "a repeated parameter"
         assert query["direction"] == ["inbound"]
         assert query["page_size"] == ["100"]
-    for query in requests_to(simulator, "voice_calls"):
+    for query in of_calls:
         assert query["cc_queue_ids"] == ["none"]
         assert query["types"] == ["external_call", "internal_call"]
         assert query["team_names"] == ["My team,Équipe de nuit"], "comma-separated"

@@ -106,5 +106,7 @@ def test_the_generated_tables_are_current(script: str) -> None:
 def test_links_lead_to_files_that_exist() -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", README):
         assert (ROOT / target).exists(), target
-    for target in re.findall(r"`(?:tests/)?((?:\w+/)?test_\w+\.py)`", README):
+    named = re.findall(r"`(?:tests/)?((?:\w+/)?test_\w+\.py)`", README)
+    assert "test_properties.py" in named, "no file of tests was found"
+    for target in named:
         assert (ROOT / "tests" / target).is_file(), target

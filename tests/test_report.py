@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from simulator.scenario import Account, Clock, Scenario
-from tap_zoom_cc.run.report import counted
+from tap_zoom_cc.run.report import Report, counted
 from tests.harness.constants import OWN, Constants
 from tests.harness.tap import sync
 
 if TYPE_CHECKING:
+    import pytest
+
     from simulator.process import SimulatorProcess
     from tests.harness.tap import TapRun
 
@@ -40,10 +44,20 @@ def test_progress_counts_the_windows_and_rows_that_were_read(simulator: Simulato
     assert int(last["rows"]) == len(simulator.truth("sms"))
 
 
-def test_progress_is_not_told_more_often_than_every_ten_seconds(
-    simulator: SimulatorProcess,
+def test_progress_is_told_every_ten_seconds_and_not_more_often(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert not [line for line in run(simulator).lines if PROGRESS.search(line)]
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    caplog.set_level(logging.INFO)
+    report = Report(logging.getLogger(), requests_per_second=1000)
+    told = []
+    for seconds in range(31):
+        now = 1000.0 + seconds
+        caplog.clear()
+        report.show_progress("sms")
+        told += [seconds for line in caplog.messages if PROGRESS.search(line)]
+    assert told == [10, 20, 30]
 
 
 def test_the_summary_is_what_the_server_saw(simulator: SimulatorProcess) -> None:

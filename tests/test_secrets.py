@@ -5,77 +5,73 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from typing_extensions import override
 
 from simulator.process import SimulatorProcess
-from simulator.scenario import Account, Clock, Fault, Refusal, Scenario
-from tests.harness.tap import run_tap, settings_for, start_tap
+from simulator.scenario import Account, Fault, Refusal
+from tests.harness.history import scenario
+from tests.harness.tap import settings_for, start_tap, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from simulator.scenario import Endpoint
-
-
-BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
-END = datetime(2024, 2, 20, tzinfo=timezone.utc)
-NOW = END + timedelta(days=3)
+    from simulator.scenario import Endpoint, Scenario
 
 
-def history(rows: int = 400, **options: Any) -> Scenario:  # noqa: ANN401 (Scenario's)
-    return Scenario(
-        accounts=tuple(
-            Account(id=f"stop{number}", sms=rows, voice_calls=rows) for number in range(3)
-        ),
-        history_begin=BEGIN,
-        history_end=END,
-        **{"clock": Clock(now=NOW), **options},
-    )
+SMALL = scenario(Account(id="one", sms=5, voice_calls=5))
 
 
-@contextmanager
-def token_server(grant: Callable[[], str]) -> Iterator[str]:
-    """Serve access tokens that the test knows; gives the URL."""
+class TokenServer(HTTPServer):
+    """Grants the access tokens that a simulator takes, and keeps what passes."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.dumps({"access_token": grant(), "expires_in": 3600}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def __init__(self, simulator: SimulatorProcess) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.simulator = simulator
+        self.url = f"http://127.0.0.1:{self.server_port}/oauth/token"
+        self.granted: list[str] = []
+        self.authorizations: list[str | None] = []
 
-        @override
-        def log_message(self, format: str, *args: object) -> None:
-            """Keep the tests' own output clean."""
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/oauth/token"
-    finally:
+class _Handler(BaseHTTPRequestHandler):
+    server: TokenServer
+
+    def do_POST(self) -> None:
+        self.server.authorizations.append(self.headers["Authorization"])
+        self.server.granted.append(self.server.simulator.access_token())
+        grant = {"access_token": self.server.granted[-1], "expires_in": 3600}
+        body = json.dumps(grant).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep the tests' own output clean."""
+
+
+@pytest.fixture
+def tokens(simulator: SimulatorProcess) -> Iterator[TokenServer]:
+    with TokenServer(simulator) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
         server.shutdown()
-        server.server_close()
 
 
-def secrets_of(scenario: Scenario, tokens: list[str]) -> list[str]:
-    pair = f"{scenario.client_id}:{scenario.client_secret}".encode()
-    return [
-        scenario.client_id,
-        scenario.client_secret,
-        base64.b64encode(pair).decode(),
-        *tokens,
-    ]
+def basic(scenario: Scenario) -> str:
+    """Return the credentials as they go over the wire."""
+    return base64.b64encode(f"{scenario.client_id}:{scenario.client_secret}".encode()).decode()
 
 
 @pytest.mark.parametrize("level", ["debug", "INFO"])
-def test_no_secret_is_ever_written(simulator: SimulatorProcess, level: str) -> None:
+def test_no_secret_is_ever_written(
+    simulator: SimulatorProcess, tokens: TokenServer, level: str
+) -> None:
     faults = (
         Fault(kind="access_token_expired", endpoint="sms", requests=(2, 5)),
         Fault(kind="500_json", endpoint="sms", requests=(3,)),
@@ -84,26 +80,18 @@ def test_no_secret_is_ever_written(simulator: SimulatorProcess, level: str) -> N
         Fault(kind="429_per_second", endpoint="voice_calls", requests=(4,)),
     )
     accounts = (
-        *history(100).accounts,
+        *(Account(id=name, sms=100, voice_calls=100) for name in ("one", "two", "three")),
         Account(id="refusing", sms_refusal=Refusal(status=400, code=300, message="No.")),
     )
-    simulator.replace(
-        Scenario(accounts=accounts, history_end=END, clock=Clock(now=NOW), faults=faults)
-    )
-    tokens: list[str] = []
-
-    def grant() -> str:
-        tokens.append(simulator.access_token())
-        return tokens[-1]
-
-    with token_server(grant) as token_url:
-        config = settings_for(simulator, token_url=token_url)
-        with start_tap(config, environment={"LOGLEVEL": level}) as tap:
-            run = tap.finish().check(1)
-    assert len(tokens) > 1, "no token was refused, so the test would miss half of it"
+    simulator.replace(scenario(*accounts, faults=faults))
+    config = settings_for(simulator, token_url=tokens.url)
+    with start_tap(config, environment={"LOGLEVEL": level}) as tap:
+        run = tap.finish().check(1)
+    assert len(tokens.granted) > 1, "no token was refused, so the test would miss half of it"
     assert simulator.stats().faults.keys() == {fault.kind for fault in faults}
     assert ("DEBUG" in run.stderr) == (level == "debug")
-    for secret in secrets_of(simulator.scenario, tokens):
+    zoom = simulator.scenario
+    for secret in (zoom.client_id, zoom.client_secret, basic(zoom), *tokens.granted):
         assert secret not in run.stderr
         assert secret.encode() not in run.stdout
     assert "Bearer" not in run.stderr
@@ -123,7 +111,7 @@ def test_no_secret_is_ever_written(simulator: SimulatorProcess, level: str) -> N
 def test_no_secret_comes_from_the_environment_into_the_log(
     simulator: SimulatorProcess, arguments: list[str], secret: str, exit_code: int
 ) -> None:
-    simulator.replace(history(5))
+    simulator.replace(SMALL)
     config = {**settings_for(simulator), "client_secret": secret}
     environment = {f"TAP_ZOOM_CC_{name.upper()}": str(value) for name, value in config.items()}
     environment["LOGLEVEL"] = "debug"
@@ -138,32 +126,26 @@ def test_no_secret_comes_from_the_environment_into_the_log(
 def test_no_redirect_carries_a_token_or_credentials_to_another_host(
     simulator: SimulatorProcess, endpoint: Endpoint
 ) -> None:
-    with SimulatorProcess(history(5)) as elsewhere:
+    with SimulatorProcess(SMALL) as elsewhere:
         address = elsewhere.url.replace("127.0.0.1", "localhost")
         redirect = Fault(kind="redirect", endpoint=endpoint, url=f"{address}/v2/accounts")
-        simulator.replace(history(5, faults=(redirect,)))
-        run = run_tap(settings_for(simulator)).check(1)
+        simulator.replace(replace(SMALL, faults=(redirect,)))
+        run = sync(simulator).check(1)
         assert not elsewhere.stats().log
     (line, *_) = run.logged("ERROR")
     assert "redirect" in line
-    assert "_url" in line
+    assert "token_url" in line if endpoint == "token" else "api_url" in line
     assert not run.records("sms")
 
 
 def test_the_token_goes_to_the_api_and_the_credentials_to_the_token_url_only(
-    simulator: SimulatorProcess,
+    simulator: SimulatorProcess, tokens: TokenServer
 ) -> None:
-    with SimulatorProcess(history(5)) as tokens:
-        granted: list[str] = []
-
-        def grant() -> str:
-            granted.append(simulator.access_token())
-            return granted[-1]
-
-        simulator.replace(history(5))
-        with token_server(grant) as token_url:
-            run_tap(settings_for(simulator, token_url=token_url)).check()
-        assert len(granted) == 1, "one token serves the whole run"
-        assert simulator.stats().bearer_tokens == {"accounts": 1, "sms": 1, "voice_calls": 1}
-        assert "token" not in simulator.stats().bearer_requests
-        assert not tokens.stats().log
+    simulator.replace(SMALL)
+    sync(simulator, token_url=tokens.url).check()
+    assert tokens.authorizations == [f"Basic {basic(SMALL)}"], "one token serves the whole run"
+    stats = simulator.stats()
+    requests = {name: sum(by_account.values()) for name, by_account in stats.requests.items()}
+    assert requests.pop("token") == 1, "what grants the tokens here has asked for one"
+    assert stats.bearer_requests == requests
+    assert stats.bearer_tokens == {"accounts": 1, "sms": 1, "voice_calls": 1}

@@ -9,14 +9,14 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tap_zoom_cc.state import problems
 from tap_zoom_cc.sync.bookmarks import bookmark_of
-from tests.harness.rows import assert_same_rows
+from tests.harness.history import requests_to
+from tests.harness.rows import assert_complete, assert_same_rows
 from tests.harness.singer import bookmarks, state_of
 from tests.harness.tap import sync
 
@@ -50,8 +50,7 @@ def read(simulator: SimulatorProcess, state: State) -> TapRun:
 
 
 def oldest_asked(simulator: SimulatorProcess) -> str:
-    queries = [parse_qs(entry.query) for entry in simulator.stats().log if entry.endpoint == "sms"]
-    return min(query["from"][0] for query in queries)
+    return min(query["from"][0] for query in requests_to(simulator, "sms"))
 
 
 @pytest.mark.parametrize(
@@ -70,9 +69,7 @@ def oldest_asked(simulator: SimulatorProcess) -> str:
 def test_a_state_without_a_bookmark_of_the_account_reads_everything(
     account: SimulatorProcess, state: State
 ) -> None:
-    run = read(account, state).check()
-    for stream in STREAMS:
-        assert_same_rows(stream, run.records(stream), account.truth(stream))
+    assert_complete(account, read(account, state).check())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from simulator.scenario import Account, Stream
     from tests.harness.singer import Record
 
-
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
@@ -22,6 +21,7 @@ SECOND_RUN = FIRST_RUN + DAY
 
 
 def scenario(*accounts: Account, **options: Any) -> Scenario:  # noqa: ANN401 (Scenario's)
+    """Return a Zoom with these accounts, as it is in the first run."""
     return Scenario(
         accounts=accounts,
         history_begin=BEGIN,
@@ -31,6 +31,7 @@ def scenario(*accounts: Account, **options: Any) -> Scenario:  # noqa: ANN401 (S
 
 
 def engagement(name: str, start: datetime, end: datetime, **fields: object) -> Record:
+    """Return an engagement that a scenario names one by one, as the API gives it."""
     times = {"start_time": start.isoformat(), "end_time": end.isoformat()}
     return {"engagement_id": f"{name}-0000000000", **times, **fields}
 
