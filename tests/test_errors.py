@@ -98,7 +98,7 @@ class Promise:
 PROMISES = {
     Action.RETRY: Promise(passes=True, others_read=True),
     Action.COOL_DOWN: Promise(passes=True, others_read=True),
-    Action.RENEW_TOKEN: Promise(passes=True, others_read=False),
+    Action.RENEW_TOKEN: Promise(passes=True, others_read=True),
     Action.READ_AGAIN: Promise(passes=True, others_read=True),
     Action.FAIL_ACCOUNT: Promise(passes=False, others_read=True),
     Action.STOP_RUN: Promise(passes=False, others_read=False),
@@ -198,7 +198,13 @@ CASES_BY_CONDITION = (
         for status in (400, 403, 404)
     ),
     (Answer(429, 429, PER_SECOND, wait=301.0), Condition.LONG_WAIT, Action.STOP_RUN),
+    (Answer(503, None, "Busy.", wait=301.0), Condition.LONG_WAIT, Action.FAIL_ACCOUNT),
+    (Answer(429, None, "Slow down."), Condition.TOKEN_ENDPOINT, Action.STOP_RUN),
+    (Answer(200, message="asked for …"), Condition.OTHER_RANGE, Action.FAIL_ACCOUNT),
+    (Answer(200, message="asked for …"), Condition.NARROWER_RANGE, Action.FAIL_ACCOUNT),
     (Answer(NO_ANSWER, message="ReadTimeout"), Condition.OUTAGE, Action.STOP_RUN),
+    (Answer(400, 124, BAD_TOKEN), Condition.OUTAGE, Action.STOP_RUN),
+    (Answer(401, None, BAD_TOKEN), Condition.OUTAGE, Action.STOP_RUN),
     (Answer(400, None, "Invalid client_id"), Condition.TOKEN_ENDPOINT, Action.STOP_RUN),
 )
 """Answers that another rule is for, or that mean something else, under a condition."""

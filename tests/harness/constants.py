@@ -30,6 +30,9 @@ class Constants:
         default=None,
         metadata=_named("zoom.retries.FIRST_WAIT_SECONDS"),
     )
+    patience_seconds: float | None = field(
+        default=None, metadata=_named("zoom.retries.PATIENCE_SECONDS")
+    )
     timeout_seconds: tuple[float, float] | None = field(
         default=None, metadata=_named("zoom.client.TIMEOUT_SECONDS")
     )
@@ -65,7 +68,9 @@ class Constants:
 OWN = Constants()
 """The tap's own: those that users have."""
 
-SHORT_WAITS = Constants(first_wait_seconds=0.001, longest_cool_down_seconds=0.02)
+SHORT_WAITS = Constants(
+    first_wait_seconds=0.001, patience_seconds=1.0, longest_cool_down_seconds=0.02
+)
 """The same run with hardly any waiting between tries."""
 
 MANY_WINDOWS = Constants(most_rows=40, aimed_rows=25, seconds_between_states=0.0)
