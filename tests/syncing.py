@@ -30,7 +30,9 @@ STREAMS: tuple[Stream, ...] = ("sms", "voice_calls")
 SHORT_WAITS: Mapping[str, Constant] = {
     "tap_zoom_cc.zoom.client.FIRST_WAIT_SECONDS": 0.001,
     "tap_zoom_cc.zoom.auth.FIRST_WAIT_SECONDS": 0.001,
+    "tap_zoom_cc.zoom.pacing.SHORTEST_COOL_DOWN_SECONDS": 0.02,
     "tap_zoom_cc.zoom.pacing.LONGEST_COOL_DOWN_SECONDS": 0.02,
+    "tap_zoom_cc.zoom.pacing.LONGEST_ASKED_SECONDS": 0.02,
 }
 """The same run with hardly any waiting between tries."""
 
