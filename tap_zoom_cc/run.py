@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tap_zoom_cc.report import Report
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
-from tap_zoom_cc.zoom.connections import paced_session
+from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.errors import RunError
 from tap_zoom_cc.zoom.pacing import Budget, Pacer
 
@@ -69,7 +69,9 @@ class Run:
         """The calling thread's HTTP session, paced: one must not be shared between threads."""
         session: requests.Session | None = getattr(self._sessions, "session", None)
         if session is None:
-            session = self._sessions.session = paced_session(self.settings.api_url, self._turn)
+            session = self._sessions.session = session_for(
+                self.settings.api_url, self._turn, self.pacer.approach
+            )
         return session
 
     @contextmanager
