@@ -47,11 +47,11 @@ def read_body(response: Response, limit: int = LARGEST_BODY_BYTES) -> bytes:
         requests.ReadTimeout: if nothing more came for too long.
         requests.exceptions.ChunkedEncodingError: if it broke off, or cannot be decoded.
     """
-    body = read_beginning(response, limit + 1)
-    if len(body) > limit:
+    pieces = _read_pieces(response, limit + 1)
+    if sum(map(len, pieces)) > limit:
         message = f"the answer is larger than {limit:,} bytes, the most that is read of one"
         raise BodyTooLargeError(message, response=response)
-    return body
+    return b"".join(pieces)
 
 
 def read_beginning(response: Response, limit: int = LARGEST_ERROR_BYTES) -> bytes:
@@ -61,6 +61,10 @@ def read_beginning(response: Response, limit: int = LARGEST_ERROR_BYTES) -> byte
         requests.ReadTimeout: if nothing more came for too long.
         requests.exceptions.ChunkedEncodingError: if it broke off, or cannot be decoded.
     """
+    return b"".join(_read_pieces(response, limit))
+
+
+def _read_pieces(response: Response, limit: int) -> list[bytes]:
     # Not streamed chunk by chunk: a body of very small chunks would be a very long list.
     pieces: list[bytes] = []
     missing = limit
@@ -74,4 +78,4 @@ def read_beginning(response: Response, limit: int = LARGEST_ERROR_BYTES) -> byte
         raise requests.ReadTimeout(error, response=response) from error
     except HTTPError as error:
         raise requests.exceptions.ChunkedEncodingError(error, response=response) from error
-    return b"".join(pieces)
+    return pieces
