@@ -5,32 +5,39 @@ Against a real server that the tests close connections of.
 
 from __future__ import annotations
 
-import shutil
-import ssl
-import subprocess
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 from typing_extensions import override
 
-from tap_zoom_cc.run.stopping import StoppedError
-from tap_zoom_cc.zoom.connections import paced_session
+from tap_zoom_cc.run.stopping import Stop, StoppedError
+from tap_zoom_cc.zoom import connections
+from tap_zoom_cc.zoom.connections import session_for
+from tap_zoom_cc.zoom.pacing import Pacer
 from tests.harness.constants import SHORT_WAITS
+from tests.harness.raw_server import (
+    PATIENCE_SECONDS,
+    make_certificate,
+    needs_openssl,
+    raw_server,
+    read_head,
+    tunnel,
+    without_proxies,
+)
 from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
-    import socket
+    import ssl
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
-
-PATIENCE_SECONDS = 30
 
 
 class Server(ThreadingHTTPServer):
@@ -45,12 +52,21 @@ class Server(ThreadingHTTPServer):
         self.closed = threading.Semaphore(0)
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self.context: ssl.SSLContext | None = None
         self.url = f"http://127.0.0.1:{self.server_port}/"
+
+    @override
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.context is None:
+            super().finish_request(request, client_address)
+            return
+        with suppress(OSError), self.context.wrap_socket(request, server_side=True) as connection:
+            super().finish_request(connection, client_address)
 
     def close_connections(self) -> None:
         """Close every connection, as servers do with those that are idle for long."""
         for connection in self.connections:
-            connection.shutdown(2)
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for _ in self.connections:
             assert self.closed.acquire(timeout=PATIENCE_SECONDS)
         self.connections.clear()
@@ -87,9 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Give a running server, and an environment without proxies."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+    without_proxies(monkeypatch)
     server = Server()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -103,8 +117,36 @@ def get(session: requests.Session, url: str) -> requests.Response:
     return session.send(session.prepare_request(requests.Request("GET", url)), timeout=10)
 
 
-def test_the_connection_is_open_before_the_turn_and_the_request_leaves_within_it(
+@pytest.fixture(
+    params=["plain", pytest.param("tls", marks=needs_openssl), "proxy", "tunnel"],
+)
+def url(
+    request: pytest.FixtureRequest,
     server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[str]:
+    """Give the address of the server: plain or with TLS, directly or through a proxy."""
+    if request.param == "proxy":
+        monkeypatch.setenv("http_proxy", server.url)
+        yield "http://zoom.invalid/"
+        return
+    if request.param == "plain":
+        yield server.url
+        return
+    certificate, context = make_certificate(tmp_path)
+    server.context = context
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    if request.param == "tls":
+        yield f"https://localhost:{server.server_port}/"
+        return
+    with raw_server(tunnel) as proxy:
+        monkeypatch.setenv("https_proxy", proxy)
+        yield f"https://localhost:{server.server_port}/"
+
+
+def test_the_connection_is_open_before_the_turn_and_the_request_leaves_within_it(
+    server: Server, url: str
 ) -> None:
     turns = []
 
@@ -116,28 +158,104 @@ def test_the_connection_is_open_before_the_turn_and_the_request_leaves_within_it
         yield
         turns.append(before)
 
-    session = paced_session(server.url, turn)
+    session = session_for(url, turn)
     for _ in range(3):
-        assert get(session, server.url).ok
+        assert get(session, url).ok
     assert turns == [0, 1, 2]
     assert len(server.connections) == 1
 
 
-def test_a_connection_that_was_closed_while_it_waited_is_opened_again(server: Server) -> None:
+def test_the_connection_is_not_open_before_the_turn_is_near(server: Server, url: str) -> None:
+    steps: list[tuple[str, int, int]] = []
+    turns: list[None] = []
+
+    @contextmanager
+    def approach() -> Iterator[None]:
+        steps.append(("far", len(server.connections), len(server.requests)))
+        yield
+        steps.append(("sent", len(server.connections), len(turns)))
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        assert server.connected.acquire(timeout=PATIENCE_SECONDS)
+        yield
+        turns.append(None)
+
+    assert get(session_for(url, turn, approach), url).ok
+    assert steps == [("far", 0, 0), ("sent", 1, 1)]
+
+
+def test_nothing_is_connected_for_a_request_whose_turn_never_comes_near(
+    server: Server, url: str
+) -> None:
+    def approach() -> AbstractContextManager[None]:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        get(session_for(url, approach=approach), url)
+    assert not server.connections
+
+
+@pytest.mark.parametrize("used", [0, 1], ids=["unused", "used"])
+def test_a_connection_that_was_closed_while_it_waited_is_opened_again(
+    server: Server, url: str, used: int
+) -> None:
     waits = 0
 
     @contextmanager
     def turn() -> Iterator[None]:
         nonlocal waits
         waits += 1
-        if waits > 1:
+        if waits > used:
+            assert server.connected.acquire(timeout=PATIENCE_SECONDS)
             server.close_connections()
         yield
 
-    session = paced_session(server.url, turn)
+    session = session_for(url, turn)
     for _ in range(3):
-        assert get(session, server.url).ok
+        assert get(session, url).ok
     assert (waits, len(server.requests)) == (3, 3), "no request took two turns"
+
+
+def test_a_connection_that_was_idle_for_long_is_opened_again(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "LONGEST_IDLE_SECONDS", -1.0)
+    session = session_for(url)
+    for _ in range(3):
+        assert get(session, url).ok
+    assert len(server.requests) == 3
+    assert len(server.connections) > 1
+
+
+@pytest.mark.parametrize("scheme", ["http", pytest.param("https", marks=needs_openssl)])
+def test_many_threads_with_a_slow_rate_lose_no_request_to_a_server_without_patience(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.settimeout(1.0)
+        while read_head(connection):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    def ask() -> None:
+        session = session_for(url, pacer.turn, pacer.approach)
+        for _ in range(2):
+            answers.append(get(session, url).text)
+
+    without_proxies(monkeypatch)
+    context = None
+    if scheme == "https":
+        certificate, context = make_certificate(tmp_path)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    monkeypatch.setattr("tap_zoom_cc.zoom.pacing.NEAR_SECONDS", 0.5)
+    pacer, answers = Pacer(10, Stop()), list[str]()
+    with raw_server(serve, context) as url:
+        threads = [threading.Thread(target=ask) for _ in range(25)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert answers == ["{}"] * 50
 
 
 def test_a_request_whose_turn_never_comes_is_not_sent(server: Server) -> None:
@@ -145,7 +263,7 @@ def test_a_request_whose_turn_never_comes_is_not_sent(server: Server) -> None:
         raise StoppedError
 
     with pytest.raises(StoppedError):
-        get(paced_session(server.url, turn), server.url)
+        get(session_for(server.url, turn), server.url)
     assert not server.requests
 
 
@@ -162,12 +280,12 @@ def test_requests_go_through_the_proxy_of_the_environment_at_their_turn(
 
     monkeypatch.setenv("http_proxy", server.url)
     elsewhere = "http://zoom.invalid/v2/accounts"
-    assert get(paced_session(elsewhere, turn), elsewhere).ok
+    assert get(session_for(elsewhere, turn), elsewhere).ok
     assert server.requests == [elsewhere]
     assert turns == 1
     monkeypatch.setenv("no_proxy", "zoom.invalid")
     with pytest.raises(requests.ConnectionError):
-        get(paced_session(elsewhere, turn), elsewhere)
+        get(session_for(elsewhere, turn), elsewhere)
 
 
 def test_certificates_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,9 +295,9 @@ def test_certificates_are_those_of_the_environment(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
-    assert paced_session("https://zoom.invalid", turn).verify is True
+    assert session_for("https://zoom.invalid", turn).verify is True
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/company/certificates.pem")
-    assert paced_session("https://zoom.invalid", turn).verify == "/company/certificates.pem"
+    assert session_for("https://zoom.invalid", turn).verify == "/company/certificates.pem"
 
 
 def test_credentials_of_netrc_are_not_sent(
@@ -192,40 +310,16 @@ def test_credentials_of_netrc_are_not_sent(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    get(paced_session(server.url, turn), server.url)
+    get(session_for(server.url, turn), server.url)
     assert "authorization" not in server.headers[0]
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate with")
+@needs_openssl
 @pytest.mark.parametrize("setting", ["api_url", "token_url"])
 def test_a_certificate_that_nobody_vouches_for_gets_no_credentials(
     simulator: SimulatorProcess, tmp_path: Path, setting: str
 ) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-keyout",
-            key,
-            "-out",
-            certificate,
-        ],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    _, context = make_certificate(tmp_path)
     with Server() as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()

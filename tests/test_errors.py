@@ -199,6 +199,8 @@ CASES_BY_CONDITION = (
     ),
     (Answer(429, 429, PER_SECOND, wait=301.0), Condition.LONG_WAIT, Action.STOP_RUN),
     (Answer(503, None, "Busy.", wait=301.0), Condition.LONG_WAIT, Action.FAIL_ACCOUNT),
+    (Answer(429, 429, PER_SECOND), Condition.ALL_REFUSED, Action.STOP_RUN),
+    (Answer(NO_ANSWER, message="ReadTimeout"), Condition.SLOW, Action.FAIL_ACCOUNT),
     (Answer(429, None, "Slow down."), Condition.TOKEN_ENDPOINT, Action.STOP_RUN),
     (Answer(200, message="asked for …"), Condition.OTHER_RANGE, Action.FAIL_ACCOUNT),
     (Answer(200, message="asked for …"), Condition.NARROWER_RANGE, Action.FAIL_ACCOUNT),

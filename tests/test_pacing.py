@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,9 @@ from typing_extensions import override
 from tap_zoom_cc.run.stopping import Stop, StoppedError
 from tap_zoom_cc.sync.budget import Budget, BudgetSpentError
 from tap_zoom_cc.zoom.pacing import (
-    LONGEST_COOL_DOWN_SECONDS,
+    LONGEST_ASKED_SECONDS,
     LONGEST_MARGIN,
+    NEAR_SECONDS,
     SHORTEST_COOL_DOWN_SECONDS,
     SLOWEST,
     Pacer,
@@ -115,14 +116,92 @@ def test_a_cool_down_holds_back_whoever_is_waiting_already(clock: Clock) -> None
     assert instant >= began + 5.0
 
 
-@given(st.lists(st.one_of(st.none(), st.floats(0, 10_000)), min_size=1, max_size=20))
+@given(st.lists(st.one_of(st.none(), st.floats(-10_000, 10_000)), min_size=1, max_size=20))
 def test_a_cool_down_is_never_endless_and_never_nothing(asked: list[float | None]) -> None:
     pacer = Pacer(5, Stop())
     take(pacer)
     for seconds in asked:
         wait = pacer.cool_down(seconds)
-        assert SHORTEST_COOL_DOWN_SECONDS <= wait <= LONGEST_COOL_DOWN_SECONDS
-        assert wait >= min(seconds or 0, LONGEST_COOL_DOWN_SECONDS)
+        assert SHORTEST_COOL_DOWN_SECONDS <= wait <= LONGEST_ASKED_SECONDS
+        assert wait >= min(seconds or 0, LONGEST_ASKED_SECONDS)
+
+
+def test_cool_downs_double_while_refusals_go_on_and_begin_anew_after_an_answer(
+    clock: Clock,
+) -> None:
+    pacer = Pacer(10, clock)
+    waits = []
+    for _ in range(8):
+        take(pacer)
+        waits.append(pacer.cool_down(None))
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    pacer.speed_up()
+    take(pacer)
+    assert pacer.cool_down(None) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [(70.0, 70.0), (300.0, 300.0), (4000.0, 300.0), (0.0, 1.0), (-86_400.0, 1.0)],
+    ids=["longer than a minute", "the longest", "longer still", "now", "in the past"],
+)
+def test_what_a_refusal_asks_for_is_kept_in_full(clock: Clock, asked: float, waited: float) -> None:
+    pacer = Pacer(10, clock)
+    take(pacer)
+    refused = clock.now
+    assert pacer.cool_down(asked) == waited
+    take(pacer)
+    assert clock.now >= refused + waited
+
+
+def test_the_pacer_knows_since_when_nothing_but_refusals_came(clock: Clock) -> None:
+    pacer = Pacer(10, clock)
+    seen = [pacer.refused_since]
+    take(pacer)
+    first = clock.now
+    for _ in range(3):
+        pacer.cool_down(None)
+        seen.append(pacer.refused_since)
+        take(pacer)
+    pacer.speed_up()
+    seen.append(pacer.refused_since)
+    assert seen == [None, first, first, first, None]
+
+
+def test_a_request_is_near_its_turn_when_it_may_open_its_connection(clock: Clock) -> None:
+    pacer = Pacer(10, clock)
+    take(pacer)
+    pacer.cool_down(100)
+    turn = clock.now + 100
+    with pacer.approach():
+        assert turn - NEAR_SECONDS <= clock.now < turn
+
+
+def test_no_more_requests_are_near_than_have_their_turn_within_that_time() -> None:
+    pacer = Pacer(1, Stop())
+    near, go_on = threading.Semaphore(0), threading.Event()
+
+    def approach() -> None:
+        with pacer.approach():
+            near.release()
+            go_on.wait(30)
+
+    threads = [threading.Thread(target=approach) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for _ in range(int(NEAR_SECONDS)):
+        assert near.acquire(timeout=30)
+    assert not near.acquire(timeout=0.2)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_nobody_opens_a_connection_after_the_pacer_was_closed(clock: Clock) -> None:
+    pacer = Pacer(10, clock)
+    pacer.close()
+    with ExitStack() as stack, pytest.raises(StoppedError):
+        stack.enter_context(pacer.approach())
 
 
 def test_refusals_slow_the_run_down_to_a_bound_and_answers_bring_it_back(clock: Clock) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
-from tap_zoom_cc.zoom.connections import paced_session
+from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.pacing import Pacer
 from tap_zoom_cc.zoom.rules import PLACES_OF_AN_OUTAGE
 
@@ -46,7 +46,9 @@ class ZoomApi:
         """The calling thread's HTTP session, paced: one must not be shared between threads."""
         session: requests.Session | None = getattr(self._sessions, "session", None)
         if session is None:
-            session = self._sessions.session = paced_session(self.url, self._turn)
+            session = self._sessions.session = session_for(
+                self.url, self._turn, self.pacer.approach
+            )
         return session
 
     @contextmanager

@@ -16,6 +16,7 @@ import msgspec
 import requests
 
 from tap_zoom_cc.zoom.answers import Answer, read_answer
+from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 from tap_zoom_cc.zoom.retries import retrying
 from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Condition, decide
@@ -116,13 +117,14 @@ class ServerToServerOAuth:
         """
         settings = self._settings
         try:
-            response = requests.post(
-                settings.token_url,
-                data={"grant_type": "account_credentials", "account_id": settings.account_id},
-                auth=(settings.client_id, settings.client_secret),
-                timeout=TIMEOUT_SECONDS,
-                allow_redirects=False,
-            )
+            with session_for(settings.token_url) as session:
+                response = session.post(
+                    settings.token_url,
+                    data={"grant_type": "account_credentials", "account_id": settings.account_id},
+                    auth=(settings.client_id, settings.client_secret),
+                    timeout=TIMEOUT_SECONDS,
+                    allow_redirects=False,
+                )
         except requests.RequestException as error:
             raise self._refusal(Answer(NO_ANSWER, message=type(error).__name__)) from error
         self.server_time = _date_of(response) or self.server_time

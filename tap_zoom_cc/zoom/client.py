@@ -7,12 +7,13 @@ attempt with the token and at the pace of the moment. What an answer means is de
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from datetime import datetime, timezone
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING
 
-import msgspec
 import requests
 from singer_sdk import RESTStream
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -20,6 +21,7 @@ from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
 from tap_zoom_cc.zoom.answers import Answer, read_answer, shorten
+from tap_zoom_cc.zoom.bodies import BodyTooLargeError
 from tap_zoom_cc.zoom.errors import AnswerError, error_for
 from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
 from tap_zoom_cc.zoom.retries import retrying
@@ -135,12 +137,11 @@ class ZoomStream(RESTStream[str | None]):
         """
         where = self.where(context)
         request = self._prepare(context, paginator.current_value)
+        first_refused_at = inf
         attempts = 0
 
-        def attempt(
-            request: requests.PreparedRequest, context: Context | None
-        ) -> requests.Response:
-            nonlocal attempts
+        def attempt(request: requests.PreparedRequest, _: Context | None) -> requests.Response:
+            nonlocal attempts, first_refused_at
             attempts += 1
             if attempts > 1:
                 before_retry()
@@ -148,16 +149,13 @@ class ZoomStream(RESTStream[str | None]):
             try:
                 response = self._send(request)
                 has_news = take_in(paginator.read(response))
-            except AnswerError as error:
-                raise self._refusal(
-                    error.answer, request, context, is_first=attempts == 1
-                ) from error
-            except requests.RequestException as error:
-                answer = Answer(NO_ANSWER, message=f"{type(error).__name__} at {self.url_base}")
-                raise self._refusal(answer, request, context, is_first=attempts == 1) from error
-            except (msgspec.MsgspecError, ValueError) as error:
-                answer = Answer(OK, message=shorten(str(error)))
-                raise self._refusal(answer, request, context, is_first=attempts == 1) from error
+            except (AnswerError, requests.RequestException, ValueError) as error:
+                refused = request.headers.get("Authorization", "")
+                refusal = self._refusal(error, context, first_refused_at)
+                first_refused_at = min(first_refused_at, time.monotonic())
+                if refusal.rule.action is Action.RENEW_TOKEN:
+                    self.zoom.renew_token(refused, is_first=attempts == 1)
+                raise refusal from error
             paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
             return response
 
@@ -203,38 +201,44 @@ class ZoomStream(RESTStream[str | None]):
             answer = read_answer(response, datetime.now(timezone.utc))
             raise AnswerError(decide(answer), answer)
 
-    def _answer_in(self, error: Exception) -> Answer:
-        """Return what came instead of the page asked for, whatever told that it did."""
-        match error:
-            case AnswerError():
-                return error.answer
-            case requests.RequestException():
-                return Answer(NO_ANSWER, message=f"{type(error).__name__} at {self.url_base}")
-            case _:
-                return Answer(OK, message=shorten(str(error)))
-
     def _refusal(
-        self,
-        answer: Answer,
-        request: requests.PreparedRequest,
-        context: Context | None,
-        *,
-        is_first: bool,
+        self, error: Exception, context: Context | None, first_refused_at: float
     ) -> AnswerError:
-        """Decide what follows from an answer, and do about it what concerns the whole run."""
+        """Decide what follows from what came instead of the page, for this request and for all.
+
+        Args:
+            error: what told that it is not the page.
+            context: the partition.
+            first_refused_at: when the request was first refused, in monotonic seconds.
+        """
         where = self.where(context)
         conditions = self.conditions(context)
         if self.zoom.is_outage(where):
             conditions.add(Condition.OUTAGE)
+        match error:
+            case AnswerError():
+                answer = error.answer
+            case BodyTooLargeError():
+                answer = Answer(OK, message=str(error))
+            case requests.RequestException():
+                answer = Answer(NO_ANSWER, message=f"{type(error).__name__} at {self.url_base}")
+                if isinstance(error, requests.Timeout) and not isinstance(
+                    error, requests.ConnectionError
+                ):
+                    conditions.add(Condition.SLOW)
+            case _:
+                answer = Answer(OK, message=shorten(str(error)))
+        refused_since = self.zoom.pacer.refused_since
+        if refused_since is None or refused_since <= first_refused_at:
+            conditions.add(Condition.ALL_REFUSED)
         rule = decide(answer, conditions)
         if rule.action is Action.COOL_DOWN:
             seconds = self.zoom.pacer.cool_down(answer.wait)
             self.zoom.report.warn_once(
                 "cool down", f"{answer} - the whole run waits {seconds:.1f} s; {rule.advice}"
             )
-        if rule.action is Action.RENEW_TOKEN:
-            refused = request.headers.get("Authorization", "")
-            self.zoom.renew_token(refused, is_first=is_first)
+        elif answer.status:
+            self.zoom.pacer.speed_up()
         return AnswerError(rule, answer, where)
 
     @override

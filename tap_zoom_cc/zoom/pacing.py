@@ -44,8 +44,19 @@ SPEED_UP = 0.995
 SLOWEST = 8.0
 
 LONGEST_SLEEP_SECONDS = 0.5
+
+NEAR_SECONDS = 2.0
+"""How long before its turn a request may open its connection (own choice).
+
+Enough for a slow handshake, and less than any server waits for a request.
+"""
+
 SHORTEST_COOL_DOWN_SECONDS = 1.0
 LONGEST_COOL_DOWN_SECONDS = 60.0
+"""When refusals do not say how long to wait, cool-downs double up to this (own choice)."""
+
+LONGEST_ASKED_SECONDS = 300.0
+"""The longest wait that a refusal can ask for."""
 
 
 class Pacer:
@@ -62,6 +73,7 @@ class Pacer:
         count = max(1, int(requests_per_second))
         self._shortest_period = max(1.0, count / requests_per_second)
         self._stop = stop
+        self._near = threading.Semaphore(max(1, int(requests_per_second * NEAR_SECONDS)))
         self._turn = threading.Lock()
         self._turns = threading.local()
         self._state = threading.Lock()
@@ -70,6 +82,8 @@ class Pacer:
         self._slowness = 1.0
         self._cooled_until = 0.0
         self._cooled_at = 0.0
+        self._unasked_wait = 0.0
+        self._refused_since: float | None = None
         self._closed = False
 
     @property
@@ -82,6 +96,27 @@ class Pacer:
         """The seconds that must lie between a request and the one ``count`` before it."""
         return (self._shortest_period + self._margin) * self._slowness
 
+    @property
+    def refused_since(self) -> float | None:
+        """Since when every answer has been a refusal, on `time.monotonic`'s clock, in seconds.
+
+        None when the last answer was none, or nothing was refused yet.
+        """
+        return self._refused_since
+
+    @contextmanager
+    def approach(self) -> Iterator[None]:
+        """Wait until the turn is at most some `NEAR_SECONDS` away, and keep a place until then.
+
+        As many places are given as turns come within that time.
+
+        Raises:
+            StoppedError: when the run is to end, or nothing more is to be sent.
+        """
+        with self._near:
+            self._wait_for_turn(NEAR_SECONDS)
+            yield
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait until the next request may be sent, and let nobody else send it meanwhile.
@@ -92,17 +127,22 @@ class Pacer:
             StoppedError: when the run is to end, or nothing more is to be sent.
         """
         with self._turn:
-            # Looked at again after each wait: a refusal meanwhile moves the next turn.
-            while (wait := self._next_turn() - time.monotonic()) > 0 and not self._closed:
-                self._stop.sleep(min(wait, LONGEST_SLEEP_SECONDS))
-            self._stop.check()
-            if self._closed:
-                message = "nothing more is sent in this run"
-                raise StoppedError(message)
+            self._wait_for_turn()
             yield
             with self._state:
                 self._turns.last = time.monotonic()
                 self._sent.append(self._turns.last)
+
+    def _wait_for_turn(self, seconds_before: float = 0.0) -> None:
+        # Looked at again after each wait: a refusal meanwhile moves the next turn.
+        while (
+            wait := self._next_turn() - seconds_before - time.monotonic()
+        ) > 0 and not self._closed:
+            self._stop.sleep(min(wait, LONGEST_SLEEP_SECONDS))
+        self._stop.check()
+        if self._closed:
+            message = "nothing more is sent in this run"
+            raise StoppedError(message)
 
     def _next_turn(self) -> float:
         with self._state:
@@ -116,10 +156,11 @@ class Pacer:
         """Hold back everything after the calling thread's request was refused as one too many.
 
         Requests that were on their way when another was refused are refused for the same reason:
-        they slow the run down only once.
+        they count once. Each further refusal without an answer in between doubles the wait.
 
         Args:
-            seconds: what Zoom asks for, or None when it does not say.
+            seconds: what Zoom asks for, even if it is not in the future, or None when it does not
+                say.
 
         Returns:
             The seconds that the run waits.
@@ -130,8 +171,14 @@ class Pacer:
                 self._slowness = min(self._slowness * SLOW_DOWN, SLOWEST)
                 self._margin = min(self._margin + WIDEN_MARGIN, LONGEST_MARGIN)
                 self._cooled_at = now
-            wait = max(seconds or 0.0, SHORTEST_COOL_DOWN_SECONDS)
-            wait = min(wait, LONGEST_COOL_DOWN_SECONDS)
+                self._unasked_wait = min(
+                    max(self._unasked_wait * 2, SHORTEST_COOL_DOWN_SECONDS),
+                    LONGEST_COOL_DOWN_SECONDS,
+                )
+            if self._refused_since is None:
+                self._refused_since = now
+            wait = self._unasked_wait if seconds is None else min(seconds, LONGEST_ASKED_SECONDS)
+            wait = max(wait, SHORTEST_COOL_DOWN_SECONDS)
             self._cooled_until = max(self._cooled_until, now + wait)
             return wait
 
@@ -141,6 +188,8 @@ class Pacer:
 
     def speed_up(self) -> None:
         """Come back towards the full rate, a little with each request that was answered."""
-        if self._slowness > 1.0:
+        if self._slowness > 1.0:  # As it is after each refusal.
             with self._state:
+                self._unasked_wait = 0.0
+                self._refused_since = None
                 self._slowness = max(1.0, self._slowness * SPEED_UP)

@@ -24,9 +24,6 @@ PAGES_WITHOUT_NEWS = 2
 
 LARGE_BODY_BYTES = 32 * 1024
 
-READ_BYTES = 1 << 20
-"""Bytes of a body that are read at once: in 10 KiB each, as otherwise, threads wake up for each."""
-
 
 class Page(Protocol):
     """One page of an answer; rows are still undecoded JSON."""
@@ -66,7 +63,8 @@ class PageReader:
             msgspec.MsgspecError: if the body is no such page.
             ValueError: if it is no UTF-8, or leads on from a page without rows.
         """
-        body = b"".join(response.iter_content(READ_BYTES))
+        with response.raw as raw:  # Read already, and closed here to keep the body once only.
+            body = raw.read()
         try:
             page = self._decoder.decode(_in_pages_of_its_own(body))
         except msgspec.ValidationError:

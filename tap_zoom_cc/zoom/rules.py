@@ -26,6 +26,9 @@ LONG_WAIT_SECONDS = 300.0
 TRIES = 8
 """How often a request is sent before its rule's last word counts."""
 
+SLOW_TRIES = 3
+"""How often it is sent if each try takes as long as an answer may: others wait for it meanwhile."""
+
 PATIENCE_SECONDS = 300.0
 """How long a request is sent again before its rule's last word counts."""
 
@@ -55,6 +58,8 @@ class Condition(enum.Enum):
     NEVER_READ = "the account was listed, has no bookmark, and has not answered in this run"
     OTHER_RANGE = "the answer names a range that does not meet the one asked for"
     NARROWER_RANGE = "what an answer left out was asked for by itself, and left out again"
+    SLOW = "the answer was not complete within a minute"
+    ALL_REFUSED = "no request at all was answered since the first of its tries"
     OUTAGE = f"{PLACES_OF_AN_OUTAGE} accounts in a row failed so, with no answer to any other"
 
 
@@ -140,7 +145,17 @@ RULES: tuple[Rule, ...] = (
         "lower requests_per_second when it comes often: the limit is shared by all apps",
         "document",
         statuses=(429,),
+        condition=Condition.ALL_REFUSED,
         then=Action.STOP_RUN,
+        tries=None,
+    ),
+    Rule(
+        Action.COOL_DOWN,
+        "too many requests in a second",
+        "lower requests_per_second when it comes often: the limit is shared by all apps",
+        "document",
+        statuses=(429,),
+        then=Action.FAIL_ACCOUNT,
         tries=None,
     ),
     Rule(
@@ -220,6 +235,16 @@ RULES: tuple[Rule, ...] = (
         statuses=(NO_ANSWER,),
         condition=Condition.OUTAGE,
         then=Action.STOP_RUN,
+    ),
+    Rule(
+        Action.RETRY,
+        "no answer, or one that goes on and on",
+        "see Zoom's status page and run again",
+        "own choice",
+        statuses=(NO_ANSWER,),
+        condition=Condition.SLOW,
+        then=Action.FAIL_ACCOUNT,
+        tries=SLOW_TRIES,
     ),
     Rule(
         Action.RETRY,

@@ -39,6 +39,9 @@ class Constants:
     shortest_cool_down_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.SHORTEST_COOL_DOWN_SECONDS")
     )
+    longest_asked_seconds: float | None = field(
+        default=None, metadata=_named("zoom.pacing.LONGEST_ASKED_SECONDS")
+    )
     longest_cool_down_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.LONGEST_COOL_DOWN_SECONDS")
     )
@@ -69,7 +72,11 @@ OWN = Constants()
 """The tap's own: those that users have."""
 
 SHORT_WAITS = Constants(
-    first_wait_seconds=0.001, patience_seconds=1.0, longest_cool_down_seconds=0.02
+    first_wait_seconds=0.001,
+    patience_seconds=1.0,
+    shortest_cool_down_seconds=0.02,
+    longest_cool_down_seconds=0.02,
+    longest_asked_seconds=0.02,
 )
 """The same run with hardly any waiting between tries."""
 

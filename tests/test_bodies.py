@@ -1,0 +1,175 @@
+"""A body is read whole up to a bound, and no more of it than that is ever held.
+
+Against a server that sends without an end, or little that stands for much.
+"""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from tap_zoom_cc.zoom.bodies import (
+    LARGEST_BODY_BYTES,
+    LARGEST_ERROR_BYTES,
+    BodyTooLargeError,
+    read_beginning,
+    read_body,
+)
+from tap_zoom_cc.zoom.connections import session_for
+from tests.harness.raw_server import raw_server, read_head, without_proxies
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+LIMIT = 1 << 20
+BLOCK = bytes(1 << 16)
+BOMB = gzip.compress(bytes(64 << 20), 9)
+"""64 kB that stand for 64 MiB."""
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take proxies out of the environment."""
+    without_proxies(monkeypatch)
+
+
+def answer(head: str, *parts: bytes, for_ever: bool = False) -> Callable[[socket.socket], None]:
+    """Return what a server does: answer with these parts, and repeat the last one for ever."""
+
+    def serve(connection: socket.socket) -> None:
+        while read_head(connection):
+            connection.sendall(f"HTTP/1.1 {head}\r\n\r\n".encode())
+            for part in parts:
+                connection.sendall(part)
+            while for_ever:
+                connection.sendall(parts[-1])
+            if "Content-Length" not in head and "chunked" not in head:
+                return
+
+    return serve
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+ENDLESS = {
+    "until the connection ends": answer("200 OK", BLOCK, for_ever=True),
+    "chunks": answer("200 OK\r\nTransfer-Encoding: chunked", chunk(BLOCK), for_ever=True),
+    "tiny chunks": answer(
+        "200 OK\r\nTransfer-Encoding: chunked", chunk(b"xy") * 1000, for_ever=True
+    ),
+    "one endless chunk": answer(
+        "200 OK\r\nTransfer-Encoding: chunked", b"ffffffffffff\r\n", BLOCK, for_ever=True
+    ),
+    "announced": answer(f"200 OK\r\nContent-Length: {1 << 40}", BLOCK, for_ever=True),
+    "gzip": answer("200 OK\r\nContent-Encoding: gzip", BOMB, for_ever=True),
+    "gzip in chunks": answer(
+        "200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked", chunk(BOMB), for_ever=True
+    ),
+    "gzip in gzip": answer(
+        "200 OK\r\nContent-Encoding: gzip, gzip", gzip.compress(BOMB), for_ever=True
+    ),
+    "deflate": answer(
+        "200 OK\r\nContent-Encoding: deflate", zlib.compress(bytes(256 << 20), 9), for_ever=True
+    ),
+}
+
+
+@pytest.mark.parametrize("serve", ENDLESS.values(), ids=ENDLESS)
+def test_a_body_without_an_end_is_refused_and_never_held(
+    serve: Callable[[socket.socket], None],
+) -> None:
+    with raw_server(serve) as url, requests.get(url, stream=True, timeout=30) as response:
+        tracemalloc.start()
+        try:
+            with pytest.raises(BodyTooLargeError, match=r"^the answer is larger than 1,048,576 b"):
+                read_body(response, LIMIT)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < LARGEST_BODY_BYTES, "as much as the largest body, to read a small one"
+
+
+def test_a_body_as_large_as_the_bound_is_read() -> None:
+    with raw_server(answer("200 OK\r\nContent-Length: 1000", bytes(1000))) as url:
+        with requests.get(url, stream=True, timeout=30) as response:
+            assert len(read_body(response, 1000)) == 1000
+        with requests.get(url, stream=True, timeout=30) as response:
+            with pytest.raises(BodyTooLargeError) as caught:
+                read_body(response, 999)
+            assert caught.value.response is response
+
+
+def test_the_beginning_of_a_body_can_be_had_alone() -> None:
+    with raw_server(answer("200 OK\r\nContent-Length: 10", b"0123456789")) as url:
+        for limit, text in ((4, b"0123"), (10, b"0123456789"), (99, b"0123456789")):
+            with requests.get(url, stream=True, timeout=30) as response:
+                assert read_beginning(response, limit) == text
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("Content-Length: 3", b"{}x"),
+        ("Transfer-Encoding: chunked", chunk(b"{") + chunk(b"}x") + b"0\r\n\r\n"),
+        (f"Content-Length: {len(gzip.compress(b'{}x'))}\r\nContent-Encoding: gzip", None),
+    ],
+    ids=["plain", "chunked", "gzip"],
+)
+def test_a_body_is_whole_and_its_connection_is_used_again(head: str, body: bytes | None) -> None:
+    connections = []
+
+    def serve(connection: socket.socket) -> None:
+        connections.append(connection)
+        answer(f"200 OK\r\n{head}", gzip.compress(b"{}x") if body is None else body)(connection)
+
+    with raw_server(serve) as url:
+        session = session_for(url)
+        for _ in range(3):
+            assert session.get(url, timeout=30).content == b"{}x"
+    assert len(connections) == 1
+
+
+BROKEN = {
+    "cut off": answer("200 OK\r\nConnection: close\r\nContent-Length: 9", b"{}"),
+    "chunks cut off": answer("200 OK\r\nTransfer-Encoding: chunked\r\nX: y", chunk(b"{}"), b"x"),
+    "no gzip": answer("200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip", b"{}"),
+}
+
+
+@pytest.mark.parametrize("serve", BROKEN.values(), ids=BROKEN)
+def test_a_body_that_breaks_off_is_no_body(serve: Callable[[socket.socket], None]) -> None:
+    def serve_once(connection: socket.socket) -> None:
+        connection.settimeout(0.2)
+        serve(connection)
+
+    with raw_server(serve_once) as url, pytest.raises(requests.exceptions.ChunkedEncodingError):
+        session_for(url).get(url, timeout=30)
+
+
+def test_an_endless_answer_of_a_session_is_refused() -> None:
+    bound = pytest.raises(BodyTooLargeError, match=f"{LARGEST_BODY_BYTES:,} bytes")
+    with raw_server(ENDLESS["gzip"]) as url, bound:
+        session_for(url).get(url, timeout=30)
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_of_an_endless_error_the_beginning_is_read(coding: str) -> None:
+    endless = answer(
+        f"503 Busy\r\nContent-Encoding: {coding}",
+        BOMB if coding == "gzip" else BLOCK,
+        for_ever=True,
+    )
+    with raw_server(endless) as url:
+        session = session_for(url)
+        for _ in range(2):
+            response = session.get(url, timeout=30)
+            assert response.status_code == 503
+            assert response.content == bytes(LARGEST_ERROR_BYTES)
