@@ -219,7 +219,11 @@ class Prefetcher(Generic[Job, Result]):
             self._process(slot)
 
     def _process(self, slot: _Slot[Job, Result]) -> None:
-        """Read a job. What came of it is not known here any more while the thread waits again."""
+        """Read a job.
+
+        It is a method of its own so that its variables are gone when the thread waits for the
+        next job: they would keep a window's rows in memory.
+        """
         fetched: Fetched[Result] | None = None
         parts: list[_Slot[Job, Result]] = []
         error: Exception | None = None

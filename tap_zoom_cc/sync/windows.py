@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 LONGEST_WINDOW = timedelta(days=28)
-"""Zoom allows "a month"; 28 days are within a month under every reading of that word."""
+"""Zoom allows "a month"; 28 days are within every month, calendar or not."""
 
 SECOND = timedelta(seconds=1)
 

@@ -29,7 +29,7 @@ Measured: machine, network and server delay one request by up to some 30 ms more
 LONGEST_MARGIN = 0.2
 
 EVENNESS = 0.9
-"""How near two requests may come to each other, as a part of their even distance.
+"""The share of the mean interval that must lie between two requests.
 
 Threads wake up late. With room to catch up that costs no throughput, and makes no bursts.
 """

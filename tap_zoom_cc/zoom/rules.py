@@ -5,7 +5,7 @@ it came from an endpoint of the API or from the token endpoint, and whether ther
 all. Nothing else in the tap decides what an answer means. The table in the README is made from it.
 
 Each rule names its source: *document* for Zoom's own documentation, *seen* for answers that users
-have published, *own choice* for the safe reading of what nobody documents.
+have published, *own choice* for what is safe where nobody documents what happens.
 """
 
 from __future__ import annotations
