@@ -18,6 +18,7 @@ from tap_zoom_cc.sync.fetch import WindowFetcher
 from tap_zoom_cc.sync.outcome import Outcome
 from tap_zoom_cc.sync.prefetch import Prefetcher
 from tap_zoom_cc.zoom.errors import AccountError, RunError
+from tap_zoom_cc.zoom.instants import format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,6 +40,9 @@ MEMORY_BYTES = 56 * 1024 * 1024
 
 FIRST_WINDOW_BYTES = 6 * 1024 * 1024
 """What a window is taken to need before one has been read: 1,800 voice calls of 3.5 kB."""
+
+CLOCK_TOLERANCE = timedelta(hours=1)
+"""How far a bookmark may lie after the present by Zoom's clock: clocks differ, but not by more."""
 
 DAY = timedelta(days=1)
 
@@ -91,12 +95,17 @@ class StreamSync:
         )
 
     def _plan(self) -> dict[str, AccountPlan]:
-        plans = {
-            account.account_id: self._reach.jobs_for(
-                account, None if self._full_table else progress_of(state)
-            )
-            for account, state in self._states.items()
-        }
+        plans = {}
+        for account, state in self._states.items():
+            progress = None if self._full_table else progress_of(state)
+            plans[account.account_id] = self._reach.jobs_for(account, progress)
+            if progress and progress.bookmark > self._reach.now + CLOCK_TOLERANCE:
+                where = self._stream.where({"account_id": account.account_id})
+                self._report.fail(
+                    f"{where}: its bookmark lies after the present by Zoom's clock, "
+                    f"{format_instant(self._reach.now)}, so nothing was read; if that is right, "
+                    "set the bookmark back"
+                )
         self._report.plan_more(self._stream.name, sum(map(len, plans.values())))
         read_already = sum(not jobs for jobs in plans.values())
         if read_already and self._reach.end_date:
