@@ -154,6 +154,7 @@ def test_the_last_state_of_a_run_changes_nothing_when_it_is_given_again(
     account: SimulatorProcess,
 ) -> None:
     first = read(account, {}).check()
+    assert set(first.bookmarks.values()) == {NOW.isoformat()}
     second = read(account, first.state).check()
     assert second.state["bookmarks"] == first.state["bookmarks"]
 
