@@ -41,8 +41,8 @@ LOG = FOLDER / "meltano.log"
 SCENARIO = FOLDER / "scenario.json"
 DATABASE = FOLDER / "zoom_cc.duckdb"
 
-LAST_PYTHON_WITH_DUCKDB = (3, 12)
-"""The newest Python for which there is a build of the duckdb that target-duckdb needs."""
+LAST_PYTHON_WITH_DUCKDB = (3, 13)
+"""The newest Python for which there is a build of duckdb 1.2.2, which target-duckdb needs."""
 
 STREAMS = ("sms", "voice_calls")
 FAILED_LOG_LINES = 20
@@ -94,15 +94,14 @@ def main() -> int:
 def demo(*, again: bool) -> int:
     """Load, compare and tell; return the exit code."""
     scenario = prepare(again=again)
-    target = "target-duckdb" if sys.version_info[:2] <= LAST_PYTHON_WITH_DUCKDB else "target-jsonl"
+    target, why = choose_target(sys.version_info[:2])
     with SimulatorProcess(scenario) as simulator:
         step(1, f"The simulator stands in for Zoom at {simulator.url}")
         day = " a day later than in the first run," if again else ""
         note(f"Its clock stands{day} at {moment_text(scenario.clock.now)} UTC.")
         step(2, f"Meltano runs the tap into {target}")
-        if target == "target-jsonl":
-            version = f"{sys.version_info.major}.{sys.version_info.minor}"
-            note(f"There is no DuckDB target for Python {version}: JSON lines are used instead.")
+        if why:
+            note(why)
         if not again:
             note("The first time it installs both, which takes about a minute.")
         note(f"Its log: {relative(LOG)}")
@@ -116,6 +115,17 @@ def demo(*, again: bool) -> int:
     step(4, "Look at it yourself")
     print_hints(target, again=again)
     return 0
+
+
+def choose_target(python: tuple[int, int]) -> tuple[str, str]:
+    """Return the target for a version of Python, and why it is not DuckDB if it is not."""
+    if python <= LAST_PYTHON_WITH_DUCKDB:
+        return "target-duckdb", ""
+    version = ".".join(map(str, python))
+    return "target-jsonl", (
+        f"JSON lines instead of DuckDB: duckdb 1.2.2 has no build for Python {version}, "
+        "and newer ones lose rows with this target."
+    )
 
 
 def prepare(*, again: bool) -> Scenario:
