@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,6 +22,7 @@ import pytest
 from simulator.process import SimulatorProcess
 from simulator.scenario import STREAMS, Clock, load
 from tests.checkout import copy_checkout
+from tests.model_truth import Truth
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -147,6 +149,23 @@ def test_the_first_run_loads_exactly_the_engagements_of_zoom(
     expected = truth(played(checkout), stream)
     assert expected
     assert_equal(loaded(checkout, stream), expected)
+
+
+@pytest.mark.skipif(not TARGET_IS_DUCKDB, reason="models need a database")
+def test_the_busiest_queues_are_those_of_zoom(checkout: Path, first_run: str) -> None:
+    scenario = played(checkout)
+    rows: dict[str, list[Row]] = {"sub_accounts": []}
+    rows |= {stream: list(truth(scenario, stream).values()) for stream in STREAMS}
+    names = {account.id: account.name for account in scenario.accounts}
+    busy: Counter[tuple[str, str]] = Counter()
+    for hour in Truth(rows, names).model("queue_hours").values():
+        if hour["queue_name"]:
+            busy[f"{hour['hour_start']:%H:00}", hour["queue_name"]] += hour["engagements"]
+    table = first_run.partition("Busiest queues")[2]
+    shown = re.findall(r"^ +(\d\d:00)  (.+?)  +(\d+)  ", table, re.MULTILINE)
+    expected = sorted(busy.items(), key=lambda item: (-item[1], item[0]))[: len(shown)]
+    assert len(shown) > 1
+    assert [((hour, queue), int(count)) for hour, queue, count in shown] == expected
 
 
 def test_the_query_that_is_suggested_can_be_copied(checkout: Path, first_run: str) -> None:
