@@ -1,4 +1,4 @@
-"""The steps of the demo: simulator, Meltano, tap, database, and a comparison of both ends.
+"""The steps of the demo: simulator, Meltano, tap, database, a comparison of both ends, and models.
 
 Started by demo.py, which installs what this needs. Everything that the demo makes is in
 `output/demo/`: the database, Meltano's log and state, and the simulated Zoom's scenario. The first
@@ -31,18 +31,36 @@ from simulator.process import SimulatorProcess  # noqa: E402
 from simulator.scenario import Clock, dump, load  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from simulator.scenario import Scenario
     from simulator.world import Count
 
 FOLDER = ROOT / "output" / "demo"
 LOG = FOLDER / "meltano.log"
+BUILD_LOG = FOLDER / "dbt.log"
 SCENARIO = FOLDER / "scenario.json"
 DATABASE = FOLDER / "zoom_cc.duckdb"
 
-LAST_PYTHON_WITH_DUCKDB = (3, 12)
-"""The newest Python for which there is a build of the duckdb that target-duckdb needs."""
+LAST_PYTHON_WITH_DUCKDB = (3, 13)
+"""The newest Python for which there is a build of duckdb 1.2.2, which target-duckdb needs."""
+
+BUSIEST_HOURS = """
+select
+    strftime(hour_start, '%H:00') as hour,
+    queue_name as queue,
+    sum(engagements) as engagements,
+    sum(engagements) filter (where channel = 'voice') as calls,
+    sum(engagements) filter (where channel = 'sms') as sms,
+    sum(abandoned) as abandoned,
+    sum(transferred) as transferred
+from contact_center.queue_hours
+where queue_name is not null
+group by hour, queue
+order by engagements desc, hour, queue
+limit 8
+"""
+"""The busiest queues and hours of the day (UTC), from the model queue_hours."""
 
 STREAMS = ("sms", "voice_calls")
 FAILED_LOG_LINES = 20
@@ -94,28 +112,45 @@ def main() -> int:
 def demo(*, again: bool) -> int:
     """Load, compare and tell; return the exit code."""
     scenario = prepare(again=again)
-    target = "target-duckdb" if sys.version_info[:2] <= LAST_PYTHON_WITH_DUCKDB else "target-jsonl"
+    target, why = choose_target(sys.version_info[:2])
     with SimulatorProcess(scenario) as simulator:
         step(1, f"The simulator stands in for Zoom at {simulator.url}")
         day = " a day later than in the first run," if again else ""
         note(f"Its clock stands{day} at {moment_text(scenario.clock.now)} UTC.")
         step(2, f"Meltano runs the tap into {target}")
-        if target == "target-jsonl":
-            version = f"{sys.version_info.major}.{sys.version_info.minor}"
-            note(f"There is no DuckDB target for Python {version}: JSON lines are used instead.")
+        if why:
+            note(why)
         if not again:
-            note("The first time it installs both, which takes about a minute.")
+            note("The first time it installs what that needs, which takes about a minute.")
         note(f"Its log: {relative(LOG)}")
-        note(f"Loaded: {run_meltano(simulator, scenario, target)}")
+        note(f"Loaded: {load_rows(simulator, scenario, target)}")
         truth = truth_of(simulator.counts(), own_account=scenario.account_id)
     step(3, "What was loaded, next to what the simulator holds (times in UTC)")
     loaded = read_duckdb() if target == "target-duckdb" else read_jsonl()
     if not compare(loaded, truth):
         msg = "The two differ: rows are missing, or there are too many."
         raise DemoError(msg)
-    step(4, "Look at it yourself")
+    step(4, "dbt builds the models of transform/ on it, and tests them")
+    if target == "target-duckdb":
+        note(f"Its log: {relative(BUILD_LOG)}")
+        note(f"Built: {build_models()}")
+        print_busiest_hours()
+    else:
+        note("Not here: they need DuckDB or PostgreSQL.")
+    step(5, "Look at it yourself")
     print_hints(target, again=again)
     return 0
+
+
+def choose_target(python: tuple[int, int]) -> tuple[str, str]:
+    """Return the target for a version of Python, and why it is not DuckDB if it is not."""
+    if python <= LAST_PYTHON_WITH_DUCKDB:
+        return "target-duckdb", ""
+    version = ".".join(map(str, python))
+    return "target-jsonl", (
+        f"JSON lines instead of DuckDB: duckdb 1.2.2 has no build for Python {version}, "
+        "and newer ones lose rows with this target."
+    )
 
 
 def prepare(*, again: bool) -> Scenario:
@@ -138,21 +173,59 @@ def prepare(*, again: bool) -> Scenario:
     return scenario
 
 
-def run_meltano(simulator: SimulatorProcess, scenario: Scenario, target: str) -> str:
+def load_rows(simulator: SimulatorProcess, scenario: Scenario, target: str) -> str:
     """Run the tap into the target and return the tap's summary of the run.
 
     Raises:
         DemoError: with the end of Meltano's log, when the run fails.
     """
-    foreign = ("MELTANO_", "TAP_", "TARGET_")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     config = simulator.tap_config() | {
         "start_date": scenario.history_begin,
         "end_date": scenario.clock.now,
     }
-    env |= {f"TAP_ZOOM_CC_DEMO_{name.upper()}": str(value) for name, value in config.items()}
-    env["TARGET_DUCKDB_PATH"] = str(DATABASE)
-    env["TARGET_JSONL_DESTINATION_PATH"] = str(FOLDER)
+    settings = {f"TAP_ZOOM_CC_DEMO_{name.upper()}": str(value) for name, value in config.items()}
+    settings["TARGET_DUCKDB_PATH"] = str(DATABASE)
+    settings["TARGET_JSONL_DESTINATION_PATH"] = str(FOLDER)
+    began = time.monotonic()
+    lines = run_meltano("tap-zoom-cc-demo", target, settings=settings, log=LOG)
+    summaries = [found[1] for line in lines if (found := re.search(r"Summary: (.*)", line))]
+    return summaries[-1] if summaries else f"in {time.monotonic() - began:.0f} s"
+
+
+def build_models() -> str:
+    """Build the models in the database, test them, and return dbt's summary.
+
+    Raises:
+        DemoError: with the end of Meltano's log, when a model or a test fails.
+    """
+    settings = {"DBT_DUCKDB_PATH": str(DATABASE)}
+    # Where dbt writes what it compiles.
+    settings |= dict.fromkeys(("DBT_TARGET_PATH", "DBT_LOG_PATH"), str(FOLDER / "dbt"))
+    began = time.monotonic()
+    lines = run_meltano("dbt-duckdb:build", settings=settings, log=BUILD_LOG)
+    summaries = [found[1] for line in lines if (found := re.search(r"Finished running (.*)", line))]
+    return summaries[-1] if summaries else f"in {time.monotonic() - began:.0f} s"
+
+
+def print_busiest_hours() -> None:
+    """Print a table of the busiest queues by hour."""
+    with duckdb.connect(str(DATABASE), read_only=True) as database:
+        found = database.sql(BUSIEST_HOURS)
+        rows = [tuple(found.columns), *found.fetchall()]
+    lines = [tuple("-" if cell is None else str(cell) for cell in row) for row in rows]
+    print("\n    Busiest queues by hour of the day (UTC)")
+    print_table(lines)
+
+
+def run_meltano(*steps: str, settings: dict[str, str], log: Path) -> list[str]:
+    """Run steps with Meltano and return the lines of its log.
+
+    Raises:
+        DemoError: with the end of the log, when the run fails.
+    """
+    foreign = ("DBT_", "MELTANO_", "TAP_", "TARGET_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    env |= settings
     env["MELTANO_DATABASE_URI"] = f"sqlite:///{FOLDER / 'meltano.db'}"
     # Meltano keeps logs of its own under the home directory otherwise.
     env["XDG_STATE_HOME"] = str(FOLDER / "state")
@@ -160,24 +233,22 @@ def run_meltano(simulator: SimulatorProcess, scenario: Scenario, target: str) ->
     no_settings = FOLDER / "empty.env"
     no_settings.touch()
     meltano = Path(sys.executable).with_name("meltano")
-    began = time.monotonic()
-    with LOG.open("wb") as log:
+    with log.open("wb") as file:
         result = subprocess.run(
-            [meltano, f"--env-file={no_settings}", "run", "tap-zoom-cc-demo", target],
+            [meltano, f"--env-file={no_settings}", "run", *steps],
             cwd=ROOT,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=file,
             stderr=subprocess.STDOUT,
             check=False,
         )
-    lines = LOG.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     if result.returncode:
         end = "\n".join(lines[-FAILED_LOG_LINES:])
-        msg = f"{end}\n\nMeltano failed; these are the last lines of {relative(LOG)}."
+        msg = f"{end}\n\nMeltano failed; these are the last lines of {relative(log)}."
         raise DemoError(msg)
-    summaries = [found[1] for line in lines if (found := re.search(r"Summary: (.*)", line))]
-    return summaries[-1] if summaries else f"in {time.monotonic() - began:.0f} s"
+    return lines
 
 
 def truth_of(counts: Iterable[Count], *, own_account: str) -> dict[Key, Extent]:
@@ -246,12 +317,17 @@ def compare(loaded: dict[Key, Extent], truth: dict[Key, Extent]) -> bool:
                 "equal" if here == there else "differs",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     print()
+    print_table(lines)
+    return equal
+
+
+def print_table(lines: Sequence[tuple[str, ...]]) -> None:
+    """Print cells in columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
         print("   ", "  ".join(cells).rstrip())
-    return equal
 
 
 def moment_text(moment: datetime | None) -> str:
@@ -281,7 +357,7 @@ def print_hints(target: str, *, again: bool) -> None:
 
 def step(number: int, text: str) -> None:
     """Print the heading of a step."""
-    print(f"\n[{number}/4] {text}", flush=True)
+    print(f"\n[{number}/5] {text}", flush=True)
 
 
 def note(text: str) -> None:

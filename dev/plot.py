@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["duckdb>=1.0", "matplotlib>=3.10"]
+# dependencies = ["duckdb>=1.2.2", "matplotlib>=3.10"]
 # ///
 """Draws the calls and SMS of each hour by queue, from what the tap has loaded.
 

@@ -235,7 +235,7 @@ def latest_by_query(project: MeltanoProject, name: str) -> dict[Key, object]:
         return countries(sql_rows(connection, (EXAMPLES / name).read_text("utf-8")))
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="duckdb 1.0.0 has no build for this Python")
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="duckdb 1.2.2 has no build for this Python")
 def test_duckdb_has_each_engagement_once_and_as_it_is(
     project: MeltanoProject, simulator: SimulatorProcess
 ) -> None:
