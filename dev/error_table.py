@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.zoom.rules import NO_ANSWER, RULES
+from tap_zoom_cc.zoom.rules import NO_ANSWER, PATIENCE_SECONDS, RULES
 
 if TYPE_CHECKING:
     from tap_zoom_cc.zoom.rules import Rule
@@ -49,7 +49,8 @@ def _done(rule: Rule) -> str:
     """Return what the tap does, and what follows when that does not help."""
     if rule.then is None:
         return rule.action.value
-    return f"{rule.action.value}; after {rule.tries} tries {rule.then.value}"
+    end = f"after {rule.tries} tries" if rule.tries else f"after {PATIENCE_SECONDS:.0f} seconds"
+    return f"{rule.action.value}; {end} {rule.then.value}"
 
 
 def _statuses(rule: Rule) -> str:

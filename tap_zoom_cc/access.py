@@ -66,10 +66,20 @@ def check_access(
     if failures:
         logger.error("%d could not be read; the first: %s", len(failures), failures[0])
         return EXIT_FAILED
-    for name, record in records.items():
-        tap.write_message(RecordMessage(stream=name, record=record))
+    for stream in streams:
+        _write(tap, stream, records.get(stream.name))
     logger.info("Everything can be read: %s", counted(len(accounts.by_id), "account"))
     return 0
+
+
+def _write(tap: Tap, stream: EngagementStream, record: dict[str, object] | None) -> None:
+    """Write a RECORD as a sync would, with the stream maps applied: they may mask what it holds."""
+    if record is None:
+        return
+    for stream_map in stream.stream_maps:
+        mapped = stream_map.transform(record)
+        if mapped is not None:
+            tap.write_message(RecordMessage(stream=stream_map.stream_alias, record=mapped))
 
 
 def _check(

@@ -1,7 +1,7 @@
 """The Singer side of an engagement stream: partitions, state, and the records of each account.
 
 What a sync does with an account's windows is in `tap_zoom_cc.sync`: they are planned, fetched in
-worker threads, checked and emitted. This class puts these stages together for the SDK.
+worker threads, checked and emitted. This class is what the SDK sees of it.
 """
 
 from __future__ import annotations

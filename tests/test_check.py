@@ -32,8 +32,8 @@ class Page:
     rows: list[msgspec.Raw] | None
     total_records: int | None = None
     next_page_token: str | None = None
-    begin: str | None = None
-    end: str | None = None
+    begin: object = None
+    end: object = None
 
 
 def row(name: str, end: datetime | None = None, text: str = "") -> msgspec.Raw:
@@ -180,9 +180,11 @@ def test_a_window_with_large_rows_is_split_by_their_bytes() -> None:
         ("2023-11-01", "2023-12-30", None),
         ("2024-02-01", "2024-02-02", None),
         ("2024-01-20", "2024-01-10", None),
+        (1_700_000_000, "2024-01-29", WINDOW),
+        ("2024-01-29T06:00:00Z", "2024-01-30", Window(WINDOW.end, WINDOW.end)),
     ],
 )
 def test_the_range_that_an_answer_names_is_compared_with_the_one_asked_for(
-    begin: str | None, end: str | None, answered: Window | None
+    begin: object, end: str | None, answered: Window | None
 ) -> None:
     assert answered_range(WINDOW, Page([], begin=begin, end=end)) == answered

@@ -32,11 +32,14 @@ def progress_of(state: Mapping[str, object] | None) -> Progress | None:
     """Return how far a partition was read, or None without a bookmark of our replication key."""
     if not state or state.get("replication_key") != REPLICATION_KEY:
         return None
-    bookmark, reread_to, reread_at = (
-        parse_instant(value) if isinstance(value := state.get(name), str) else None
-        for name in ("replication_key_value", *REREAD_FIELDS)
+    value = state.get("replication_key_value")
+    if not isinstance(value, str):
+        return None
+    reread_to, reread_at = (
+        parse_instant(text) if isinstance(text := state.get(name), str) else None
+        for name in REREAD_FIELDS
     )
-    return None if bookmark is None else Progress(bookmark, reread_to, reread_at)
+    return Progress(parse_instant(value), reread_to, reread_at)
 
 
 def bookmark_of(state: Mapping[str, object] | None) -> datetime | None:

@@ -80,7 +80,7 @@ class Budgets:
         if allowed is not None:
             spent = sum(budget.spent_requests for budget in self._budgets)
             to_come = sum(
-                other.selected is True and other.name >= stream.name for other in self._claimants
+                bool(other.selected) and other.name >= stream.name for other in self._claimants
             )
             allowed = -(-(allowed - spent) // to_come)
         budget = Budget(allowed)

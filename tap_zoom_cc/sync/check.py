@@ -97,7 +97,7 @@ class Pass:
 
     @property
     def is_whole(self) -> bool:
-        """Whether no row of the range can be missing.
+        """Whether all rows of the range are there, as far as its pages can tell.
 
         It has as many rows as its first page announced; what ended since then belongs to a later
         sync. The total has not shrunk: a row that goes away moves the others forward, and one of
@@ -246,13 +246,13 @@ def answered_range(window: Window, page: Page) -> Window | None:
     or in the account's zone. So does what cannot be read, and what is not said.
     """
     try:
-        begin = parse_instant(page.begin) if page.begin else window.begin
-        end = parse_instant(page.end) if page.end else window.end
+        begin = parse_instant(str(page.begin)) if page.begin else window.begin
+        end = parse_instant(str(page.end)) if page.end else window.end
     except ValueError:
         return window
-    if begin > window.end + RANGE_TOLERANCE or end < window.begin - RANGE_TOLERANCE or begin > end:
+    if max(begin - window.end, window.begin - end) > RANGE_TOLERANCE or begin > end:
         return None
     return Window(
-        window.begin if begin - window.begin <= RANGE_TOLERANCE else begin.replace(microsecond=0),
-        window.end if window.end - end <= RANGE_TOLERANCE else end.replace(microsecond=0),
+        window.begin if begin - window.begin <= RANGE_TOLERANCE else min(begin, window.end),
+        window.end if window.end - end <= RANGE_TOLERANCE else max(end, window.begin),
     )

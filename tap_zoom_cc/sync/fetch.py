@@ -200,4 +200,4 @@ def _smaller(job: WindowJob, rows: WindowRows) -> list[WindowJob]:
     windows = parts_of(
         job.window, rows=total, size=rows.expected_size, parent_total=job.parent_total
     )
-    return [job.part(window, parent_total=total) for window in windows if len(windows) > 1]
+    return [job.part(window, parent_total=total) for window in windows] if len(windows) > 1 else []

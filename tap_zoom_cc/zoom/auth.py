@@ -144,7 +144,8 @@ class ServerToServerOAuth:
 def _date_of(response: requests.Response) -> datetime | None:
     """Return the server's clock as its ``Date`` header tells it, in UTC; None if it is no time."""
     try:
-        date = parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc)
+        date = parsedate_to_datetime(response.headers["Date"])
+        date = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
     return date if date >= EARLIEST_TIME else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.zoom.answers import missing_scopes
-from tap_zoom_cc.zoom.rules import Action
+from tap_zoom_cc.zoom.rules import Action, Condition
 
 if TYPE_CHECKING:
     from tap_zoom_cc.zoom.answers import Answer
@@ -31,7 +31,8 @@ class AnswerError(Exception):
         scopes = missing_scopes(answer.message) if rule.action is Action.STOP_RUN else ""
         named = f": {scopes}" if scopes else ""
         opens = ""
-        if answer.retry_after and rule.action is Action.STOP_RUN:
+        waits = rule.action is Action.STOP_RUN or rule.condition is Condition.LONG_WAIT
+        if answer.retry_after and waits:
             opens = f"; Zoom opens again at {answer.retry_after:%Y-%m-%d %H:%M:%S} UTC"
         place = f"{where}: " if where else ""
         super().__init__(f"{place}{answer} - {rule.meaning}{named}{opens}; {rule.advice}")

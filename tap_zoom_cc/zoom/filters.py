@@ -1,4 +1,4 @@
-"""The filters: query parameters of the two endpoints, checked and written as the document says.
+"""The filters: query parameters of the log endpoints, checked and written as the document says.
 
 ``schemas/<stream>_filters.json`` is derived from Zoom's OpenAPI document. It also says how a list
 travels: comma-separated in one parameter, or as a repeated parameter.

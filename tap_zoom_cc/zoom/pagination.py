@@ -31,8 +31,8 @@ class Page(Protocol):
     rows: list[msgspec.Raw] | None
     next_page_token: str | None
     total_records: int | None
-    begin: str | None
-    end: str | None
+    begin: object
+    end: object
 
 
 class PageReader:
@@ -48,8 +48,8 @@ class PageReader:
                 ("rows", list[msgspec.Raw] | None, msgspec.field(name=rows_key)),
                 ("next_page_token", str | None, None),
                 ("total_records", int | None, None),
-                ("begin", str | None, msgspec.field(default=None, name="from")),
-                ("end", str | None, msgspec.field(default=None, name="to")),
+                ("begin", object, msgspec.field(default=None, name="from")),
+                ("end", object, msgspec.field(default=None, name="to")),
             ],
         )
         self._decoder: msgspec.json.Decoder[Page] = msgspec.json.Decoder(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 import backoff
 from typing_extensions import ParamSpec
 
 from tap_zoom_cc.zoom.errors import AnswerError
-from tap_zoom_cc.zoom.rules import PATIENCE_SECONDS, Action
+from tap_zoom_cc.zoom.rules import PATIENCE_SECONDS, TRIES, Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from backoff.types import Details
 
     from tap_zoom_cc.run.stopping import Stop
+    from tap_zoom_cc.zoom.rules import Rule
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -43,21 +46,29 @@ def retrying(
         stop: when the run is to end, nothing is sent again.
         on_retry: called before each wait with the error and the seconds.
     """
-    began = time.monotonic()
-    tries = 0
+    tries: Counter[Rule] = Counter()
+    first_refused_at = inf
+    slept = 0.0
 
     def is_final(error: Exception) -> bool:
-        nonlocal tries
+        nonlocal first_refused_at
         if not isinstance(error, AnswerError) or stop.asked:
             return True
         rule = error.rule
-        # A refusal for the rate alone is no failed try.
-        tries += rule.tries is not None
-        is_last = rule.tries is not None and tries >= rule.tries
-        waited = time.monotonic() - began + (error.answer.wait or 0.0)
-        return rule.action not in SENT_AGAIN or is_last or waited > PATIENCE_SECONDS
+        if rule.action not in SENT_AGAIN:
+            return True
+        now = time.monotonic()
+        first_refused_at = min(first_refused_at, now)
+        if rule.tries is None:
+            return now - first_refused_at + (error.answer.wait or 0.0) > PATIENCE_SECONDS
+        # Waits for a turn or for a token do not count: they say nothing of this request.
+        tries[rule] += 1
+        is_last = tries[rule] >= rule.tries or tries.total() >= TRIES
+        return is_last or slept + (error.answer.wait or 0.0) > PATIENCE_SECONDS
 
     def notice(details: Details) -> None:
+        nonlocal slept
+        slept += details["wait"]
         error = details.get("exception")
         if isinstance(error, AnswerError):
             on_retry(error, details["wait"])

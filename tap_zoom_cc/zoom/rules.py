@@ -2,7 +2,8 @@
 
 `RULES` is read from top to bottom; the first rule that fits an answer decides (`decide`), whether
 it came from an endpoint of the API or from the token endpoint, and whether there was an answer at
-all. Nothing else in the tap decides what an answer means. The table in the README is made from it.
+all. The table in the README is made from it. What a rule says of an account ends the run where
+there is no account to fail: at the token endpoint, and for the list of sub accounts.
 
 Each rule names its source: *document* for Zoom's own documentation, *seen* for answers that users
 have published, *own choice* for what is safe where nobody documents what happens.
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.zoom.answers import Answer
 
 LONG_WAIT_SECONDS = 300.0
-"""A refusal that asks to wait longer than this is the daily limit, whatever it calls itself."""
+"""The tap waits no longer than this for one answer."""
 
 TRIES = 8
 """How often a request is sent before its rule's last word counts."""
@@ -30,10 +31,13 @@ SLOW_TRIES = 3
 """How often it is sent if each try takes as long as an answer may: others wait for it meanwhile."""
 
 PATIENCE_SECONDS = 300.0
-"""How long a request is sent again before its rule's last word counts."""
+"""How long a request may wait between its tries, all waits together, before the last word counts.
+
+Refusals for the rate are no tries: for them it is the time since the first one.
+"""
 
 PLACES_OF_AN_OUTAGE = 20
-"""How many streams and accounts must fail in a row, with no answer to any other, for an outage."""
+"""How many must fail in a row for an outage; an account counts once for each stream."""
 
 
 class Action(enum.Enum):
@@ -102,6 +106,8 @@ class Rule:
 
 
 OK = 200
+
+PASSING_FAULTS = (408, 425, *range(500, 600))
 
 NO_ANSWER = 0
 """The status of a request that got no answer, or one that broke off."""
@@ -192,7 +198,7 @@ RULES: tuple[Rule, ...] = (
         "Zoom has a fault, and asks to wait longer than the tap does",
         "run again after the time named",
         "own choice",
-        statuses=(503,),
+        statuses=PASSING_FAULTS,
         condition=Condition.LONG_WAIT,
     ),
     Rule(
@@ -200,7 +206,7 @@ RULES: tuple[Rule, ...] = (
         "Zoom has a passing fault",
         "see Zoom's status page and run again",
         "document",
-        statuses=(408, 425, *range(500, 600)),
+        statuses=PASSING_FAULTS,
         then=Action.FAIL_ACCOUNT,
     ),
     Rule(

@@ -27,11 +27,11 @@ Below what msgspec and the readers of JSON in targets take, whatever the version
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 _PLAIN_UTC = re.compile(
-    r"(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+    r"([12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
     r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:Z|\+00:00)",
     re.ASCII,
 )
-"""The two forms in which nearly all instants come: they need no calculation."""
+"""The two forms in which nearly all instants come, on days that every month has."""
 
 
 class UnfitError(ValueError):
