@@ -234,6 +234,8 @@ def test_a_value_in_another_type_is_converted_and_said(
         ("engagement_id", b"{}", "/engagement_id", None),
         ("end_time", b'"soon"', "/end_time", None),
         ("end_time", b'"2024-99-30T00:00:00Z"', "/end_time", None),
+        ("end_time", b'"2024-02-30T00:00:00Z"', "/end_time", None),
+        ("end_time", b'"0000-01-01T00:00:00Z"', "/end_time", None),
         ("end_time", b"1704164645", "/end_time", None),
         ("where", b'{"since": "soon"}', "/where/since", {"since": None}),
         ("legs", b'[{"seconds": 1}, {"at": "soon"}]', "/legs/1/at", [{"seconds": 1}, {"at": None}]),
