@@ -94,6 +94,7 @@ FATES: dict[FaultKind, Fate] = {
     "new_field": Fate.ALL_IS_READ,
     "null_fields": Fate.ALL_IS_READ,
     "wrong_type": Fate.ALL_IS_READ,
+    "other_value": Fate.ALL_IS_READ,
     "missing_engagement_id": Fate.ACCOUNT_FAILS,
     "missing_start_time": Fate.ACCOUNT_FAILS,
 }
@@ -101,7 +102,7 @@ FATES: dict[FaultKind, Fate] = {
 NEVER_PASSES: frozenset[FaultKind] = frozenset({"429_daily", "redirect", "account_refuses"})
 """Kinds after which nothing is tried again: the next run does that."""
 
-CHANGES_VALUES: frozenset[FaultKind] = frozenset({"null_fields", "wrong_type"})
+CHANGES_VALUES: frozenset[FaultKind] = frozenset({"null_fields", "wrong_type", "other_value"})
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ PLACES_LIE: frozenset[FaultKind] = frozenset(
 """A client finds out by the count that rows are not where they should be, so a Zoom that lies about
 both at once cannot be read right by anybody: a schedule has faults of one of the two sets only."""
 
-VALUES_LIE: frozenset[FaultKind] = frozenset({"null_fields", "wrong_type"})
+VALUES_LIE: frozenset[FaultKind] = frozenset({"null_fields", "wrong_type", "other_value"})
 
 _DURATIONS = st.sampled_from([0, 1, 59, HOUR, 6 * HOUR, 47 * HOUR]) | st.integers(0, 2 * DAY)
 
