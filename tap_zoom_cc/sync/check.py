@@ -8,6 +8,7 @@ passes are kept.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -120,7 +121,8 @@ class RangeRows(Generic[KeyType]):
         self._read_key = read_key
         self._pass = Pass()
         self._news_of_pass = 0
-        self.rows: dict[str, tuple[KeyType, msgspec.Raw]] = {}
+        self.rows: dict[str, tuple[KeyType, msgspec.Raw, float]] = {}
+        """By ID: the key, the row, and when it came, by the steady clock in seconds."""
         self.size = 0
         self.is_whole = False
 
@@ -139,13 +141,14 @@ class RangeRows(Generic[KeyType]):
             msgspec.MsgspecError, ValueError: if a row lacks its key; nothing is taken in.
         """
         keys = [self._read_key(row) for row in page.rows or []]
+        came_at = time.monotonic()
         for key, row in zip(keys, page.rows or [], strict=True):
             known = self.rows.get(key.row_id)
             if known is None:
                 self.size += BYTES_PER_KEY
                 self._news_of_pass += self._counts_as_news(key)
             self.size += len(memoryview(row)) - (len(memoryview(known[1])) if known else 0)
-            self.rows[key.row_id] = (key, row)
+            self.rows[key.row_id] = (key, row, came_at)
         return self._pass.add([key.row_id for key in keys], page)
 
     def end_pass(self, number: int) -> None:
@@ -206,7 +209,7 @@ class WindowRows(RangeRows["RowKey"]):
         """How many rows came in addition to those announced."""
         return 0 if self.total is None else max(0, len(self.rows) - self.total)
 
-    def in_order_of_start(self) -> list[tuple[RowKey, msgspec.Raw]]:
+    def in_order_of_start(self) -> list[tuple[RowKey, msgspec.Raw, float]]:
         """Return the rows, earliest start first."""
         return sorted(self.rows.values(), key=lambda row: (row[0].start_time, row[0].engagement_id))
 
