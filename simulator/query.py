@@ -291,6 +291,8 @@ def resolve_range(query: Query, readings: Readings, *, account: Account, now: in
             label = TimeFormat(zone, label.suffix)
     if query.stream == "sms" and readings.sms_times == "Z":
         times = UTC_Z
+    if readings.days_answered is not None:
+        begin = max(begin, end - readings.days_answered * DAY)
     if readings.history_days_kept is not None:
         begin = max(begin, now - readings.history_days_kept * DAY)
         end = max(begin, end)

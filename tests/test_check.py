@@ -100,6 +100,27 @@ def test_an_engagement_that_ended_after_the_start_of_the_run_is_no_news() -> Non
     assert rows.is_whole
 
 
+def test_what_ends_meanwhile_does_not_make_up_for_a_row_that_slipped() -> None:
+    # Oldest first: a goes away, c moves to the page that was read already, and new ones end.
+    late = [row(name, datetime.now(timezone.utc) + timedelta(hours=1)) for name in "xy"]
+    rows = WindowRows(WINDOW, NOW)
+    for number, first in ((1, "ab"), (2, "bc")):
+        rows.begin_pass()
+        rows.add(Page([row(name) for name in first], 4 if number == 1 else 5, "more"))
+        rows.add(Page([row("d"), *late], 5))
+        rows.end_pass(number)
+        assert rows.is_whole == (number == 2), f"after pass {number}"
+
+
+def test_what_is_on_the_first_page_counts_whatever_the_clock_of_this_machine_says() -> None:
+    rows = WindowRows(WINDOW, NOW)
+    ahead = datetime.now(timezone.utc) + timedelta(hours=1)
+    rows.begin_pass()
+    rows.add(Page([row("a", ahead), row("b", ahead)], 2))
+    rows.end_pass(1)
+    assert rows.is_whole
+
+
 def test_a_pass_cut_by_an_expired_token_counts_for_nothing() -> None:
     rows = WindowRows(WINDOW, NOW)
     rows.begin_pass()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from typing_extensions import override
@@ -22,7 +22,6 @@ from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     import msgspec
 
@@ -71,6 +70,12 @@ class Pass:
 
     ids: set[str] = field(default_factory=set)
     first_total: int | None = None
+    counted_at: datetime | None = None
+    """When the first total came, in UTC."""
+
+    late_rows: int = 0
+    """How many rows the first total cannot count: they came first after it, and ended after it."""
+
     last_total: int | None = None
     has_shrunk: bool = False
     has_ended_in_order: bool = False
@@ -83,7 +88,7 @@ class Pass:
         # An empty page after others may announce none: that takes nothing back.
         if total is not None and (ids or not before):
             if self.first_total is None:
-                self.first_total = total
+                self.first_total, self.counted_at = total, datetime.now(timezone.utc)
             self.has_shrunk = self.has_shrunk or total < (self.last_total or 0)
             self.last_total = total
         self.has_ended_in_order = not ids or not page.next_page_token
@@ -101,12 +106,13 @@ class Pass:
         """Whether no row of the range can be missing.
 
         It has as many rows as its first page announced; what ended since then belongs to a later
-        sync. The total has not shrunk: a row that goes away moves the others forward, and one of
-        them may have slipped from a page that was to come to one that was read already.
+        sync, and does not make up for another row. The total has not shrunk: a row that goes away
+        moves the others forward, and one of them may have slipped from a page that was to come to
+        one that was read already.
         """
         if self.first_total is None:
             return self.has_ended_in_order
-        return len(self.ids) >= self.first_total and not self.has_shrunk
+        return len(self.ids) - self.late_rows >= self.first_total and not self.has_shrunk
 
 
 class RangeRows(Generic[KeyType]):
@@ -142,11 +148,13 @@ class RangeRows(Generic[KeyType]):
         """
         keys = [self._read_key(row) for row in page.rows or []]
         came_at = time.monotonic()
+        counted_at = self._pass.counted_at
         for key, row in zip(keys, page.rows or [], strict=True):
             known = self.rows.get(key.row_id)
             if known is None:
                 self.size += BYTES_PER_KEY
                 self._news_of_pass += self._counts_as_news(key)
+                self._pass.late_rows += bool(counted_at and self._ended_after(key, counted_at))
             self.size += len(memoryview(row)) - (len(memoryview(known[1])) if known else 0)
             self.rows[key.row_id] = (key, row, came_at)
         return self._pass.add([key.row_id for key in keys], page)
@@ -164,6 +172,11 @@ class RangeRows(Generic[KeyType]):
         """Say whether a row that earlier passes lacked tells that they lacked some."""
         del key
         return True
+
+    def _ended_after(self, key: KeyType, instant: datetime) -> bool:
+        """Say whether a row cannot have been listed before an instant."""
+        del key, instant
+        return False
 
     @property
     def total(self) -> int | None:
@@ -192,7 +205,11 @@ class WindowRows(RangeRows["RowKey"]):
 
     @override
     def _counts_as_news(self, key: RowKey) -> bool:
-        return self._now is None or key.end_time is None or key.end_time <= self._now
+        return self._now is None or not self._ended_after(key, self._now)
+
+    @override
+    def _ended_after(self, key: RowKey, instant: datetime) -> bool:
+        return key.end_time is not None and key.end_time > instant
 
     @property
     def expected_rows(self) -> int:

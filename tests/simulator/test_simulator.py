@@ -948,6 +948,13 @@ def test_an_answer_tells_its_range_as_the_reading_says(
     assert (answer.get("from"), answer.get("to")) == (begin, end)
 
 
+def test_a_long_range_can_be_answered_in_part(play: Callable[[Scenario], Client]) -> None:
+    client = play(with_engagements(BEFORE, INSIDE, readings=Readings(days_answered=2)))
+    answer = client.engagements("sms", ("2024-01-01T00:00:00Z", "2024-01-12T10:00:00Z")).json()
+    assert [row["engagement_id"] for row in answer["sms"]] == ["inside"]
+    assert (answer["from"], answer["to"]) == ("2024-01-10T10:00:00Z", "2024-01-12T10:00:00Z")
+
+
 def test_an_account_can_ignore_the_range_that_is_asked_for(
     play: Callable[[Scenario], Client],
 ) -> None:
