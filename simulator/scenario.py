@@ -148,7 +148,8 @@ class Readings:
     ``sms_times``: sms rows with ``Z`` in UTC, or in the offset of ``from`` as voice calls are.
     ``history_days_kept``: older engagements are gone, and the answer's ``from`` says so.
     ``days_answered``: of a longer range only its last days are answered, and the answer says so.
-    ``range_told``: what an answer says of its range: instants, days, or nothing.
+    ``range_told``: what an answer says of its range: instants, days, days in the account's own
+    zone, or nothing.
     ``seconds_between_pages``: None for a list that stands still while its pages are read. Else it
     lives: each page is cut out of the list as it is at that moment, and each request for a page
     comes so many simulated seconds after the one before.
@@ -165,7 +166,7 @@ class Readings:
     sms_times: Literal["Z", "offset"] = "Z"
     history_days_kept: int | None = None
     days_answered: int | None = None
-    range_told: Literal["instants", "days", "nothing"] = "instants"
+    range_told: Literal["instants", "days", "days_of_account", "nothing"] = "instants"
     seconds_between_pages: int | None = None
 
 

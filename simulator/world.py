@@ -20,7 +20,7 @@ from simulator import errors
 from simulator.directory import random_id
 from simulator.engagements import History
 from simulator.faults import FaultSchedule
-from simulator.instants import DAY, UTC_OFFSET, instant_of
+from simulator.instants import DAY, UTC_OFFSET, TimeFormat, instant_of
 from simulator.limits import RateLimiter
 from simulator.pages import Listing, Page
 from simulator.query import Range, parse_accounts_query, parse_query, resolve_range
@@ -111,7 +111,7 @@ class World:
             rows=lambda begin, end: history.rows(
                 found[begin:end], chosen.times, detail=query.detail
             ),
-            head=_told(chosen, readings),
+            head=_told(chosen, readings, account),
         )
 
     def accounts_page(self, parameters: Parameters) -> Page:
@@ -262,15 +262,18 @@ class World:
         }
 
 
-def _told(chosen: Range, readings: Readings) -> dict[str, object]:
+def _told(chosen: Range, readings: Readings, account: Account) -> dict[str, object]:
     """Give what an answer says of its range."""
     if readings.range_told == "nothing":
         return {}
+    label = chosen.label
+    if readings.range_told == "days_of_account":
+        label = TimeFormat(round(account.utc_offset_hours * 3600), b"")
     edges = {"from": chosen.begin, "to": chosen.end}
-    texts = {name: chosen.label.text(instant).decode() for name, instant in edges.items()}
-    if readings.range_told == "days":
-        texts = {name: text.partition("T")[0] for name, text in texts.items()}
-    return {**texts}
+    texts = {name: label.text(instant).decode() for name, instant in edges.items()}
+    if readings.range_told == "instants":
+        return {**texts}
+    return {name: text.partition("T")[0] for name, text in texts.items()}
 
 
 def _second(moment: datetime) -> str:

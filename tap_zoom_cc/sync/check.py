@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from typing_extensions import override
 
 from tap_zoom_cc.sync.rows.decoder import read_key
-from tap_zoom_cc.sync.windows import SECOND, Window, split
+from tap_zoom_cc.sync.windows import SECOND, Window, split, whole_second
 from tap_zoom_cc.zoom import engagement_log
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     import msgspec
 
@@ -49,7 +50,9 @@ MOST_OF_PARENT = 0.75
 BYTES_PER_KEY = 400
 """What a row takes in memory besides its JSON, roughly."""
 
-RANGE_TOLERANCE = timedelta(days=1)
+DAY = timedelta(days=1)
+
+RANGE_TOLERANCE = DAY
 """How far the range that an answer names may be off: it may be in days, or in a zone."""
 
 
@@ -70,12 +73,6 @@ class Pass:
 
     ids: set[str] = field(default_factory=set)
     first_total: int | None = None
-    counted_at: datetime | None = None
-    """When the first total came, in UTC."""
-
-    late_rows: int = 0
-    """How many rows the first total cannot count: they came first after it, and ended after it."""
-
     last_total: int | None = None
     has_shrunk: bool = False
     has_ended_in_order: bool = False
@@ -88,7 +85,7 @@ class Pass:
         # An empty page after others may announce none: that takes nothing back.
         if total is not None and (ids or not before):
             if self.first_total is None:
-                self.first_total, self.counted_at = total, datetime.now(timezone.utc)
+                self.first_total = total
             self.has_shrunk = self.has_shrunk or total < (self.last_total or 0)
             self.last_total = total
         self.has_ended_in_order = not ids or not page.next_page_token
@@ -106,13 +103,15 @@ class Pass:
         """Whether no row of the range can be missing.
 
         It has as many rows as its first page announced; what ended since then belongs to a later
-        sync, and does not make up for another row. The total has not shrunk: a row that goes away
-        moves the others forward, and one of them may have slipped from a page that was to come to
-        one that was read already.
+        sync. The total has not shrunk: a row that goes away moves the others forward, and one of
+        them may have slipped from a page that was to come to one that was read already.
+
+        That is exact where the newest rows come first. Where they come last, one that ends and one
+        that goes away in the same few seconds hide each other; a later lookback finds the row.
         """
         if self.first_total is None:
             return self.has_ended_in_order
-        return len(self.ids) - self.late_rows >= self.first_total and not self.has_shrunk
+        return len(self.ids) >= self.first_total and not self.has_shrunk
 
 
 class RangeRows(Generic[KeyType]):
@@ -148,13 +147,11 @@ class RangeRows(Generic[KeyType]):
         """
         keys = [self._read_key(row) for row in page.rows or []]
         came_at = time.monotonic()
-        counted_at = self._pass.counted_at
         for key, row in zip(keys, page.rows or [], strict=True):
             known = self.rows.get(key.row_id)
             if known is None:
                 self.size += BYTES_PER_KEY
                 self._news_of_pass += self._counts_as_news(key)
-                self._pass.late_rows += bool(counted_at and self._ended_after(key, counted_at))
             self.size += len(memoryview(row)) - (len(memoryview(known[1])) if known else 0)
             self.rows[key.row_id] = (key, row, came_at)
         return self._pass.add([key.row_id for key in keys], page)
@@ -172,11 +169,6 @@ class RangeRows(Generic[KeyType]):
         """Say whether a row that earlier passes lacked tells that they lacked some."""
         del key
         return True
-
-    def _ended_after(self, key: KeyType, instant: datetime) -> bool:
-        """Say whether a row cannot have been listed before an instant."""
-        del key, instant
-        return False
 
     @property
     def total(self) -> int | None:
@@ -205,11 +197,7 @@ class WindowRows(RangeRows["RowKey"]):
 
     @override
     def _counts_as_news(self, key: RowKey) -> bool:
-        return self._now is None or not self._ended_after(key, self._now)
-
-    @override
-    def _ended_after(self, key: RowKey, instant: datetime) -> bool:
-        return key.end_time is not None and key.end_time > instant
+        return self._now is None or key.end_time is None or key.end_time <= self._now
 
     @property
     def expected_rows(self) -> int:
@@ -263,16 +251,20 @@ def answered_range(window: Window, page: Page) -> Window | None:
     """Return the part of a window that a page says it answers; None if it answers another range.
 
     What is off by up to a day at either end counts as the whole window: the answer may be in days,
-    or in the account's zone. So does what cannot be read, and what is not said.
+    or in the account's zone. So does what cannot be read, and what is not said. A day as the end is
+    meant as a whole: in the account's zone it may be the day before that in UTC.
     """
     try:
         begin = parse_instant(page.begin) if page.begin else window.begin
         end = parse_instant(page.end) if page.end else window.end
-    except ValueError:
+        if page.end and "T" not in page.end:
+            end += DAY
+    except (ValueError, OverflowError):
         return window
-    if begin > window.end + RANGE_TOLERANCE or end < window.begin - RANGE_TOLERANCE or begin > end:
+    if max(begin - window.end, window.begin - end) > RANGE_TOLERANCE or begin > end:
         return None
+    begin, end = whole_second(begin), whole_second(end)
     return Window(
-        window.begin if begin - window.begin <= RANGE_TOLERANCE else begin.replace(microsecond=0),
-        window.end if window.end - end <= RANGE_TOLERANCE else end.replace(microsecond=0),
+        window.begin if begin - window.begin <= RANGE_TOLERANCE else min(begin, window.end),
+        window.end if window.end - end <= RANGE_TOLERANCE else max(end, window.begin),
     )

@@ -933,16 +933,18 @@ def test_what_zoom_no_longer_keeps_is_gone_and_the_answer_says_so(
     [
         ("instants", "2024-01-10T10:00:00+05:30", "2024-01-10T12:00:00+05:30"),
         ("days", "2024-01-10", "2024-01-10"),
+        ("days_of_account", "2024-01-09", "2024-01-10"),
         ("nothing", None, None),
     ],
 )
 def test_an_answer_tells_its_range_as_the_reading_says(
-    told: Any,  # noqa: ANN401 - one of three words
+    told: Any,  # noqa: ANN401 - one of four words
     begin: str | None,
     end: str | None,
     play: Callable[[Scenario], Client],
 ) -> None:
-    client = play(with_engagements(INSIDE, readings=Readings(range_told=told)))
+    readings = Readings(range_told=told)
+    client = play(with_engagements(INSIDE, readings=readings, utc_offset_hours=-5.5))
     span = ("2024-01-10T10:00:00+05:30", "2024-01-10T12:00:00+05:30")
     answer = client.engagements("sms", span).json()
     assert (answer.get("from"), answer.get("to")) == (begin, end)
