@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_zoom_cc.sync.emit import RETURN_PERIOD, Seen
-from tap_zoom_cc.sync.rows import RowKey
+from tap_zoom_cc.sync.rows.decoder import RowKey
 from tap_zoom_cc.sync.windows import SECOND, Window
 
 DAY = timedelta(days=1)
