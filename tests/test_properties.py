@@ -465,6 +465,16 @@ class Play:
         ]
         return max([0, *late]) + self.schedule.extra_lookback
 
+    def due(self, key: Key) -> int:
+        """Return the instant from which a bookmark promises that an engagement was read.
+
+        It appears when it is listed, and when its place in a range has come. After that it takes up
+        to twice as long as it appeared too late, and at least 15 minutes (see the tap's lookback).
+        """
+        place = self.selected_between(key)[1]
+        appears = max(place, self._end(key) + self.schedule.completion_delay)
+        return appears + max(2 * (appears - place), 900)
+
     @property
     def start_date(self) -> int:
         """The setting of that name; what Zoom is about to drop is not asked for."""
@@ -609,7 +619,10 @@ class Play:
             assert row == true_row
 
     def _check_states(self, ended: TapRun) -> None:
-        """No bookmark goes back, and none passes what was neither kept before nor just emitted."""
+        """No bookmark goes back, and none passes what was neither kept before nor just emitted.
+
+        That is what lies between it and the bookmark before, and what is due before it.
+        """
         to_be_read = self.to_be_read()
         got = set(self.kept)
         bookmarks = all_bookmarks(self.state) if self.state else {}
@@ -627,11 +640,16 @@ class Play:
                     passed = {
                         key
                         for key in to_be_read
-                        if key[:2] == place and self.selected_between(key)[0] < _seconds(bookmark)
+                        if key[:2] == place and self._is_passed(key, before, bookmark)
                     }
                     assert passed <= got, f"{place} passed {len(passed - got)} to {bookmark}"
             assert bookmarks.keys() <= moved.keys()
             bookmarks = moved
+
+    def _is_passed(self, key: Key, before: str | None, bookmark: str) -> bool:
+        first, last = self.selected_between(key)
+        is_between = first < _seconds(bookmark) and (before is None or last > _seconds(before))
+        return is_between or self.due(key) <= _seconds(bookmark)
 
     def _check_complete(self, run: Run, ended: TapRun, *, excused: bool) -> None:
         """A run that ends with exit code 0 has brought every account that it saw to the present.
@@ -665,8 +683,7 @@ class Play:
         if self._goes_away:
             standing = replace(self.scenario.readings, seconds_between_pages=None)
             self.scenario = replace(self.scenario, readings=standing)
-        over = max([self.schedule.span, *(self._end(key) for key in self.truth)])
-        self.now = max(self.now, over + self.schedule.completion_delay + 2 * DAY)
+        self.now = max([self.now, self.schedule.span + DAY, *map(self.due, self.truth)])
         last = self.play(Run())
         assert last.exit_code == 0, last.stderr
         missing = self.to_be_read() - self.kept.keys()
