@@ -169,7 +169,7 @@ class Emitter:
         announced = rows.expected if rows.expected is not None else "an unknown number of"
         message = (
             f"{self._where}: Zoom announced {announced} engagements from {rows.window} "
-            f"but delivered {len(rows.rows)} in {MOST_PASSES} passes"
+            f"but delivered {len(rows.rows)} in {MOST_PASSES} passes, none of which was whole"
         )
         if self._mismatch_fails:
             self._report.fail(
