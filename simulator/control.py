@@ -96,7 +96,7 @@ class _Endpoints:
     async def set_clock(self, request: Request) -> Response:
         """Set the simulated now: ``{"now": …}`` or ``{"offset_seconds": …}``."""
         try:
-            self._stage.world.clock = msgspec.json.decode(await request.body(), type=Clock)
+            self._stage.world.set_clock(msgspec.json.decode(await request.body(), type=Clock))
         except ValueError as error:
             return _refused(str(error))
         return Response(status_code=204)

@@ -296,6 +296,11 @@ def _write_numbers_as_text(row: dict[str, Any]) -> None:
         row["direction"] = 1
 
 
+def _change_value(row: dict[str, Any]) -> None:
+    """Give another version of the row."""
+    row["consumer_display_name"] = "Another Name"
+
+
 def _drop_id(row: dict[str, Any]) -> None:
     row.pop("engagement_id", None)
 
@@ -317,6 +322,7 @@ ON_PAGE: dict[FaultKind, _PageFault] = {
     "new_field": _PageFault(_edit_row(_add_fields), _has_engagements),
     "null_fields": _PageFault(_edit_row(_null_fields), _has_engagements),
     "wrong_type": _PageFault(_edit_row(_write_numbers_as_text), _has_engagements),
+    "other_value": _PageFault(_edit_row(_change_value), _has_engagements),
     "missing_engagement_id": _PageFault(_edit_row(_drop_id), _has_engagements),
     "missing_start_time": _PageFault(_edit_row(_drop_start), _has_engagements),
 }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from simulator.instants import WrittenTime
     from simulator.rows import Row
-    from simulator.scenario import Readings, Stream
+    from simulator.scenario import Account, Readings, Stream
 
 PAGE_SIZE_DEFAULT = 10
 PAGE_SIZE_MOST = 100
@@ -253,26 +253,28 @@ def parse_accounts_query(parameters: Parameters) -> AccountsQuery:
     )
 
 
-def resolve_range(query: Query, readings: Readings, *, utc_offset: int, now: int) -> Range:
+def resolve_range(query: Query, readings: Readings, *, account: Account, now: int) -> Range:
     """Read ``from`` and ``to`` as instants, under one reading of what the document leaves open.
 
-    Without ``from`` the range is the 24 hours before now. The month is measured on the times as
-    written. A ``to`` that is a bare date ends with that day.
+    Without ``from``, or where the account ignores it, the range is the 24 hours before now. The
+    month is measured on the times as written. A ``to`` that is a bare date ends with that day.
 
     Args:
         query: the request.
         readings: how to read it.
-        utc_offset: of the account's zone, in seconds east of UTC.
+        account: has a time zone, and may ignore the range.
         now: seconds since 1970, UTC.
 
     Raises:
         ApiError: the range runs backwards or is longer than a month.
     """
-    if query.written is None:
+    times = UTC_OFFSET
+    if query.written is None or account.ignores_range:
         begin, end = now - DAY, now
         label = UTC_OFFSET
         inclusive = readings.to_inclusive
     else:
+        zone = round(account.utc_offset_hours * 3600)
         first, last = query.written
         _check_length(first, last, readings)
         whole_days = readings.days_only or first.form == "date"
@@ -281,16 +283,16 @@ def resolve_range(query: Query, readings: Readings, *, utc_offset: int, now: int
         if whole_days:
             first_wall -= first_wall % DAY
             last_wall += _LAST_SECOND - last_wall % DAY
-        begin = first_wall - (utc_offset if readings.offset_ignored else first.offset)
-        end = last_wall - (utc_offset if readings.offset_ignored else last.offset)
-        label = offset_format(first.offset)
-    times = label
+        begin = first_wall - (zone if readings.offset_ignored else first.offset)
+        end = last_wall - (zone if readings.offset_ignored else last.offset)
+        times = offset_format(first.offset)
+        label = times if first.form == "offset" else UTC_Z
+        if readings.offset_ignored:
+            label = TimeFormat(zone, label.suffix)
     if query.stream == "sms" and readings.sms_times == "Z":
         times = UTC_Z
-    if query.written is not None and query.written[0].form != "offset":
-        label = UTC_Z
-    if query.written is not None and readings.offset_ignored:
-        label = TimeFormat(utc_offset, label.suffix)
+    if readings.days_answered is not None:
+        begin = max(begin, end - readings.days_answered * DAY)
     if readings.history_days_kept is not None:
         begin = max(begin, now - readings.history_days_kept * DAY)
         end = max(begin, end)

@@ -65,6 +65,7 @@ FaultKind = Literal[
     "new_field",
     "null_fields",
     "wrong_type",
+    "other_value",
     "missing_engagement_id",
     "missing_start_time",
 ]
@@ -90,7 +91,8 @@ class Account:
     stands for a stream whose every request is refused. ``listed`` says whether the account is
     among the sub accounts that Zoom lists. ``utc_offset_hours`` is the account's time zone.
     ``support_fields`` says whether Zoom Support has switched on the voice fields about addresses,
-    SIP zones and session border controllers.
+    SIP zones and session border controllers. ``listed_until`` is when the account drops out of that
+    list. With ``ignores_range`` every answer is for the last 24 hours, whatever was asked for.
     """
 
     id: str
@@ -104,6 +106,8 @@ class Account:
     listed: bool = True
     utc_offset_hours: float = 0.0
     support_fields: bool = True
+    listed_until: Moment | None = None
+    ignores_range: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an account whose rows could not be served."""
@@ -143,6 +147,12 @@ class Readings:
     its ``Z`` or offset; answers are still written in the offset asked for.
     ``sms_times``: sms rows with ``Z`` in UTC, or in the offset of ``from`` as voice calls are.
     ``history_days_kept``: older engagements are gone, and the answer's ``from`` says so.
+    ``days_answered``: of a longer range only its last days are answered, and the answer says so.
+    ``range_told``: what an answer says of its range: instants, days, days in the account's own
+    zone, or nothing.
+    ``seconds_between_pages``: None for a list that stands still while its pages are read. Else it
+    lives: each page is cut out of the list as it is at that moment, and each request for a page
+    comes so many simulated seconds after the one before.
     """
 
     selects_on: Literal["start", "end", "overlap"] = "start"
@@ -155,6 +165,9 @@ class Readings:
     offset_ignored: bool = False
     sms_times: Literal["Z", "offset"] = "Z"
     history_days_kept: int | None = None
+    days_answered: int | None = None
+    range_told: Literal["instants", "days", "days_of_account", "nothing"] = "instants"
+    seconds_between_pages: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,7 @@ def select(
     if readings.order == "end_ascending":
         return sorted(positions, key=history.ends.__getitem__)
     if readings.order == "shuffled":
-        return sorted(positions, key=lambda position: hash((position, chosen.begin)))
+        return sorted(positions, key=lambda position: hash((position, chosen.end)))
     return positions
 
 

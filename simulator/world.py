@@ -20,7 +20,7 @@ from simulator import errors
 from simulator.directory import random_id
 from simulator.engagements import History
 from simulator.faults import FaultSchedule
-from simulator.instants import DAY, UTC_OFFSET, instant_of
+from simulator.instants import DAY, UTC_OFFSET, TimeFormat, instant_of
 from simulator.limits import RateLimiter
 from simulator.pages import Listing, Page
 from simulator.query import Range, parse_accounts_query, parse_query, resolve_range
@@ -34,11 +34,11 @@ from simulator.statistics import Recorder
 from simulator.tokens import AccessTokens, PageTokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
     from datetime import datetime
 
-    from simulator.query import Parameters
-    from simulator.scenario import Clock, Scenario
+    from simulator.query import AccountsQuery, Parameters, Query
+    from simulator.scenario import Clock, Readings, Scenario
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class World:
 
     def __init__(self, scenario: Scenario, previous: World | None = None) -> None:
         self.scenario = scenario
-        self.clock: Clock = scenario.clock
+        self.set_clock(scenario.clock)
         self.access_tokens = AccessTokens(scenario.limits)
         self.page_tokens: PageTokens[Listing] = PageTokens(scenario.limits)
         self.limiter = RateLimiter(scenario.limits)
@@ -73,11 +73,16 @@ class World:
             previous._histories if previous is not None and kept else {}  # noqa: SLF001 - its own kind
         )
 
+    def set_clock(self, clock: Clock) -> None:
+        """Set the simulated now."""
+        self._clock = clock
+        self._seconds_passed = 0
+
     def now(self) -> int:
         """Give the simulated now in seconds since 1970, UTC."""
-        if self.clock.now is not None:
-            return instant_of(self.clock.now)
-        return math.floor(time.time() + self.clock.offset_seconds)
+        if self._clock.now is not None:
+            return instant_of(self._clock.now) + self._seconds_passed
+        return math.floor(time.time() + self._clock.offset_seconds) + self._seconds_passed
 
     def engagement_page(self, stream: Stream, account_id: str, parameters: Parameters) -> Page:
         """Give one page of an account's engagements.
@@ -91,28 +96,23 @@ class World:
             raise errors.coded(refusal.status, refusal.code, refusal.message)
         query = parse_query(stream, parameters)
         owner = (stream, account_id, query.identity)
-        if query.page_token:
-            listing, offset = self.page_tokens.redeem(query.page_token, owner)
-            return Page(listing, owner, query.page_token, offset, query.page_size)
+        return self._page(query, owner, 0, lambda: self._engagements(stream, account, query))
+
+    def _engagements(self, stream: Stream, account: Account, query: Query) -> Listing:
+        """Give what a query finds at this moment."""
         history = self._history(account, stream)
         check_names(history, query)
         readings = self.scenario.readings
-        chosen = resolve_range(
-            query, readings, utc_offset=round(account.utc_offset_hours * 3600), now=self.now()
-        )
+        chosen = resolve_range(query, readings, account=account, now=self.now())
         found = select(history, query, chosen, readings, newest_end=self._newest_end())
-        listing = Listing(
+        return Listing(
             key=stream,
             size=len(found),
             rows=lambda begin, end: history.rows(
                 found[begin:end], chosen.times, detail=query.detail
             ),
-            head={
-                "from": chosen.label.text(chosen.begin).decode(),
-                "to": chosen.label.text(chosen.end).decode(),
-            },
+            head=_told(chosen, readings, account),
         )
-        return Page(listing, owner, "", 0, query.page_size)
 
     def accounts_page(self, parameters: Parameters) -> Page:
         """Give one page of the list of sub accounts.
@@ -122,15 +122,17 @@ class World:
         """
         query = parse_accounts_query(parameters)
         owner = ("accounts", query.identity)
-        if query.page_token:
-            listing, offset = self.page_tokens.redeem(query.page_token, owner)
-            return Page(listing, owner, query.page_token, offset, query.page_size)
+        offset = (query.page_number - 1) * query.page_size
+        return self._page(query, owner, offset, lambda: self._accounts_found(query))
+
+    def _accounts_found(self, query: AccountsQuery) -> Listing:
+        """Give the sub accounts that a query finds at this moment."""
         rows = [
             msgspec.json.encode(row)
             for row in map(self._listed_account, self._sub_accounts())
             if not query.matches_none and query.owner_email in (None, row["owner_email"])
         ]
-        listing = Listing(
+        return Listing(
             key="accounts",
             size=len(rows),
             rows=lambda begin, end: rows[begin:end],
@@ -139,8 +141,27 @@ class World:
                 "page_number": query.page_number,
             },
         )
-        offset = (query.page_number - 1) * query.page_size
-        return Page(listing, owner, "", offset, query.page_size)
+
+    def _page(
+        self,
+        query: Query | AccountsQuery,
+        owner: Hashable,
+        offset: int,
+        find: Callable[[], Listing],
+    ) -> Page:
+        """Give a page: of the list as the first page found it, or as it is now where lists live.
+
+        Raises:
+            ApiError: the page token does not hold.
+        """
+        seconds = self.scenario.readings.seconds_between_pages
+        listing: Listing | None = None
+        if query.page_token:
+            listing, offset = self.page_tokens.redeem(query.page_token, owner)
+        if listing is None or seconds is not None:
+            listing = find()
+        self._seconds_passed += seconds or 0
+        return Page(listing, owner, query.page_token, offset, query.page_size)
 
     def is_sub_account(self, account_id: str) -> bool:
         """Say whether the master account has a sub account of that id."""
@@ -217,7 +238,9 @@ class World:
         return (
             account
             for account in self._accounts.values()
-            if account.listed and account.id != self.scenario.account_id
+            if account.listed
+            and account.id != self.scenario.account_id
+            and (account.listed_until is None or self.now() < instant_of(account.listed_until))
         )
 
     def _listed_account(self, account: Account) -> dict[str, object]:
@@ -237,6 +260,20 @@ class World:
             "reseller": False,
             "bulk_license": random.random() < 0.5,  # noqa: PLR2004 - even odds
         }
+
+
+def _told(chosen: Range, readings: Readings, account: Account) -> dict[str, object]:
+    """Give what an answer says of its range."""
+    if readings.range_told == "nothing":
+        return {}
+    label = chosen.label
+    if readings.range_told == "days_of_account":
+        label = TimeFormat(round(account.utc_offset_hours * 3600), b"")
+    edges = {"from": chosen.begin, "to": chosen.end}
+    texts = {name: label.text(instant).decode() for name, instant in edges.items()}
+    if readings.range_told == "instants":
+        return {**texts}
+    return {name: text.partition("T")[0] for name, text in texts.items()}
 
 
 def _second(moment: datetime) -> str:

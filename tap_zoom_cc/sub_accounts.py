@@ -88,7 +88,7 @@ class SubAccountsStream(ZoomStream):
             if self._services().settings.mismatch_fails:
                 raise RunError(message)
             self.zoom.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
-        return {account_id: row for account_id, (_, row) in rows.rows.items()}
+        return {account_id: row for account_id, (_, row, _) in rows.rows.items()}
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:

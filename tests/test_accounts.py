@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import pytest
 
-from simulator.scenario import STREAMS, Account, Fault, Refusal, Scenario
+from simulator.scenario import STREAMS, Account, Fault, Limits, Refusal, Scenario
+from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import DAY, FIRST_RUN, HOUR, SECOND_RUN, engagement, scenario
-from tests.harness.rows import assert_complete, assert_same_rows, of_account
+from tests.harness.rows import assert_complete, assert_same_rows, of_account, truth_of
 from tests.harness.singer import bookmarks, selecting, state_of
 from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind
+    from tests.harness.tap import TapRun
+
+OK = 200
 
 
 @pytest.mark.parametrize(
@@ -46,7 +51,13 @@ def test_one_sick_account_does_not_stop_the_others(
     assert any("account sick" in line and refusal.message in line for line in run.logged("ERROR"))
     recovered = sync(simulator_without_refusals(simulator), SECOND_RUN, state=run.state).check()
     # What lies before the bookmark and its lookback was read by some earlier run.
-    since = (FIRST_RUN - 8 * DAY).isoformat()
+    (request,) = [
+        parse_qs(entry.query)
+        for entry in simulator.stats().log
+        if (entry.endpoint, entry.account_id) == ("sms", "sick")
+    ]
+    (since,) = request["from"]
+    assert since <= before
     truth = [
         row
         for row in simulator.truth("sms")
@@ -66,12 +77,13 @@ def simulator_without_refusals(simulator: SimulatorProcess) -> SimulatorProcess:
 
 
 def test_a_row_that_cannot_be_kept_fails_its_account_only(simulator: SimulatorProcess) -> None:
-    odd = engagement("odd", FIRST_RUN - 9 * HOUR, FIRST_RUN - 8 * HOUR, direction={"in": True})
-    odd_account = Account(id="odd", sms=30, explicit_sms=(odd,))
-    simulator.replace(scenario(odd_account, Account(id="well", sms=30)))
+    odd = engagement("odd", FIRST_RUN - 9 * HOUR, FIRST_RUN - 8 * HOUR)
+    nameless = Fault(kind="missing_engagement_id", endpoint="sms", account_id="odd")
+    odd_account = Account(id="odd", explicit_sms=(odd,))
+    simulator.replace(scenario(odd_account, Account(id="well", sms=30), faults=(nameless,)))
     state = {"bookmarks": state_of("sms", {"odd": (FIRST_RUN - DAY).isoformat()})}
     run = sync(simulator, state=state).check(1)
-    assert any("direction" in line and "odd-0000000000" in line for line in run.logged("ERROR"))
+    assert any("sms, account odd" in line and "_id" in line for line in run.logged("ERROR"))
     rows = of_account("well", run.records("sms"))
     assert_same_rows("sms", rows, simulator.truth("sms", "well"))
     expected = {"odd": (FIRST_RUN - DAY).isoformat(), "well": FIRST_RUN.isoformat()}
@@ -165,6 +177,119 @@ def test_a_run_in_which_every_account_refuses_fails(simulator: SimulatorProcess)
     assert set(bookmarks(run.state, "voice_calls")) == {"one", "two"}
 
 
+# Sick accounts among healthy ones
+
+HEALTHY = tuple(Account(id=f"healthy{number:02}", sms=60, voice_calls=60) for number in range(30))
+SINCE = (FIRST_RUN - 20 * DAY).isoformat()
+
+
+def sick_ones(count: int) -> tuple[Account, ...]:
+    return tuple(Account(id=f"sick{number:02}", sms=60, voice_calls=60) for number in range(count))
+
+
+def serve(
+    simulator: SimulatorProcess,
+    kind: FaultKind,
+    sick: tuple[Account, ...],
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+) -> None:
+    """Serve sick accounts, which come first, and healthy ones."""
+    faults = [Fault(kind=kind, account_id=account.id) for account in sick]
+    simulator.replace(scenario(*sick, *HEALTHY, faults=tuple(faults), limits=limits))
+
+
+def assert_healthy_rows_landed(simulator: SimulatorProcess, run: TapRun) -> None:
+    """Assert that all of the healthy accounts was emitted, and that only their bookmarks moved."""
+    names = {account.id for account in HEALTHY}
+    truth = {
+        key: row for key, row in truth_of(simulator, names).items() if row["start_time"] >= SINCE
+    }
+    emitted = {key: row for key, row in run.engagements if key[1] in names}
+    assert len(emitted) == len(truth), f"{len(truth) - len(emitted)} of {len(truth)} lost"
+    assert emitted == truth
+    assert run.repeated == []
+    for stream in STREAMS:
+        assert bookmarks(run.state, stream) == dict.fromkeys(names, FIRST_RUN.isoformat())
+
+
+def lines_about(run: TapRun, stream: str, account: Account) -> list[str]:
+    return [line for line in run.logged("ERROR") if f"| {stream}, account {account.id}: " in line]
+
+
+@pytest.mark.parametrize("concurrency", [1, 10])
+@pytest.mark.parametrize("count", [2, 12])
+def test_accounts_whose_connections_always_break_are_no_outage(
+    simulator: SimulatorProcess, count: int, concurrency: int
+) -> None:
+    sick = sick_ones(count)
+    serve(simulator, "reset_before_body", sick)
+    run = sync(simulator, start_date=SINCE, max_concurrency=concurrency).check(1)
+    assert_healthy_rows_landed(simulator, run)
+    for stream in STREAMS:
+        for account in sick:
+            assert len(lines_about(run, stream, account)) == 1
+
+
+@pytest.mark.parametrize("one_live_token", [False, True])
+@pytest.mark.parametrize("count", [1, 12])
+@pytest.mark.parametrize("kind", ["401_code_124", "401_status_false"])
+def test_accounts_that_refuse_every_token_fail_and_do_not_storm_the_token_endpoint(
+    simulator: SimulatorProcess, kind: FaultKind, count: int, *, one_live_token: bool
+) -> None:
+    sick = sick_ones(count)
+    serve(simulator, kind, sick, Limits(one_live_token=one_live_token))
+    run = sync(simulator, start_date=SINCE).check(1)
+    assert_healthy_rows_landed(simulator, run)
+    for stream in STREAMS:
+        for account in sick:
+            assert len(lines_about(run, stream, account)) == 1
+    # Each is refused eight times in each stream, and asks for a new token only for few of them.
+    stats = simulator.stats()
+    assert stats.statuses["401"] >= 16 * count
+    assert stats.tokens_issued <= 8 + 4 * count
+
+
+@pytest.mark.parametrize("concurrency", [1, 10])
+def test_what_was_read_whole_before_an_outage_is_emitted(
+    simulator: SimulatorProcess, concurrency: int
+) -> None:
+    accounts = [Account(id=f"a{number:02}", sms=60) for number in range(60)]
+    outage = Fault(kind="reset_before_body", endpoint="sms", requests=tuple(range(13, 2_000)))
+    simulator.replace(scenario(*accounts, faults=(outage,)))
+    run = sync(simulator, start_date=SINCE, max_concurrency=concurrency).check(1)
+    answered = {
+        entry.account_id
+        for entry in simulator.stats().log
+        if entry.endpoint == "sms" and entry.status == OK
+    }
+    assert len(answered) == 12
+    truth = [
+        row
+        for row in simulator.truth("sms")
+        if row["account_id"] in answered and row["start_time"] >= SINCE
+    ]
+    assert_same_rows("sms", run.records("sms"), truth)
+    assert bookmarks(run.state, "sms") == dict.fromkeys(answered, FIRST_RUN.isoformat())
+    assert any("nothing answers" in line for line in run.logged("ERROR"))
+
+
+def test_a_fault_of_the_tap_costs_its_account_one_line(simulator: SimulatorProcess) -> None:
+    # A constant of zero makes a division by zero where a window is split.
+    busy = Account(id="busy", sms=400)
+    simulator.replace(scenario(busy, *HEALTHY))
+    fault = replace(SHORT_WAITS, most_rows=100, aimed_rows=0)
+    run = sync(simulator, start_date=SINCE, constants=fault).check(1)
+    truth = [row for row in simulator.truth("sms") if row["start_time"] >= SINCE]
+    healthy = [row for row in truth if row["account_id"] != busy.id]
+    assert len(truth) - len(healthy) > 100, "nothing was to be split"
+    assert_same_rows("sms", run.records("sms"), healthy)
+    names = {account.id for account in HEALTHY}
+    assert bookmarks(run.state, "sms") == dict.fromkeys(names, FIRST_RUN.isoformat())
+    assert set(bookmarks(run.state, "voice_calls")) == {*names, busy.id}
+    (line,) = lines_about(run, "sms", busy)
+    assert "ZeroDivisionError" in line
+
+
 # The app's own account, and the list of sub accounts
 
 
@@ -246,7 +371,7 @@ def test_a_list_of_accounts_that_was_never_read_to_its_end_is_not_accepted(
     expired = Fault(kind="page_token_expired", endpoint="accounts")
     simulator.replace(scenario(*accounts, faults=(expired,)))
     run = sync(simulator, on_count_mismatch="warn").check(1)
-    assert any("sub accounts" in line for line in run.logged("ERROR"))
+    assert any("page token has expired" in line for line in run.logged("ERROR"))
     assert not run.states
 
 

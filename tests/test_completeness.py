@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pytest
 
-from simulator.scenario import STREAMS, Account, Fault, Readings
-from tests.harness.history import DAY, FIRST_RUN, scenario
-from tests.harness.rows import assert_complete, assert_same_rows, of_account, truth_of
-from tests.harness.singer import bookmarks, state_of
+from simulator.scenario import STREAMS, Account, Fault, Readings, Scenario
+from tests.harness.constants import SHORT_WAITS
+from tests.harness.history import (
+    BEGIN,
+    DAY,
+    FIRST_RUN,
+    HOUR,
+    SECOND_RUN,
+    engagement,
+    requests_to,
+    scenario,
+)
+from tests.harness.rows import (
+    assert_complete,
+    assert_nothing_twice,
+    assert_same_rows,
+    by_key,
+    of_account,
+    truth_of,
+)
+from tests.harness.singer import bookmarks, selecting, state_of
 from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind
+    from tests.harness.singer import Catalog, Record
+    from tests.harness.tap import TapRun
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+
+Order = Literal["start_ascending", "start_descending", "end_ascending", "shuffled"]
+ORDERS = get_args(Order)
+Told = Literal["instants", "days", "days_of_account", "nothing"]
 
 
 def miscounted(kind: FaultKind, **when: Any) -> Fault:  # noqa: ANN401 (Fault's)
@@ -70,7 +97,7 @@ def test_no_bookmark_passes_a_window_that_is_short(simulator: SimulatorProcess) 
         simulator, state=state, start_date=start.isoformat(), max_concurrency=1, sms_lookback_days=1
     ).check(1)
     assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
-    assert bookmarks(run.state, "sms") == {"short": (start + 28 * DAY).isoformat()}
+    assert bookmarks(run.state, "sms") == {"short": requests_to(simulator, "sms")[0]["to"][0]}
 
 
 def test_rows_that_shift_between_pages_are_found_by_reading_again(
@@ -96,12 +123,241 @@ def test_more_rows_than_announced_are_loaded_with_one_warning_that_names_both_nu
     assert str(len(truth) - 7) in warning
 
 
-def test_history_that_zoom_no_longer_keeps_is_said(simulator: SimulatorProcess) -> None:
+# Lists that live while they are read
+
+
+def assert_nothing_missed(truth: list[Record], *runs: TapRun) -> None:
+    """Assert that runs together have what there was; more may have ended while they read."""
+    rows = [row for run in runs for row in run.records("sms")]
+    for run in runs:
+        assert_nothing_twice("sms", run.records("sms"))
+    kept, expected = by_key("sms", rows), by_key("sms", truth)
+    missing = expected.keys() - kept.keys()
+    assert not missing, f"{len(missing)} of {len(expected)} lost, such as {min(missing)}"
+    assert expected.items() <= kept.items()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_engagements_that_end_while_an_account_is_read_are_no_reason_to_fail(
+    simulator: SimulatorProcess, order: Order
+) -> None:
+    ending = [
+        engagement(f"e{n}", FIRST_RUN - HOUR + n * SECOND, FIRST_RUN - MINUTE + n * 10 * SECOND)
+        for n in range(40)
+    ]
+    busy = Account(id="busy", sms=3_400, explicit_sms=tuple(ending))
+    readings = Readings(order=order, seconds_between_pages=10)
+    simulator.replace(scenario(busy, readings=readings))
+    since = (FIRST_RUN - 20 * DAY).isoformat()
+    truth = [row for row in simulator.truth("sms") if row["start_time"] >= since]
+    run = sync(simulator, start_date=since).check()
+    assert_nothing_missed(truth, run)
+    assert bookmarks(run.state, "sms") == {"busy": FIRST_RUN.isoformat()}
+    pages = -(-len(truth) // 100)
+    assert pages <= len(requests_to(simulator, "sms")) <= pages + 1, "it was read twice"
+    # What ended meanwhile comes with the next run, as any engagement that ends late.
+    simulator.set_clock(SECOND_RUN)
+    truth = [row for row in simulator.truth("sms") if row["start_time"] >= since]
+    later = sync(simulator, SECOND_RUN, state=run.state, start_date=since).check()
+    assert_nothing_missed(truth, run, later)
+    assert bookmarks(later.state, "sms") == {"busy": SECOND_RUN.isoformat()}
+
+
+def going_away(every: timedelta, now: datetime = FIRST_RUN) -> tuple[Record, ...]:
+    """Return 250 engagements, the first older than 20 days in 45 seconds.
+
+    With 30 seconds between pages that is after the list of accounts and the first page.
+    """
+    starts = [now - 20 * DAY + 45 * SECOND + n * every for n in range(250)]
+    return tuple(engagement(f"{n:03}", start, start + SECOND) for n, start in enumerate(starts))
+
+
+@pytest.mark.parametrize("every", [HOUR, 30 * SECOND], ids=["once", "with each page"])
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_engagement_that_goes_away_between_two_pages_hides_no_other(
+    simulator: SimulatorProcess, order: Order, every: timedelta
+) -> None:
+    account = Account(id="forgetful", explicit_sms=going_away(every))
+    readings = Readings(order=order, history_days_kept=20, seconds_between_pages=30)
+    simulator.replace(scenario(account, readings=readings))
+    run = sync(simulator, start_date=(FIRST_RUN - 20 * DAY).isoformat()).check()
+    truth = simulator.truth("sms")
+    assert len(truth) < 250, "none went away"
+    assert_nothing_missed(truth, run)
+    assert bookmarks(run.state, "sms") == {"forgetful": FIRST_RUN.isoformat()}
+
+
+def test_where_the_newest_come_first_one_that_ends_and_one_that_goes_away_hide_no_other(
+    simulator: SimulatorProcess,
+) -> None:
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    ending = [
+        engagement(f"e{n}", now - HOUR + n * SECOND, now - MINUTE + 30 * n * SECOND)
+        for n in range(1, 40)
+    ]
+    simulator.replace(
+        Scenario(
+            accounts=(Account(id="busy", explicit_sms=(*going_away(HOUR, now), *ending)),),
+            history_begin=now - 20 * DAY,
+            history_end=now,
+            readings=Readings(history_days_kept=20, seconds_between_pages=30),
+        )
+    )
+    run = sync(simulator).check()
+    truth = [row for row in simulator.truth("sms") if row["end_time"] < now.isoformat()]
+    assert_nothing_missed(truth, run)
+    assert "busy" in bookmarks(run.state, "sms")
+
+
+def test_a_total_that_flickers_is_no_reason_to_fail_if_reading_again_brings_nothing_new(
+    simulator: SimulatorProcess,
+) -> None:
+    flickers = miscounted("total_too_high", requests=tuple(range(2, 40, 2)))
+    simulator.replace(scenario(Account(id="short", sms=630), faults=(flickers,)))
+    since = (FIRST_RUN - 20 * DAY).isoformat()
+    run = sync(simulator, start_date=since).check()
+    truth = [row for row in simulator.truth("sms") if row["start_time"] >= since]
+    assert 200 < len(truth) <= 300, "not three pages"
+    assert_same_rows("sms", run.records("sms"), truth)
+    assert len(requests_to(simulator, "sms")) > 3
+    assert bookmarks(run.state, "sms") == {"short": FIRST_RUN.isoformat()}
+
+
+def test_an_account_that_drops_out_between_two_pages_of_the_list_hides_no_other(
+    simulator: SimulatorProcess, discovered: Catalog
+) -> None:
+    first, *others = (Account(id=f"a{number:03}") for number in range(650))
+    dropping = replace(first, listed_until=FIRST_RUN + SECOND)
+    readings = Readings(seconds_between_pages=30)
+    simulator.replace(scenario(dropping, *others, readings=readings))
+    run = sync(simulator, catalog=selecting(discovered, ["sub_accounts"])).check()
+    listed = {row["id"] for row in run.records("sub_accounts")}
+    assert {account.id for account in others} <= listed
+
+
+# Answers for another range than was asked for
+
+
+@pytest.mark.parametrize("setting", ["fail", "warn"])
+def test_an_answer_for_another_range_fails_its_account(
+    simulator: SimulatorProcess, setting: str
+) -> None:
+    odd = Account(id="odd", sms=200, ignores_range=True)
+    simulator.replace(scenario(odd, Account(id="well", sms=50)))
+    before = (FIRST_RUN - 30 * DAY).isoformat()
+    state = {"bookmarks": state_of("sms", {"odd": before})}
+    run = sync(simulator, state=state, on_count_mismatch=setting).check(1)
+    assert bookmarks(run.state, "sms") == {"odd": before, "well": FIRST_RUN.isoformat()}
+    truth = simulator.truth("sms")
+    assert_same_rows("sms", of_account("well", run.records("sms")), of_account("well", truth))
+    (line,) = [line for line in run.logged("ERROR") if "sms, account odd: " in line][:1]
+    assert "asked for" in line
+    assert (FIRST_RUN - DAY).isoformat() in line
+
+
+def test_what_an_answer_leaves_out_is_asked_for_by_itself(simulator: SimulatorProcess) -> None:
+    simulator.replace(scenario(Account(id="short", sms=500), readings=Readings(days_answered=20)))
+    run = sync(simulator).check()
+    assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
+    assert bookmarks(run.state, "sms") == {"short": FIRST_RUN.isoformat()}
+
+
+def test_history_that_zoom_does_not_keep_fails_its_account_unless_that_is_accepted(
+    simulator: SimulatorProcess,
+) -> None:
     account = Account(id="forgetful", sms=300, voice_calls=300)
     simulator.replace(scenario(account, readings=Readings(history_days_kept=20)))
-    run = sync(simulator).check()
-    assert_complete(simulator, run)
+    start_date = (FIRST_RUN - 25 * DAY).isoformat()
+    run = sync(simulator, start_date=start_date).check(1)
+    assert not run.bookmarks
     for stream in STREAMS:
-        lines = [line for line in run.logged("WARNING") if f"{stream}, account forgetful" in line]
-        assert len(lines) == 1
-        assert "less history" in lines[0]
+        (line,) = [line for line in run.logged("ERROR") if f"| {stream}, account" in line]
+        assert "start_date" in line
+        assert "on_count_mismatch" in line
+    accepted = sync(simulator, start_date=start_date, on_count_mismatch="warn").check()
+    assert_complete(simulator, accepted)
+    assert set(accepted.bookmarks.values()) == {FIRST_RUN.isoformat()}
+    later = sync(simulator, start_date=(FIRST_RUN - 20 * DAY).isoformat()).check()
+    assert_complete(simulator, later)
+
+
+def test_history_older_than_all_that_zoom_keeps_fails_its_account_and_says_what_to_do(
+    simulator: SimulatorProcess,
+) -> None:
+    account = Account(id="forgetful", sms=300)
+    simulator.replace(scenario(account, readings=Readings(history_days_kept=20)))
+    run = sync(simulator).check(1)
+    assert ("sms", "forgetful") not in run.bookmarks
+    (line, *_) = [line for line in run.logged("ERROR") if "sms, account forgetful" in line]
+    assert "start_date" in line
+
+
+@pytest.mark.parametrize("told", get_args(Told))
+@pytest.mark.parametrize("zone", [-12.0, 0.0, 14.0])
+@pytest.mark.parametrize(
+    ("whole_days", "offset_ignored"), [(False, False), (False, True), (True, True)]
+)
+def test_a_range_told_in_days_or_in_the_account_s_zone_is_the_one_asked_for(
+    simulator: SimulatorProcess,
+    told: Told,
+    zone: float,
+    *,
+    whole_days: bool,
+    offset_ignored: bool,
+) -> None:
+    readings = Readings(
+        range_told=told,
+        days_only=whole_days,
+        offset_ignored=offset_ignored,
+        selects_on="overlap",
+    )
+    account = Account(id="far", sms=200, utc_offset_hours=zone)
+    simulator.replace(scenario(account, readings=readings))
+    # Twelve hours west of Greenwich it is still the day before.
+    run = sync(simulator, end_date=(FIRST_RUN + DAY).replace(hour=11).isoformat()).check()
+    assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
+    assert len(requests_to(simulator, "sms")) <= 4, "a part was asked for once more"
+
+
+# Two versions of one engagement
+
+
+def names_of(run: TapRun, engagement_id: str) -> list[str | None]:
+    """Return the names with which an engagement was emitted, in order."""
+    return [
+        row.get("consumer_display_name")
+        for row in run.records("sms")
+        if row["engagement_id"] == engagement_id
+    ]
+
+
+def test_of_two_versions_in_one_window_the_later_one_is_emitted(
+    simulator: SimulatorProcess,
+) -> None:
+    # The second page begins with what the first one ended with, since another one has ended.
+    first, second = (engagement(f"{n}", FIRST_RUN - n * HOUR, FIRST_RUN - HOUR) for n in (2, 3))
+    ending = engagement("ending", FIRST_RUN - HOUR, FIRST_RUN)
+    readings = Readings(seconds_between_pages=30)
+    other = Fault(kind="other_value", endpoint="sms", requests=(2,))
+    account = Account(id="one", explicit_sms=(first, second, ending))
+    simulator.replace(scenario(account, readings=readings, faults=(other,)))
+    start_date = (FIRST_RUN - DAY).isoformat()
+    run = sync(simulator, start_date=start_date, constants=replace(SHORT_WAITS, page_size=1))
+    run.check()
+    assert names_of(run, first["engagement_id"]) == ["Another Name"]
+    assert names_of(run, second["engagement_id"]) == [None]
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_version_that_came_later_in_the_next_window_is_emitted_too(
+    simulator: SimulatorProcess, *, changes: bool
+) -> None:
+    boundary = BEGIN + 28 * DAY
+    row = engagement("between", boundary, boundary)
+    other = Fault(kind="other_value", endpoint="sms", requests=(2,))
+    faults = (other,) if changes else ()
+    simulator.replace(scenario(Account(id="one", explicit_sms=(row,)), faults=faults))
+    run = sync(simulator, max_concurrency=1).check()
+    assert len(requests_to(simulator, "sms")) == 2
+    expected = [None, "Another Name"] if changes else [None]
+    assert names_of(run, row["engagement_id"]) == expected

@@ -75,10 +75,10 @@ FATES: dict[FaultKind, Fate] = {
     "invalid_json": Fate.ACCOUNT_FAILS,
     "html_under_200": Fate.ACCOUNT_FAILS,
     "slow": Fate.ACCOUNT_FAILS,
-    "401_code_124": Fate.RUN_ENDS,
-    "400_code_124": Fate.RUN_ENDS,
-    "401_status_false": Fate.RUN_ENDS,
-    "access_token_expired": Fate.RUN_ENDS,
+    "401_code_124": Fate.ACCOUNT_FAILS,
+    "400_code_124": Fate.ACCOUNT_FAILS,
+    "401_status_false": Fate.ACCOUNT_FAILS,
+    "access_token_expired": Fate.ACCOUNT_FAILS,
     "account_refuses": Fate.ACCOUNT_FAILS,
     "redirect": Fate.RUN_ENDS,
     "page_token_expired": Fate.ACCOUNT_FAILS,
@@ -94,6 +94,7 @@ FATES: dict[FaultKind, Fate] = {
     "new_field": Fate.ALL_IS_READ,
     "null_fields": Fate.ALL_IS_READ,
     "wrong_type": Fate.ALL_IS_READ,
+    "other_value": Fate.ALL_IS_READ,
     "missing_engagement_id": Fate.ACCOUNT_FAILS,
     "missing_start_time": Fate.ACCOUNT_FAILS,
 }
@@ -101,7 +102,7 @@ FATES: dict[FaultKind, Fate] = {
 NEVER_PASSES: frozenset[FaultKind] = frozenset({"429_daily", "redirect", "account_refuses"})
 """Kinds after which nothing is tried again: the next run does that."""
 
-CHANGES_VALUES: frozenset[FaultKind] = frozenset({"null_fields", "wrong_type"})
+CHANGES_VALUES: frozenset[FaultKind] = frozenset({"null_fields", "wrong_type", "other_value"})
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_fault_that_passes_leaves_no_trace(zoom: SimulatorProcess, kind: FaultKi
 
 
 def test_an_outage_ends_the_run_without_trying_every_account(zoom: SimulatorProcess) -> None:
-    accounts = [f"account{number}" for number in range(20)]
+    accounts = [f"account{number}" for number in range(40)]
     zoom.replace(replace(SCENARIO, accounts=tuple(Account(id=name) for name in accounts)))
     outage = Fault(kind="reset_before_body", endpoint="sms")
     run = _sync(zoom, outage, sub_account_ids=accounts).check(1)
@@ -235,8 +236,9 @@ def test_rows_that_shift_for_ever_are_read_or_named(zoom: SimulatorProcess) -> N
         zoom.replace(replace(SCENARIO, seed=seed))
         run = _sync(zoom, _fault("rows_shift"))
         is_complete = dict(run.engagements) == truth_of(zoom)
-        assert run.exit_code == (0 if is_complete else 1), run.stderr
-        assert (("sms", SICK) in run.bookmarks) is is_complete
+        # Where no pass is whole by itself, all may have come, but nobody can know.
+        assert run.exit_code == 1 or (run.exit_code == 0 and is_complete), run.stderr
+        assert (("sms", SICK) in run.bookmarks) is (run.exit_code == 0)
 
 
 # Values
@@ -267,8 +269,10 @@ def test_nulls_pass_as_they_are(zoom: SimulatorProcess) -> None:
             kept = ("account_id", "engagement_id", "start_time", "end_time")
             assert row == {**dict.fromkeys(truth[key]), **{name: truth[key][name] for name in kept}}
     assert changed == zoom.stats().faults["null_fields"]
-    # Python's own warnings are of the machine: that its version is an old one, for example.
-    assert [line for line in run.logged("WARNING") if "py.warnings" not in line] == []
+    # Python's own warnings are of the machine, and those about the lookback of the history.
+    others = ("py.warnings", "lookback_days")
+    warnings = run.logged("WARNING")
+    assert [line for line in warnings if not any(word in line for word in others)] == []
 
 
 def test_values_of_another_type_are_converted_and_warned_about_once(zoom: SimulatorProcess) -> None:

@@ -18,8 +18,6 @@ from tap_zoom_cc.sync.check import (
     MOST_ROWS,
     parts_of,
 )
-from tap_zoom_cc.sync.emit import RETURN_PERIOD, Seen
-from tap_zoom_cc.sync.rows.decoder import RowKey
 from tap_zoom_cc.sync.windows import (
     LONGEST_WINDOW,
     SECOND,
@@ -254,59 +252,3 @@ def test_no_text_leads_to_another_error_than_a_wrong_value(text: str) -> None:
         assert len(str(error)) < 120  # noqa: PT017 (that it is raised is not what is tested)
     else:
         assert instant.utcoffset() == timedelta(0)
-
-
-# What was emitted already
-
-
-@given(windows(), st.integers(0, 1000))
-def test_an_engagement_is_new_only_once(window: Window, hours: int) -> None:
-    key = RowKey("one", window.begin, window.begin + timedelta(hours=hours))
-    seen = Seen()
-    assert seen.is_new(key, window)
-    assert not seen.is_new(key, window)
-    assert seen.is_new(RowKey("two", window.begin), window)
-
-
-@given(windows(), st.integers(0, 100), st.integers(0, 200))
-def test_an_engagement_is_remembered_for_48_hours_after_its_end(
-    window: Window, lasts_hours: int, later_hours: int
-) -> None:
-    end = window.begin + timedelta(hours=lasts_hours)
-    seen = Seen()
-    seen.is_new(RowKey("one", window.begin, end), window)
-    begin = end + timedelta(hours=later_hours)
-    later = Window(begin, begin + DAY)
-    seen.forget_before(later)
-    assert seen.is_new(RowKey("one", window.begin, end), later) == (later_hours > 48)
-
-
-def test_an_engagement_without_an_end_is_remembered_from_its_window() -> None:
-    window = Window(LEAP_DAY, LEAP_DAY + DAY)
-    seen = Seen()
-    seen.is_new(RowKey("one", window.begin), window)
-    seen.forget_before(Window(window.end + RETURN_PERIOD, window.end + RETURN_PERIOD + DAY))
-    assert not seen.is_new(RowKey("one", window.begin), window)
-    seen.forget_before(Window(window.end + RETURN_PERIOD + SECOND, window.end + 9 * DAY))
-    assert seen.is_new(RowKey("one", window.begin), window)
-
-
-def test_an_engagement_that_ends_before_it_starts_is_remembered_from_its_window() -> None:
-    window = Window(LEAP_DAY, LEAP_DAY + DAY)
-    seen = Seen()
-    key = RowKey("one", window.end, datetime(1970, 1, 1, tzinfo=timezone.utc))
-    seen.is_new(key, window)
-    later = Window(window.end, window.end + DAY)
-    seen.forget_before(later)
-    assert not seen.is_new(key, later)
-
-
-def test_an_engagement_that_stays_open_is_remembered_from_where_it_came_last() -> None:
-    seen = Seen()
-    key = RowKey("one", LEAP_DAY)
-    days = [Window(LEAP_DAY + day * DAY, LEAP_DAY + (day + 1) * DAY) for day in range(9)]
-    came = []
-    for window in days:
-        seen.forget_before(window)
-        came.append(seen.is_new(key, window))
-    assert came == [True] + [False] * 8

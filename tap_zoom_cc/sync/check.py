@@ -8,6 +8,7 @@ passes are kept.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from typing_extensions import override
 
 from tap_zoom_cc.sync.rows.decoder import read_key
-from tap_zoom_cc.sync.windows import SECOND, Window, split
+from tap_zoom_cc.sync.windows import SECOND, Window, split, whole_second
 from tap_zoom_cc.zoom import engagement_log
 from tap_zoom_cc.zoom.instants import parse_instant
 
@@ -49,7 +50,9 @@ MOST_OF_PARENT = 0.75
 BYTES_PER_KEY = 400
 """What a row takes in memory besides its JSON, roughly."""
 
-RANGE_TOLERANCE = timedelta(days=1)
+DAY = timedelta(days=1)
+
+RANGE_TOLERANCE = DAY
 """How far the range that an answer names may be off: it may be in days, or in a zone."""
 
 
@@ -102,6 +105,9 @@ class Pass:
         It has as many rows as its first page announced; what ended since then belongs to a later
         sync. The total has not shrunk: a row that goes away moves the others forward, and one of
         them may have slipped from a page that was to come to one that was read already.
+
+        That is exact where the newest rows come first. Where they come last, one that ends and one
+        that goes away in the same few seconds hide each other; a later lookback finds the row.
         """
         if self.first_total is None:
             return self.has_ended_in_order
@@ -120,7 +126,8 @@ class RangeRows(Generic[KeyType]):
         self._read_key = read_key
         self._pass = Pass()
         self._news_of_pass = 0
-        self.rows: dict[str, tuple[KeyType, msgspec.Raw]] = {}
+        self.rows: dict[str, tuple[KeyType, msgspec.Raw, float]] = {}
+        """By ID: the key, the row, and when it came, by the steady clock in seconds."""
         self.size = 0
         self.is_whole = False
 
@@ -139,13 +146,14 @@ class RangeRows(Generic[KeyType]):
             msgspec.MsgspecError, ValueError: if a row lacks its key; nothing is taken in.
         """
         keys = [self._read_key(row) for row in page.rows or []]
+        came_at = time.monotonic()
         for key, row in zip(keys, page.rows or [], strict=True):
             known = self.rows.get(key.row_id)
             if known is None:
                 self.size += BYTES_PER_KEY
                 self._news_of_pass += self._counts_as_news(key)
             self.size += len(memoryview(row)) - (len(memoryview(known[1])) if known else 0)
-            self.rows[key.row_id] = (key, row)
+            self.rows[key.row_id] = (key, row, came_at)
         return self._pass.add([key.row_id for key in keys], page)
 
     def end_pass(self, number: int) -> None:
@@ -206,7 +214,7 @@ class WindowRows(RangeRows["RowKey"]):
         """How many rows came in addition to those announced."""
         return 0 if self.total is None else max(0, len(self.rows) - self.total)
 
-    def in_order_of_start(self) -> list[tuple[RowKey, msgspec.Raw]]:
+    def in_order_of_start(self) -> list[tuple[RowKey, msgspec.Raw, float]]:
         """Return the rows, earliest start first."""
         return sorted(self.rows.values(), key=lambda row: (row[0].start_time, row[0].engagement_id))
 
@@ -243,15 +251,19 @@ def answered_range(window: Window, page: Page) -> Window | None:
     """Return the part of a window that a page says it answers; None if it answers another range.
 
     What is off by up to a day at either end counts as the whole window: the answer may be in days,
-    or in the account's zone. So does what cannot be read, and what is not said.
+    or in the account's zone. So does what cannot be read, and what is not said. A day as the end is
+    meant as a whole: in the account's zone it may be the day before that in UTC.
     """
     try:
         begin = parse_instant(str(page.begin)) if page.begin else window.begin
         end = parse_instant(str(page.end)) if page.end else window.end
-    except ValueError:
+        if page.end and "T" not in str(page.end):
+            end += DAY
+    except (ValueError, OverflowError):
         return window
     if max(begin - window.end, window.begin - end) > RANGE_TOLERANCE or begin > end:
         return None
+    begin, end = whole_second(begin), whole_second(end)
     return Window(
         window.begin if begin - window.begin <= RANGE_TOLERANCE else min(begin, window.end),
         window.end if window.end - end <= RANGE_TOLERANCE else max(end, window.begin),

@@ -1,4 +1,4 @@
-"""Emit: turns checked windows into records, each engagement once, and says how far they reach.
+"""Emit: turns checked windows into records, each version once, and says how far they reach.
 
 The last of four stages: plan, fetch, check, emit. It runs in the main thread, window by window, in
 order; between two windows the caller moves the bookmark if `Emitter.may_pass` says so.
@@ -7,15 +7,16 @@ order; between two windows the caller moves the bookmark if `Emitter.may_pass` s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from tap_zoom_cc.sync.fetch import MOST_PASSES
 from tap_zoom_cc.sync.rows.decoder import RowDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.stopping import Stop
@@ -30,30 +31,49 @@ RETURN_PERIOD = timedelta(hours=48)
 """How long after its end an engagement can come again: whole-day ranges, any time zone."""
 
 
+class _Version(msgspec.Struct, gc=False):
+    """What is kept of an engagement: its end, a hash of its row, and when that came."""
+
+    end: datetime
+    content: int
+    came_at: float
+
+
 @dataclass(slots=True)
 class Seen:
     """The engagements of an account that were emitted in this run and may come again."""
 
-    _ends: dict[str, datetime] = field(default_factory=dict)
+    _versions: dict[str, _Version] = field(default_factory=dict)
 
-    def is_new(self, key: RowKey, window: Window) -> bool:
-        """Say whether an engagement was not emitted yet, and remember it.
+    def is_news(self, key: RowKey, row: msgspec.Raw, came_at: float, window: Window) -> bool:
+        """Say whether a row tells what was not emitted yet, and remember it if it may come again.
 
-        One without an end, or with an end before its start, may come again after each time it came.
+        That is an engagement's first row, and each that differs and came after the one before:
+        windows are fetched side by side, so a later one may hold the older version. An engagement
+        without an end, or with an end before its start, may come again after each time it came.
         """
-        known = self._ends.get(key.engagement_id)
         end = key.end_time
         if end is None or end < key.start_time:
             end = max(window.end, key.start_time)
-        if known is None or known < end:
-            self._ends[key.engagement_id] = end
-        return known is None
+        known = self._versions.get(key.engagement_id)
+        if known is None:
+            if end >= window.end - RETURN_PERIOD:
+                self._versions[key.engagement_id] = _Version(end, hash(bytes(row)), came_at)
+            return True
+        known.end = max(known.end, end)
+        if came_at < known.came_at:
+            return False
+        before, known.content = known.content, hash(bytes(row))
+        known.came_at = came_at
+        return known.content != before
 
     def forget_before(self, window: Window) -> None:
         """Forget what cannot come again in this window or a later one."""
         earliest = window.begin - RETURN_PERIOD
-        if any(end < earliest for end in self._ends.values()):
-            self._ends = {name: end for name, end in self._ends.items() if end >= earliest}
+        if any(known.end < earliest for known in self._versions.values()):
+            self._versions = {
+                name: known for name, known in self._versions.items() if known.end >= earliest
+            }
 
 
 def decoder_for(stream: ZoomStream, report: Report) -> RowDecoder:
@@ -108,16 +128,16 @@ class Emitter:
         self.longest = timedelta(0)
 
     def records(self, rows: WindowRows) -> Iterator[Record]:
-        """Yield a window's engagements that were not emitted yet, earliest start first.
+        """Yield a window's engagements that were not emitted yet so, earliest start first.
 
         Raises:
             StoppedError: when the run is to end.
         """
         self._stop.check()
         self._seen.forget_before(rows.window)
-        for key, row in rows.in_order_of_start():
+        for key, row, came_at in rows.in_order_of_start():
             self._stop.check()
-            if not self._seen.is_new(key, rows.window):
+            if not self._seen.is_news(key, row, came_at, rows.window):
                 continue
             record = self._decoder.decode(row)
             record["account_id"] = self._account_id
@@ -149,7 +169,7 @@ class Emitter:
         announced = rows.expected if rows.expected is not None else "an unknown number of"
         message = (
             f"{self._where}: Zoom announced {announced} engagements from {rows.window} "
-            f"but delivered {len(rows.rows)} in {MOST_PASSES} passes"
+            f"but delivered {len(rows.rows)} in {MOST_PASSES} passes, none of which was whole"
         )
         if self._mismatch_fails:
             self._report.fail(

@@ -928,6 +928,131 @@ def test_what_zoom_no_longer_keeps_is_gone_and_the_answer_says_so(
     assert len(client.simulator.truth("sms")) == 1
 
 
+@pytest.mark.parametrize(
+    ("told", "begin", "end"),
+    [
+        ("instants", "2024-01-10T10:00:00+05:30", "2024-01-10T12:00:00+05:30"),
+        ("days", "2024-01-10", "2024-01-10"),
+        ("days_of_account", "2024-01-09", "2024-01-10"),
+        ("nothing", None, None),
+    ],
+)
+def test_an_answer_tells_its_range_as_the_reading_says(
+    told: Any,  # noqa: ANN401 - one of four words
+    begin: str | None,
+    end: str | None,
+    play: Callable[[Scenario], Client],
+) -> None:
+    readings = Readings(range_told=told)
+    client = play(with_engagements(INSIDE, readings=readings, utc_offset_hours=-5.5))
+    span = ("2024-01-10T10:00:00+05:30", "2024-01-10T12:00:00+05:30")
+    answer = client.engagements("sms", span).json()
+    assert (answer.get("from"), answer.get("to")) == (begin, end)
+
+
+def test_a_long_range_can_be_answered_in_part(play: Callable[[Scenario], Client]) -> None:
+    client = play(with_engagements(BEFORE, INSIDE, readings=Readings(days_answered=2)))
+    answer = client.engagements("sms", ("2024-01-01T00:00:00Z", "2024-01-12T10:00:00Z")).json()
+    assert [row["engagement_id"] for row in answer["sms"]] == ["inside"]
+    assert (answer["from"], answer["to"]) == ("2024-01-10T10:00:00Z", "2024-01-12T10:00:00Z")
+
+
+def test_an_account_can_ignore_the_range_that_is_asked_for(
+    play: Callable[[Scenario], Client],
+) -> None:
+    account = Account(id=SUB, explicit_sms=(INSIDE,), ignores_range=True)
+    client = play(Scenario(accounts=(account,), clock=Clock(now=at("2024-01-11T00:00:00"))))
+    answer = client.engagements("sms", ("2024-01-01", "2024-01-05")).json()
+    assert [row["engagement_id"] for row in answer["sms"]] == ["inside"]
+    assert answer["from"] == "2024-01-10T00:00:00+00:00"
+    assert answer["to"] == "2024-01-11T00:00:00+00:00"
+
+
+# --- Lists that live while they are read --------------------------------------------------------
+
+EDGE = at("2024-01-10T12:00:00")
+
+
+def living(order: Any = "start_descending", **changes: Any) -> Scenario:  # noqa: ANN401
+    """Give ten engagements that begin hourly; the last of them is listed after the first page."""
+    rows = [engagement(f"{n}", f"{n:02}:00:00", f"{n:02}:00:00") for n in range(9)]
+    rows.append(engagement("9", "09:00:00", "11:59:30"))
+    readings = Readings(order=order, seconds_between_pages=30, **changes)
+    return with_engagements(*rows, readings=readings, clock=Clock(now=EDGE))
+
+
+def pages_of(client: Client) -> list[tuple[str, int]]:
+    """Give the ids on each page, written together, and its total."""
+    pages, token = [], ""
+    while True:
+        answer = client.engagements("sms", DAY, page_size=4, next_page_token=token).json()
+        ids = "".join(row["engagement_id"] for row in answer["sms"])
+        pages.append((ids, answer["total_records"]))
+        token = answer["next_page_token"]
+        if not token:
+            return pages
+
+
+DAY: Span = ("2024-01-10T00:00:00+00:00", "2024-01-11T00:00:00+00:00")
+
+
+def test_a_page_is_cut_out_of_the_list_as_it_is_at_that_moment(
+    play: Callable[[Scenario], Client],
+) -> None:
+    assert pages_of(play(living())) == [("8765", 9), ("5432", 10), ("10", 10)]
+    assert pages_of(play(living("start_ascending"))) == [("0123", 9), ("4567", 10), ("89", 10)]
+    still = replace(living(), readings=Readings())
+    assert pages_of(play(still)) == [("8765", 9), ("4321", 9), ("0", 9)]
+
+
+def test_what_zoom_no_longer_keeps_goes_away_between_two_pages(
+    play: Callable[[Scenario], Client],
+) -> None:
+    client = play(living("start_ascending", history_days_kept=1))
+    # After the first page the first engagement is more than a day old.
+    client.simulator.set_clock(at("2024-01-11T00:00:00"))
+    assert pages_of(client) == [("0123", 10), ("5678", 9), ("9", 9)]
+
+
+def test_every_order_of_a_list_that_lives_stays_the_same_for_what_stays(
+    play: Callable[[Scenario], Client],
+) -> None:
+    for order in ("start_ascending", "start_descending", "end_ascending", "shuffled"):
+        client = play(living(order))
+        before = client.ids("sms", DAY)
+        after = client.ids("sms", DAY)
+        assert [name for name in after if name in before] == before
+        assert set(after) - set(before) == {"9"}
+
+
+def test_simulated_time_passes_with_the_pages_and_begins_anew_when_the_clock_is_set(
+    play: Callable[[Scenario], Client],
+) -> None:
+    client = play(living())
+    assert "9" not in client.ids("sms", DAY)
+    assert "9" in client.ids("sms", DAY)
+    client.simulator.set_clock(EDGE)
+    assert "9" not in client.ids("sms", DAY)
+
+
+def test_an_account_drops_out_of_the_list_between_two_of_its_pages(
+    play: Callable[[Scenario], Client],
+) -> None:
+    first, *others = (Account(id=f"a{number}") for number in range(5))
+    scenario = Scenario(
+        accounts=(replace(first, listed_until=EDGE + timedelta(seconds=30)), *others),
+        readings=Readings(seconds_between_pages=30),
+        clock=Clock(now=EDGE),
+    )
+    client = play(scenario)
+    one = client.get("/accounts", {"page_size": 2}).json()
+    token = one["next_page_token"]
+    two = client.get("/accounts", {"page_size": 2, "next_page_token": token}).json()
+    assert [row["id"] for row in one["accounts"] + two["accounts"]] == ["a0", "a1", "a3", "a4"]
+    assert (one["total_records"], two["total_records"]) == (5, 4)
+    assert client.simulator.truth("sms", "a0") == [], "it is still there"
+
+
 # --- Clock --------------------------------------------------------------------------------------
 
 
@@ -1258,6 +1383,7 @@ def test_a_row_that_moves_is_missed_once_and_there_when_read_again(
         ("new_field", lambda row: row.get("new_field") == {"since": "today"}),
         ("null_fields", lambda row: row.get("direction", 0) is None and row["start_time"]),
         ("wrong_type", lambda row: any(type(v) is str and v.isdigit() for v in row.values())),
+        ("other_value", lambda row: row["consumer_display_name"] == "Another Name"),
         ("missing_engagement_id", lambda row: "engagement_id" not in row),
         ("missing_start_time", lambda row: "start_time" not in row),
     ],
