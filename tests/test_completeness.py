@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS, Account, Fault, Readings
-from tests.harness.history import DAY, FIRST_RUN, scenario
+from tests.harness.history import DAY, FIRST_RUN, HOUR, scenario
 from tests.harness.rows import assert_complete, assert_same_rows, of_account, truth_of
 from tests.harness.singer import bookmarks, state_of
 from tests.harness.tap import sync
@@ -70,7 +70,8 @@ def test_no_bookmark_passes_a_window_that_is_short(simulator: SimulatorProcess) 
         simulator, state=state, start_date=start.isoformat(), max_concurrency=1, sms_lookback_days=1
     ).check(1)
     assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
-    assert bookmarks(run.state, "sms") == {"short": (start + 28 * DAY).isoformat()}
+    end_of_first_window = start - 14 * HOUR + 28 * DAY
+    assert bookmarks(run.state, "sms") == {"short": end_of_first_window.isoformat()}
 
 
 def test_rows_that_shift_between_pages_are_found_by_reading_again(
