@@ -61,7 +61,7 @@ BEGIN = datetime(2024, 2, 1, tzinfo=timezone.utc)
 """The first second of every history; instants in a schedule are seconds after it."""
 
 OWN_ACCOUNT = Scenario().account_id
-HOUR, DAY = 3600, 86_400
+QUARTER, HOUR, DAY = 900, 3600, 86_400
 WINDOW = 28 * DAY
 
 SCHEMA_BYTES = 25_000
@@ -156,7 +156,7 @@ class Schedule:
     """A history, a reading of what Zoom leaves open, and what happens.
 
     ``span``: seconds over which generated engagements start. ``start_date``: in seconds after
-    `BEGIN`. ``extra_lookback``: seconds beyond what the history needs. ``listed``: whether the
+    `BEGIN`. ``extra_lookback``: seconds beyond the longest engagement. ``listed``: whether the
     accounts are found by listing; the last account is the app's own if ``own``.
     """
 
@@ -448,14 +448,22 @@ class Play:
         return (end if by == "end" else start) + shift, (start if by == "start" else end) + shift
 
     def lookback(self, stream: str) -> int:
-        """Return how many seconds back the history makes it necessary to look."""
-        delay = self.schedule.completion_delay
-        late = [
-            self._end(key) + delay - self.selected_between(key)[1]
-            for key in self.truth
+        """Return how many seconds the longest engagement is open, or a little more."""
+        lengths = [
+            _seconds(row["end_time"]) - _seconds(row["start_time"])
+            for key, row in self.truth.items()
             if key[0] == stream
         ]
-        return max([0, *late]) + self.schedule.extra_lookback
+        return max([0, *lengths]) + self.schedule.extra_lookback
+
+    def due(self, key: Key) -> int:
+        """Return the bookmark that no account may reach before it has read an engagement.
+
+        That is when it can be read first, and twice the time that its place lies before that.
+        """
+        first, last = self.selected_between(key)
+        appears = max(first, self._end(key) + self.schedule.completion_delay)
+        return appears + max(QUARTER, 2 * (appears - last))
 
     def to_be_read(self) -> set[Key]:
         """Return what the server has at the present that is not before ``start_date``."""
@@ -576,7 +584,7 @@ class Play:
             assert row == true_row
 
     def _check_states(self, ended: TapRun) -> None:
-        """No bookmark goes back, and none passes what was neither kept before nor just emitted."""
+        """No bookmark goes back, or comes to where a row is due that the target has not got."""
         to_be_read = self.to_be_read()
         got = set(self.kept)
         bookmarks = all_bookmarks(self.state) if self.state else {}
@@ -594,7 +602,7 @@ class Play:
                     passed = {
                         key
                         for key in to_be_read
-                        if key[:2] == place and self.selected_between(key)[0] < _seconds(bookmark)
+                        if key[:2] == place and self.due(key) <= _seconds(bookmark)
                     }
                     assert passed <= got, f"{place} passed {len(passed - got)} to {bookmark}"
             assert bookmarks.keys() <= moved.keys()
@@ -629,8 +637,8 @@ class Play:
 
     def end_well(self) -> None:
         """Run once more, late and without mishaps: then everything is there."""
-        over = max([self.schedule.span, *(self._end(key) for key in self.truth)])
-        self.now = max(self.now, over + self.schedule.completion_delay + 2 * DAY)
+        due = max([self.schedule.span, *(self.due(key) for key in self.truth)])
+        self.now = max(self.now, due + 2 * DAY)
         last = self.play(Run())
         assert last.exit_code == 0, last.stderr
         missing = self.to_be_read() - self.kept.keys()
