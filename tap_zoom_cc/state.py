@@ -80,28 +80,27 @@ def _partition_problem(partition: object, now: datetime) -> tuple[str, str]:
     value = partition.get("replication_key_value")
     if value is None:
         return account_id, ""
-    wrong = [
-        problem
-        for name in REREAD_FIELDS
-        if name in partition and (problem := _bookmark_problem(partition[name], now))
-    ]
-    if wrong:
-        return account_id, wrong[0]
     if partition.get("replication_key") != REPLICATION_KEY:
         return account_id, f"has a bookmark that is not of replication_key '{REPLICATION_KEY}'"
-    return account_id, _bookmark_problem(value, now)
+    instants = {"the bookmark": value, **{name: partition.get(name) for name in REREAD_FIELDS}}
+    wrong = [
+        problem
+        for name, given in instants.items()
+        if given is not None and (problem := _instant_problem(name, given, now))
+    ]
+    return account_id, wrong[0] if wrong else ""
 
 
-def _bookmark_problem(value: object, now: datetime) -> str:
+def _instant_problem(name: str, value: object, now: datetime) -> str:
     try:
-        bookmark = parse_instant(value) if isinstance(value, str) else None
+        instant = parse_instant(value) if isinstance(value, str) else None
     except ValueError:
-        bookmark = None
-    if bookmark is None:
-        return f"the bookmark '{str(value)[:40]}' is no date-time"
-    if bookmark > now + CLOCK_TOLERANCE:
+        instant = None
+    if instant is None:
+        return f"{name} '{str(value)[:40]}' is no date-time"
+    if instant > now + CLOCK_TOLERANCE:
         return (
-            f"the bookmark {format_instant(bookmark)} lies in the future; check this machine's "
+            f"{name} {format_instant(instant)} lies in the future; check this machine's "
             "clock, or set the bookmark back"
         )
     return ""

@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simulator.scenario import STREAMS, Account, Scenario
+from tests.harness.constants import Constants
 from tests.harness.history import DAY, FIRST_RUN, SECOND_RUN, accounts_asked, scenario
-from tests.harness.rows import assert_complete
-from tests.harness.singer import bookmarks, selecting
+from tests.harness.rows import assert_complete, assert_same_rows
+from tests.harness.singer import bookmarks, selecting, state_of
 from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.harness.singer import State
+    from tests.harness.singer import Record, State
     from tests.harness.tap import TapRun
 
 
@@ -76,22 +77,35 @@ def test_a_budget_for_less_than_one_window_is_an_error_not_an_endless_loop(
     assert any("max_requests_per_run" in line for line in run.logged("ERROR"))
 
 
-def test_a_budget_that_only_rereads_the_lookback_is_an_error_not_an_endless_loop(
-    simulator: SimulatorProcess,
+def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_once(
+    simulator: SimulatorProcess, discovered: dict[str, Any]
 ) -> None:
-    simulator.replace(scenario(Account(id="busy", sms=30_000)))
-    state = sync(simulator, sub_account_ids=["busy"]).check().state
-    stuck = sync(
-        simulator,
-        SECOND_RUN,
-        state=state,
-        sub_account_ids=["busy"],
-        sms_lookback_days=20,
-        max_requests_per_run=80,
-        max_concurrency=1,
-    ).check(1)
-    assert any("max_requests_per_run" in line for line in stuck.logged("ERROR"))
-    assert bookmarks(stuck.state or state, "sms") == bookmarks(state, "sms")
+    """A month later every stream and account looks back as far as it ever does."""
+    simulator.replace(scenario(Account(id="busy", sms=9_000)))
+    bookmark = {"busy": SECOND_RUN.isoformat()}
+    state: State = {"bookmarks": state_of("sms", bookmark)}
+    end = SECOND_RUN + 30 * DAY
+    options: dict[str, Any] = {
+        "sub_account_ids": ["busy"],
+        "catalog": selecting(discovered, ["sms"]),
+        "constants": Constants(most_rows=400, aimed_rows=250),
+    }
+    whole = sync(simulator, end, state=state, **options).check()
+    at_once = requests_sent(simulator)
+    assert at_once > 2 * 20, "the budget was meant to be smaller"
+    requests = runs = 0
+    rows: list[Record] = []
+    while bookmarks(state, "sms") != {"busy": end.isoformat()}:
+        assert runs < 6, "it does not come to an end"
+        part = sync(simulator, end, state=state, max_requests_per_run=20, **options).check()
+        assert requests_sent(simulator) <= 20
+        assert part.records("sms"), "the run came no further"
+        state = part.state
+        rows += part.records("sms")
+        requests += requests_sent(simulator)
+        runs += 1
+    assert_same_rows("sms", rows, whole.records("sms"))
+    assert requests <= 1.3 * at_once
 
 
 def test_a_budget_too_small_for_one_account_is_an_error_though_others_are_read(

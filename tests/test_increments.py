@@ -17,6 +17,7 @@ from tests.harness.history import (
     HOUR,
     SECOND_RUN,
     accounts_asked,
+    begin_after,
     engagement,
     requests_to,
     scenario,
@@ -84,37 +85,72 @@ def test_engagements_that_complete_late_are_not_lost(
         assert len(second.records(stream)) < len(first.records(stream)), "all was read again"
 
 
-def test_a_lookback_that_is_too_short_is_warned_about_because_it_loses_rows(
+def test_a_lookback_that_is_too_short_is_warned_about_before_it_loses_rows(
     simulator: SimulatorProcess,
 ) -> None:
-    simulator.replace(scenario(account_with_late_completions()))
-    lookback: dict[str, Any] = {"sms_lookback_days": 0, "voice_calls_lookback_days": 0.5}
-    first = sync(simulator, **lookback).check()
-    second = sync(simulator, SECOND_RUN, state=first.state, **lookback).check()
+    """What is open for longer than the lookback, an hour and the 14 of the zones is missed."""
+    lookback = DAY / 2
+    too_long = lookback + HOUR + 14 * HOUR + 33 * HOUR
+    calls = (
+        engagement("long", BEGIN, BEGIN + too_long),
+        engagement("open-in-the-first-run", FIRST_RUN + HOUR - too_long, FIRST_RUN + HOUR),
+    )
+    simulator.replace(scenario(Account(id="late", explicit_voice_calls=calls)))
+    first = sync(simulator, voice_calls_lookback_days=0.5).check()
+    second = sync(simulator, SECOND_RUN, state=first.state, voice_calls_lookback_days=0.5).check()
+    (warning,) = [line for line in first.logged("WARNING") if "voice_calls" in line]
+    assert "open for 2.5 days" in warning
+    assert "voice_calls_lookback_days (0.5)" in warning
+    assert "set it to 5 or more" in warning
+    rows = by_key("voice_calls", [*first.records("voice_calls"), *second.records("voice_calls")])
+    assert rows.keys() == {("late", "long-0000000000")}
+
+
+@pytest.mark.parametrize(("days", "setting"), [(8, None), (8, 15.9), (15, 29)])
+def test_an_engagement_open_for_more_than_half_of_the_lookback_is_warned_about_with_what_to_set(
+    simulator: SimulatorProcess, days: int, setting: float | None
+) -> None:
+    conversation = engagement("long", BEGIN, BEGIN + days * DAY)
+    simulator.replace(scenario(Account(id="one", explicit_sms=(conversation,))))
+    (warning,) = sync(simulator, sms_lookback_days=setting).check().logged("WARNING")
+    assert f"sms: an engagement was open for {days}.0 days" in warning
+    assert f"more than half of sms_lookback_days ({setting or 14:g})" in warning
+    assert f"set it to {2 * days} or more" in warning
+    assert not sync(simulator, sms_lookback_days=2 * days).check().logged("WARNING")
+
+
+@pytest.mark.parametrize("pause", [HOUR, DAY])
+def test_a_resumed_sync_looks_back_as_far_as_its_stream_account_and_setting_say(
+    simulator: SimulatorProcess, pause: timedelta
+) -> None:
+    names = [f"steady{number}" for number in range(8)]
+    simulator.replace(scenario(*(Account(id=name) for name in names)))
+    bookmark = dict.fromkeys(names, FIRST_RUN.isoformat())
+    state = {"bookmarks": {**state_of("sms", bookmark), **state_of("voice_calls", bookmark)}}
+    end = FIRST_RUN + pause
+    sync(simulator, end, state=state, voice_calls_lookback_days=2.5).check()
+    lookbacks = {"sms": 14 * DAY, "voice_calls": 2.5 * DAY}
     for stream in STREAMS:
-        assert any(f"{stream}_lookback_days" in line for line in first.logged("WARNING"))
-        rows = by_key(stream, [*first.records(stream), *second.records(stream)])
-        lost = by_key(stream, simulator.truth(stream)).keys() - rows.keys()
-        assert ("late", "just-within-0000000000") in lost
-        assert len(lost) < len(later_ones(DAY)), "more was lost than what came late"
+        asked = [(query["from"][0], query["to"][0]) for query in requests_to(simulator, stream)]
+        begins = [
+            begin_after(
+                FIRST_RUN, end, stream=stream, account_id=name, lookback=lookbacks[stream]
+            ).isoformat()
+            for name in names
+        ]
+        assert sorted(asked) == sorted((begin, end.isoformat()) for begin in begins)
+        assert len(set(begins)) > 2, "all accounts look back as far"
 
 
-def test_a_resumed_sync_asks_for_nothing_before_its_lookback(simulator: SimulatorProcess) -> None:
-    simulator.replace(scenario(Account(id="steady", sms=300, voice_calls=300)))
-    first = sync(simulator).check()
-    sync(simulator, SECOND_RUN, state=first.state, voice_calls_lookback_days=2.5).check()
-    for stream, lookback in (("sms", 3 * DAY), ("voice_calls", 2.5 * DAY)):
-        asked = requests_to(simulator, "sms" if stream == "sms" else "voice_calls")
-        assert min(query["from"][0] for query in asked) == (FIRST_RUN - lookback).isoformat()
-        assert max(query["to"][0] for query in asked) == SECOND_RUN.isoformat()
-
-
-def test_the_lookback_does_not_reach_before_the_start_date(simulator: SimulatorProcess) -> None:
+def test_the_lookback_reaches_14_hours_before_the_start_date_at_most(
+    simulator: SimulatorProcess,
+) -> None:
     simulator.replace(scenario(Account(id="steady", sms=300)))
-    start_date = (FIRST_RUN - DAY).isoformat()
     state = {"bookmarks": state_of("sms", {"steady": FIRST_RUN.isoformat()})}
-    sync(simulator, SECOND_RUN, state=state, start_date=start_date).check()
-    assert {query["from"][0] for query in requests_to(simulator, "sms")} == {start_date}
+    end = FIRST_RUN + 30 * DAY
+    sync(simulator, end, state=state, start_date=FIRST_RUN.isoformat()).check()
+    oldest = min(query["from"][0] for query in requests_to(simulator, "sms"))
+    assert oldest == (FIRST_RUN - 14 * HOUR).isoformat()
 
 
 def test_without_a_start_date_a_new_account_is_read_from_28_days_ago(
@@ -184,7 +220,7 @@ def test_an_end_date_before_what_was_read_does_not_pass_for_a_sync(
 ) -> None:
     simulator.replace(scenario(Account(id="ahead", sms=300, voice_calls=300)))
     first = sync(simulator, SECOND_RUN).check()
-    assert not first.logged("WARNING")
+    assert not [line for line in first.logged("WARNING") if "end_date" in line]
     end = SECOND_RUN - 20 * DAY
     run = sync(simulator, SECOND_RUN, state=first.state, end_date=end.isoformat()).check()
     for stream in STREAMS:

@@ -61,7 +61,7 @@ BEGIN = datetime(2024, 2, 1, tzinfo=timezone.utc)
 """The first second of every history; instants in a schedule are seconds after it."""
 
 OWN_ACCOUNT = Scenario().account_id
-HOUR, DAY = 3600, 86_400
+QUARTER, HOUR, DAY = 900, 3600, 86_400
 WINDOW = 28 * DAY
 
 SCHEMA_BYTES = 25_000
@@ -156,7 +156,7 @@ class Schedule:
     """A history, a reading of what Zoom leaves open, and what happens.
 
     ``span``: seconds over which generated engagements start. ``start_date``: in seconds after
-    `BEGIN`. ``extra_lookback``: seconds beyond what the history needs. ``listed``: whether the
+    `BEGIN`. ``extra_lookback``: seconds beyond the longest engagement. ``listed``: whether the
     accounts are found by listing; the last account is the app's own if ``own``.
     """
 
@@ -456,14 +456,13 @@ class Play:
         return (end if by == "end" else start) + shift, (start if by == "start" else end) + shift
 
     def lookback(self, stream: str) -> int:
-        """Return how many seconds back the history makes it necessary to look."""
-        delay = self.schedule.completion_delay
-        late = [
-            self._end(key) + delay - self.selected_between(key)[1]
-            for key in self.truth
+        """Return how many seconds the longest engagement is open, or a little more."""
+        lengths = [
+            _seconds(row["end_time"]) - _seconds(row["start_time"])
+            for key, row in self.truth.items()
             if key[0] == stream
         ]
-        return max([0, *late]) + self.schedule.extra_lookback
+        return max([0, *lengths]) + self.schedule.extra_lookback
 
     def due(self, key: Key) -> int:
         """Return the instant from which a bookmark promises that an engagement was read.

@@ -1,4 +1,4 @@
-"""The README says what is true: its tables are the tap's own, its blocks run somewhere."""
+"""README and docs say what is true: tables are the tap's own, blocks run somewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    page: page.read_text(encoding="utf-8")
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
 NOW = datetime(2026, 2, 1, tzinfo=timezone.utc)
 
 NEEDS_ZOOM = "needs a Zoom account"
@@ -30,7 +33,7 @@ CHECKED_HERE = "checked by tests/test_readme.py"
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of the README, and the comment before it that says how it is tested."""
+    """A fenced block of a page, and the comment before it that says how it is tested."""
 
     marker: str
     language: str
@@ -38,7 +41,8 @@ class Block:
 
 
 def blocks() -> list[Block]:
-    found = re.findall(r"(?:<!-- ([^\n]*) -->\n)?```(\w+)\n(.*?)\n```", README, re.DOTALL)
+    pattern = re.compile(r"(?:<!-- ([^\n]*) -->\n)?```(\w+)\n(.*?)\n```", re.DOTALL)
+    found = [parts for text in PAGES.values() for parts in pattern.findall(text)]
     return [Block(*parts) for parts in found if parts[1] != "mermaid"]
 
 
@@ -104,9 +108,11 @@ def test_the_generated_tables_are_current(script: str) -> None:
 
 
 def test_links_lead_to_files_that_exist() -> None:
-    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
-    named = re.findall(r"`(?:tests/)?((?:\w+/)?test_\w+\.py)`", README)
+    for page, text in PAGES.items():
+        for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", text):
+            assert (page.parent / target).exists(), target
+    everything = "".join(PAGES.values())
+    named = re.findall(r"`(?:tests/)?((?:\w+/)?test_\w+\.py)`", everything)
     assert "test_properties.py" in named, "no file of tests was found"
     for target in named:
         assert (ROOT / "tests" / target).is_file(), target

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from simulator.scenario import Account, Clock, Scenario
 from tap_zoom_cc.run.report import Report, counted
 from tests.harness.constants import OWN, Constants
+from tests.harness.history import DAY, HOUR, engagement
 from tests.harness.tap import sync
 
 if TYPE_CHECKING:
@@ -68,6 +69,21 @@ def test_the_summary_is_what_the_server_saw(simulator: SimulatorProcess) -> None
     assert f", {sent} requests, " in summary
     assert f"sms {len(simulator.truth('sms'))}, " in summary
     assert ", 0 retries, 0 failures, " in summary
+
+
+def test_the_summary_names_the_longest_engagement_of_each_stream_that_has_any(
+    simulator: SimulatorProcess,
+) -> None:
+    begin = NOW - 9 * DAY
+    conversations = (
+        engagement("short", begin, begin + 2 * HOUR),
+        engagement("long", begin + DAY, begin + 4 * DAY + HOUR),
+        engagement("still-open", begin + DAY, NOW + HOUR),
+    )
+    account = Account(id="one", explicit_sms=conversations)
+    simulator.replace(Scenario(accounts=(account, Account(id="two")), clock=Clock(now=NOW)))
+    (summary,) = [line for line in sync(simulator).check().lines if "Summary: " in line]
+    assert ", longest open: sms 73 h 00 min, 0 retries" in summary
 
 
 def test_a_number_agrees_with_its_noun() -> None:

@@ -15,7 +15,7 @@ import pytest
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tap_zoom_cc.state import problems
 from tap_zoom_cc.sync.bookmarks import bookmark_of
-from tests.harness.history import requests_to
+from tests.harness.history import begin_after, requests_to
 from tests.harness.rows import assert_complete, assert_same_rows
 from tests.harness.singer import bookmarks, state_of
 from tests.harness.tap import sync
@@ -47,6 +47,10 @@ def account(simulator: SimulatorProcess) -> SimulatorProcess:
 
 def read(simulator: SimulatorProcess, state: State) -> TapRun:
     return sync(simulator, state=state, end_date=NOW.isoformat())
+
+
+def begin_after_the_bookmark() -> str:
+    return begin_after(BOOKMARK, NOW, stream="sms", account_id="one", lookback=14 * DAY).isoformat()
 
 
 def oldest_asked(simulator: SimulatorProcess) -> str:
@@ -90,7 +94,7 @@ def test_a_bookmark_is_an_instant_however_it_is_written(
     account: SimulatorProcess, value: str
 ) -> None:
     run = read(account, {"bookmarks": state_of("sms", {"one": value})}).check()
-    assert oldest_asked(account) == (BOOKMARK - 3 * DAY).isoformat()
+    assert oldest_asked(account) == begin_after_the_bookmark()
     truth = [row for row in account.truth("sms") if row["start_time"] >= oldest_asked(account)]
     assert_same_rows("sms", run.records("sms"), truth)
 
@@ -113,7 +117,7 @@ def test_what_a_killed_run_of_the_sdk_left_over_does_not_move_a_bookmark(
     account: SimulatorProcess,
 ) -> None:
     run = read(account, left_over_by_a_killed_run()).check()
-    assert oldest_asked(account) == (BOOKMARK - 3 * DAY).isoformat()
+    assert oldest_asked(account) == begin_after_the_bookmark()
     assert bookmarks(run.state, "sms") == {"one": NOW.isoformat()}
     assert "progress_markers" not in json.dumps(run.state)
 
@@ -168,6 +172,45 @@ def test_bookmarks_of_another_replication_key_are_no_bookmarks() -> None:
     assert (
         bookmark_of({"replication_key": "start_time", "replication_key_value": value}) == BOOKMARK
     )
+
+
+def given_rereads(**fields: str) -> State:
+    state: State = {"bookmarks": state_of("sms", {"one": BOOKMARK.isoformat()})}
+    state["bookmarks"]["sms"]["partitions"][0].update(fields)
+    return state
+
+
+def test_a_sync_goes_on_where_the_one_before_was_cut_short(account: SimulatorProcess) -> None:
+    reread_to = BOOKMARK - 5 * DAY
+    state = given_rereads(reread_to=reread_to.isoformat(), reread_at=NOW.isoformat())
+    run = sync(account, state=state, end_date=(NOW + timedelta(minutes=5)).isoformat()).check()
+    assert oldest_asked(account) == reread_to.isoformat()
+    assert "reread" not in json.dumps(run.state["bookmarks"]["sms"]), "it is over"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reread_to": "2024-01-27T00:00:00Z"},
+        {"reread_at": "2024-02-20T00:00:00Z"},
+        {"reread_to": "2024-02-11T00:00:00Z", "reread_at": "2024-02-20T00:00:00Z"},
+    ],
+    ids=["one is missing", "the other is missing", "the bookmark was set back"],
+)
+def test_a_reread_that_cannot_be_gone_on_with_begins_anew(
+    account: SimulatorProcess, fields: dict[str, str]
+) -> None:
+    read(account, given_rereads(**fields)).check()
+    assert oldest_asked(account) == begin_after_the_bookmark()
+
+
+@pytest.mark.parametrize("name", ["reread_to", "reread_at"])
+@pytest.mark.parametrize("value", ["nonsense", 5, (NOW + DAY).isoformat()])
+def test_where_a_reread_goes_on_must_be_an_instant_that_has_been(name: str, value: str) -> None:
+    state = given_rereads(**{name: value})
+    (line,) = problems(state, partitioned=STREAMS, streams=STREAMS, now=NOW)
+    assert "partitions[0]" in line
+    assert name in line
 
 
 def test_problems_of_a_state_are_told_one_by_one() -> None:

@@ -70,9 +70,8 @@ class Outcome:
             )
         elif self._is_stuck and not self._report.failures:
             self._report.fail(
-                f"{name}: max_requests_per_run does not suffice to read the lookback and one "
-                "window of the account with the oldest bookmark, so that no run would ever come "
-                "further; raise it"
+                f"{name}: max_requests_per_run does not suffice to read one window of the "
+                "account with the oldest bookmark, so that no run would ever come further; raise it"
             )
         else:
             self._report.logger.info(

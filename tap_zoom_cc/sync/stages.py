@@ -203,6 +203,6 @@ class StreamSync:
             self._report.warn_once(
                 f"lookback {name}",
                 f"{name}: an engagement was open for {longest / DAY:.1f} days, more than half of "
-                f"{name}_lookback_days ({lookback / DAY:g}), and what is open for longer than that "
-                f"is missed: set it to {-(-longest * 2 // DAY)} or more",
+                f"{name}_lookback_days ({lookback / DAY:g}), and one that is open for longer than "
+                f"the whole may be missed: set it to {-(-longest * 2 // DAY)} or more",
             )

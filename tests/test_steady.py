@@ -1,0 +1,69 @@
+"""What the benchmark computes of regular syncs is what the command line asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmark.job import BEGIN
+from benchmark.steady import LOOKBACKS, Cost, Listed
+from simulator.engagements import History
+from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tap_zoom_cc.sync import check
+from tests.harness.constants import SHORT_WAITS
+from tests.harness.history import DAY, HOUR, begin_after
+from tests.harness.singer import state_of
+from tests.harness.tap import sync
+
+if TYPE_CHECKING:
+    from simulator.process import SimulatorProcess
+
+BOOKMARK = BEGIN + 42 * DAY
+SYNCS = 48
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("most_rows", "aimed_rows"), [(2_500, 1_800), (300, 200)])
+def test_two_days_of_hourly_syncs_take_as_many_requests_and_rows_as_the_benchmark_counts(
+    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch, most_rows: int, aimed_rows: int
+) -> None:
+    """Of an account with 500 engagements a day, once with windows that are split, once without."""
+    monkeypatch.setattr(check, "MOST_ROWS", most_rows)
+    monkeypatch.setattr(check, "AIMED_ROWS", aimed_rows)
+    account = Account(id="one", sms=44 * 143, voice_calls=44 * 357)
+    scenario = Scenario(
+        accounts=(account,),
+        history_begin=BEGIN,
+        history_end=BEGIN + 44 * DAY,
+        clock=Clock(now=BOOKMARK),
+    )
+    simulator.replace(scenario)
+    listed = {stream: Listed(History(scenario, account, stream)) for stream in STREAMS}
+    bookmark = {account.id: BOOKMARK.isoformat()}
+    state = {"bookmarks": {**state_of("sms", bookmark), **state_of("voice_calls", bookmark)}}
+    for number in range(SYNCS):
+        end = BOOKMARK + (number + 1) * HOUR
+        run = sync(
+            simulator,
+            end,
+            state=state,
+            sub_account_ids=[account.id],
+            start_date=(BEGIN - 30 * DAY).isoformat(),
+            constants=replace(SHORT_WAITS, most_rows=most_rows, aimed_rows=aimed_rows),
+        ).check()
+        state = run.state
+        for stream in STREAMS:
+            begin = begin_after(
+                end - HOUR,
+                end,
+                stream=stream,
+                account_id=account.id,
+                lookback=LOOKBACKS[stream],
+            )
+            computed = Cost()
+            listed[stream].look_at(end)
+            computed.add(listed[stream], begin, end, split=True)
+            requests = simulator.stats().requests[stream][account.id]
+            assert Cost(requests, len(run.records(stream))) == computed
