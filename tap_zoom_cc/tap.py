@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import click
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -27,6 +28,7 @@ from tap_zoom_cc.command_line import (
 )
 from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
 from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.reconcile import count_days, days_from
 from tap_zoom_cc.run.report import Report, SyncFailedError, counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, Stop, StoppedError, end_on_signals
 from tap_zoom_cc.services import Services
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import IO
 
-    import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
 
@@ -158,6 +159,12 @@ class TapZoomCC(Tap):
         self._flush()
         return exit_code
 
+    def reconcile(self, days: str) -> int:
+        """Write how many engagements Zoom counts on each day; return the exit code."""
+        services = self._services()
+        range_ = days_from(days, now=services.started)
+        return count_days(self._engagement_streams(), self._accounts, services, range_)
+
     def _flush(self) -> None:
         """Send off the messages that were collected."""
         cast("BufferedWriter", self.message_writer).flush()
@@ -173,6 +180,24 @@ class TapZoomCC(Tap):
 
     @classmethod
     @override
+    def get_singer_command(cls) -> click.Command:
+        """Return the SDK's command, with the options that only this tap has."""
+        command = super().get_singer_command()
+        command.params.append(
+            click.Option(
+                ["--reconcile"],
+                metavar="FROM/TO",
+                help=(
+                    "Count instead of reading: write how many engagements Zoom has of each stream, "
+                    "account and day, as JSON lines. For example 2026-01-01/2026-02-01: the days "
+                    "in UTC, the last one not included."
+                ),
+            )
+        )
+        return command
+
+    @classmethod
+    @override
     def invoke(  # type: ignore[override]  # as in the SDK
         cls,
         *,
@@ -181,13 +206,19 @@ class TapZoomCC(Tap):
         config: ConfigInput | None = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
+        reconcile: str | None = None,
     ) -> None:
         """Run the tap; ends the process with the exit code that tells the truth."""
         if about:
             cls.print_about(about_format)
             return
         cls.print_version(print_fn=cls.logger.info)
-        sys.exit(exit_code_of(lambda: cls._from_input(config, state, catalog).sync(), cls.logger))
+
+        def run() -> int:
+            tap = cls._from_input(config, state, catalog)
+            return tap.sync() if reconcile is None else tap.reconcile(reconcile)
+
+        sys.exit(exit_code_of(run, cls.logger))
 
     @classmethod
     @override
