@@ -39,7 +39,7 @@ from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import IO
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
@@ -132,9 +132,11 @@ class TapZoomCC(Tap):
             BrokenPipeError: if the target is gone.
         """
         report = self._services().report
+        account_ids: Collection[str] = ()
         try:
             if self._engagement_streams():
-                self.logger.info("Reading %s", counted(len(self._accounts.by_id), "account"))
+                account_ids = self._accounts.by_id
+                self.logger.info("Reading %s", counted(len(account_ids), "account"))
             self.sync_all()
         except SyncFailedError:
             self.logger.debug("what failed was reported")
@@ -143,6 +145,9 @@ class TapZoomCC(Tap):
         except StoppedError:
             self.logger.debug("stopped before the first stream")
         self._flush()
+        for stream in self._engagement_streams():
+            if lag := stream.lag(account_ids):
+                report.log_lag(stream.name, lag)
         self.logger.info(report.summary())
         if self._stop.asked:
             self.logger.error(self._stop.reason)
