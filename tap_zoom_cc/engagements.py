@@ -17,22 +17,25 @@ from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
     bookmark_of,
+    lag_of,
 )
 from tap_zoom_cc.sync.emit import decoder_for
 from tap_zoom_cc.sync.plan import Reach, in_order
 from tap_zoom_cc.sync.stages import StreamSync
+from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom.engagement_log import EngagementLogStream
 from tap_zoom_cc.zoom.errors import RunError
 from tap_zoom_cc.zoom.filters import query_parameters
 from tap_zoom_cc.zoom.rules import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
 
     from tap_zoom_cc.accounts import Accounts
+    from tap_zoom_cc.run.report import Lag
     from tap_zoom_cc.run.settings import FilterValue
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.sync.budget import Budgets
@@ -150,6 +153,22 @@ class EngagementStream(EngagementLogStream):
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
         """Bookmarks are set by windows alone, so there is nothing to cap them with."""
+
+    def lag(self, account_ids: Collection[str]) -> Lag | None:
+        """Return how far the bookmarks are behind, or None if they do not count.
+
+        Args:
+            account_ids: the accounts to read; if they could not be found, those of the state count.
+        """
+        if self.replication_method == REPLICATION_FULL_TABLE:
+            return None
+        services = self._services()
+        without_rows = self.zoom.report.tallies[self.name].without_rows
+        to_read = [name for name in account_ids or self._states if name not in without_rows]
+        return lag_of(
+            {name: self._states.get(name, {}) for name in to_read},
+            end=end_of_sync(end_date=services.settings.end_date, now=services.started),
+        )
 
     # The sync
 

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import click
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -27,6 +28,7 @@ from tap_zoom_cc.command_line import (
 )
 from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
 from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.reconcile import count_days, days_from
 from tap_zoom_cc.run.report import Report, SyncFailedError, counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, Stop, StoppedError, end_on_signals
 from tap_zoom_cc.services import Services
@@ -37,10 +39,9 @@ from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from typing import IO
 
-    import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
 
@@ -131,9 +132,11 @@ class TapZoomCC(Tap):
             BrokenPipeError: if the target is gone.
         """
         report = self._services().report
+        account_ids: Collection[str] = ()
         try:
             if self._engagement_streams():
-                self.logger.info("Reading %s", counted(len(self._accounts.by_id), "account"))
+                account_ids = self._accounts.by_id
+                self.logger.info("Reading %s", counted(len(account_ids), "account"))
             self.sync_all()
         except SyncFailedError:
             self.logger.debug("what failed was reported")
@@ -142,6 +145,9 @@ class TapZoomCC(Tap):
         except StoppedError:
             self.logger.debug("stopped before the first stream")
         self._flush()
+        for stream in self._engagement_streams():
+            if lag := stream.lag(account_ids):
+                report.log_lag(stream.name, lag)
         self.logger.info(report.summary())
         if self._stop.asked:
             self.logger.error(self._stop.reason)
@@ -158,6 +164,12 @@ class TapZoomCC(Tap):
         self._flush()
         return exit_code
 
+    def reconcile(self, days: str) -> int:
+        """Write how many engagements Zoom counts on each day; return the exit code."""
+        services = self._services()
+        range_ = days_from(days, now=services.started)
+        return count_days(self._engagement_streams(), self._accounts, services, range_)
+
     def _flush(self) -> None:
         """Send off the messages that were collected."""
         cast("BufferedWriter", self.message_writer).flush()
@@ -173,6 +185,24 @@ class TapZoomCC(Tap):
 
     @classmethod
     @override
+    def get_singer_command(cls) -> click.Command:
+        """Return the SDK's command, with the options that only this tap has."""
+        command = super().get_singer_command()
+        command.params.append(
+            click.Option(
+                ["--reconcile"],
+                metavar="FROM/TO",
+                help=(
+                    "Count instead of reading: write how many engagements Zoom has of each stream, "
+                    "account and day, as JSON lines. For example 2026-01-01/2026-02-01: the days "
+                    "in UTC, the last one not included."
+                ),
+            )
+        )
+        return command
+
+    @classmethod
+    @override
     def invoke(  # type: ignore[override]  # as in the SDK
         cls,
         *,
@@ -181,13 +211,19 @@ class TapZoomCC(Tap):
         config: ConfigInput | None = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
+        reconcile: str | None = None,
     ) -> None:
         """Run the tap; ends the process with the exit code that tells the truth."""
         if about:
             cls.print_about(about_format)
             return
         cls.print_version(print_fn=cls.logger.info)
-        sys.exit(exit_code_of(lambda: cls._from_input(config, state, catalog).sync(), cls.logger))
+
+        def run() -> int:
+            tap = cls._from_input(config, state, catalog)
+            return tap.sync() if reconcile is None else tap.reconcile(reconcile)
+
+        sys.exit(exit_code_of(run, cls.logger))
 
     @classmethod
     @override

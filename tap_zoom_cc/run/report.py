@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, cast
+
+from singer_sdk import metrics
 
 if TYPE_CHECKING:
     import logging
+    from datetime import datetime
 
 PROGRESS_SECONDS = 10.0
 
@@ -35,6 +40,8 @@ class Tally:
     rows: int = 0
     longest: timedelta = timedelta(0)
     """How long the longest engagement was open."""
+    without_rows: set[str] = field(default_factory=set)
+    """The accounts of which there is nothing to read: their bookmarks stay, and are not late."""
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many rows were changed: by what was done, and to which field."""
 
@@ -57,6 +64,52 @@ class Tally:
         return rows.most_common(MOST_FIELDS_SHOWN)
 
 
+class Gauge(str, Enum):
+    """What METRIC lines tell besides the SDK's own; a ``gauge`` is a value as of the run's end."""
+
+    BOOKMARK_AGE = "oldest_bookmark_age"
+    """Seconds from the oldest bookmark of a stream to where it should be."""
+
+    ACCOUNTS_BEHIND = "accounts_behind"
+    """How many accounts of a stream are behind by more than a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a stream is behind at the end of a run, in UTC.
+
+    ``end`` is up to where it should be read, ``oldest`` the oldest bookmark, None without any, and
+    ``account_id`` whose it is. ``behind`` counts the accounts that lack more than a day.
+    """
+
+    end: datetime
+    oldest: datetime | None
+    account_id: str
+    behind: int
+
+    def points(self, stream: str) -> list[metrics.Point[float]]:
+        """Return what METRIC lines tell of it."""
+        values: list[tuple[Gauge, float, dict[str, object]]] = [
+            (Gauge.ACCOUNTS_BEHIND, self.behind, {})
+        ]
+        if self.oldest is not None:
+            whose: dict[str, object] = {
+                metrics.Tag.CONTEXT.value: {"account_id": self.account_id},
+                "bookmark": self.oldest.isoformat(),
+            }
+            values.append((Gauge.BOOKMARK_AGE, (self.end - self.oldest).total_seconds(), whose))
+        # The SDK's points take any enumeration of texts, though they are typed for its own.
+        return [
+            metrics.Point(
+                "gauge",
+                cast("metrics.Metric", gauge),
+                value,
+                {metrics.Tag.STREAM.value: stream, **tags, metrics.Tag.PID.value: os.getpid()},
+            )
+            for gauge, value, tags in values
+        ]
+
+
 @dataclass
 class Report:
     """Collects what happens. Thread-safe where workers report; the main thread prints."""
@@ -65,6 +118,8 @@ class Report:
     requests_per_second: float
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     failures: list[str] = field(default_factory=list)
+    lags: dict[str, Lag] = field(default_factory=dict)
+    """How far each stream is behind, once the run has ended."""
 
     def __post_init__(self) -> None:
         """Start the clock."""
@@ -150,6 +205,20 @@ class Report:
             left,
         )
 
+    def log_lag(self, stream: str, lag: Lag) -> None:
+        """Keep for the summary how far a stream is behind, and log it as METRIC lines."""
+        self.lags[stream] = lag
+        for point in lag.points(stream):
+            metrics.log(metrics.get_metrics_logger(), point)
+
+    def _bookmarks(self) -> str:
+        """Return how old the bookmarks are, and how many accounts are behind, by stream."""
+        return ", ".join(
+            f"{name} {lag.oldest.isoformat() if lag.oldest else 'none'} "
+            f"({counted(lag.behind, 'account')} behind by more than a day)"
+            for name, lag in sorted(self.lags.items())
+        )
+
     def summary(self) -> str:
         """Return the run in one line."""
         windows = sum(tally.windows_done for tally in self.tallies.values())
@@ -164,6 +233,7 @@ class Report:
             for name, tally in sorted(self.tallies.items())
             for field, count in tally.unmapped()
         )
+        bookmarks = self._bookmarks()
         seconds = time.monotonic() - self._began
         return (
             f"Summary: {counted(self.accounts, 'account')}, {counted(windows, 'window')}, "
@@ -171,6 +241,7 @@ class Report:
             f"{f'longest open: {longest}, ' if longest else ''}"
             f"{counted(self.retries, 'retry', 'retries')}, "
             f"{counted(len(self.failures), 'failure')}, {_duration(seconds)}"
+            f"{f', oldest bookmarks: {bookmarks}' if bookmarks else ''}"
             f"{f', rows with unmapped values: {unmapped}' if unmapped else ''}"
         )
 

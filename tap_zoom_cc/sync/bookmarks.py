@@ -6,8 +6,10 @@ A bookmark is set by windows alone, never by a row's date, and never moves back.
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tap_zoom_cc.run.report import Lag
 from tap_zoom_cc.sync.lookback import Progress, advance
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
@@ -21,6 +23,9 @@ REPLICATION_KEY = "start_time"
 
 REREAD_FIELDS = ("reread_to", "reread_at")
 """Where a sync that was cut short is to go on; `tap_zoom_cc.sync.lookback` says how."""
+
+BEHIND = timedelta(days=1)
+"""An account whose bookmark is older than this at the end of a run is behind (own choice)."""
 
 SECONDS_BETWEEN_STATES = 1.0
 
@@ -46,6 +51,20 @@ def bookmark_of(state: Mapping[str, object] | None) -> datetime | None:
     """Return a partition's bookmark in UTC, or None if it has none of this replication key."""
     progress = progress_of(state)
     return progress.bookmark if progress else None
+
+
+def lag_of(states: Mapping[str, Mapping[str, object]], *, end: datetime) -> Lag:
+    """Return how far the bookmarks of a stream are behind.
+
+    Args:
+        states: of the partitions that should be read, by account.
+        end: up to where they should be read.
+    """
+    bookmarks = {account_id: bookmark_of(state) for account_id, state in states.items()}
+    known = [(bookmark, name) for name, bookmark in bookmarks.items() if bookmark]
+    oldest, account_id = min(known, default=(None, ""))
+    behind = sum(bookmark is None or end - bookmark > BEHIND for bookmark in bookmarks.values())
+    return Lag(end, oldest, account_id, behind)
 
 
 def move(state: dict[str, object], window: Window, *, end: datetime) -> bool:

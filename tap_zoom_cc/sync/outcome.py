@@ -41,14 +41,15 @@ class Outcome:
         self._accounts_read += 1
         self._is_stuck = self._is_stuck or not self._has_advanced
 
-    def refused(self, error: AccountError) -> None:
+    def refused(self, account_id: str, error: AccountError) -> None:
         """Note an account that cannot be read, as the rule of its last answer says."""
         action = error.rule.last_word
-        if action is Action.NO_ROWS:
+        if action in {Action.NO_ROWS, Action.SKIP_ACCOUNT}:
             self._accounts_without_rows += 1
+            self._report.tallies[self._stream_name].without_rows.add(account_id)
+        if action is Action.NO_ROWS:
             self._report.logger.info("%s", error)
         elif action is Action.SKIP_ACCOUNT:
-            self._accounts_without_rows += 1
             self._report.logger.warning("%s. The account is skipped", error)
         else:
             self._report.fail(str(error))

@@ -127,7 +127,7 @@ class StreamSync:
             yield from self._records(account, where)
             self._outcome.read()
         except AccountError as error:
-            self._outcome.refused(error)
+            self._outcome.refused(account.account_id, error)
         except BudgetSpentError:
             self._outcome.ran_out_of_budget()
         except RunError as error:

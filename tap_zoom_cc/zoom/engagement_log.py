@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from singer_sdk.helpers.types import Context
+    from typing_extensions import NotRequired
 
     from tap_zoom_cc.run.settings import FilterValue
 
@@ -28,12 +29,14 @@ class LogContext(TypedDict):
     """What a request to a log endpoint is about; instants are in UTC and whole seconds.
 
     ``own`` says that the account owns the app: it is asked through the ordinary endpoint.
+    ``page_size`` is given where fewer rows than `PAGE_SIZE` are wanted.
     """
 
     account_id: str
     own: bool
     begin: datetime
     end: datetime
+    page_size: NotRequired[int]
 
 
 class EngagementLogStream(ZoomStream):
@@ -61,7 +64,7 @@ class EngagementLogStream(ZoomStream):
         return {
             "from": format_instant(asked["begin"]),
             "to": format_instant(asked["end"]),
-            "page_size": PAGE_SIZE,
+            "page_size": asked.get("page_size", PAGE_SIZE),
             **self._query,
             "next_page_token": next_page_token,
         }

@@ -1,0 +1,240 @@
+"""``--reconcile``: how many engagements Zoom counts on each day, to compare with what was loaded.
+
+For each stream, account and day one row is asked for, and Zoom's ``total_records`` is written as a
+JSON line. What a difference to the warehouse means is told in ``docs/reconcile.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from singer_sdk.exceptions import ConfigValidationError
+
+from tap_zoom_cc.run.report import counted
+from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.sync.check import answered_range
+from tap_zoom_cc.sync.plan import AccountPlan
+from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
+from tap_zoom_cc.sync.windows import SECOND, Cut, Window
+from tap_zoom_cc.zoom.answers import Answer
+from tap_zoom_cc.zoom.engagement_log import LogContext
+from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError
+from tap_zoom_cc.zoom.instants import format_instant
+from tap_zoom_cc.zoom.rules import OK, Action, Condition, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tap_zoom_cc.accounts import Accounts
+    from tap_zoom_cc.engagements import EngagementStream
+    from tap_zoom_cc.services import Services
+    from tap_zoom_cc.sync.plan import Account, WindowJob
+    from tap_zoom_cc.zoom.pagination import Page
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many engagements Zoom counts on a day, which begins at midnight UTC."""
+
+    day: datetime
+    total_records: int
+
+
+Counts: TypeAlias = "Prefetcher[WindowJob, Count]"
+
+
+def days_from(text: str, *, now: datetime) -> Cut:
+    """Read ``FROM/TO``, two dates, as the days in UTC from the first to before the second.
+
+    Args:
+        text: such as ``2026-01-01/2026-02-01``.
+        now: the present; a day that is not over cannot be counted.
+
+    Raises:
+        ConfigValidationError: if the text is no such range.
+    """
+    try:
+        begin, end = (
+            datetime.combine(date.fromisoformat(part), time(), timezone.utc)
+            for part in text.split("/")
+        )
+    except ValueError:
+        raise _refused(text, "is no range of days; write 2026-01-01/2026-02-01") from None
+    if begin >= end:
+        raise _refused(text, "has no day; the second date is the first day that is not counted")
+    if end > now:
+        raise _refused(text, f"is not over; count up to {now:%Y-%m-%d} (UTC) at most")
+    return Cut(begin, end, DAY)
+
+
+def _refused(text: str, why: str) -> ConfigValidationError:
+    line = f"--reconcile: '{text[:40]}' {why}"
+    return ConfigValidationError(line, errors=[line], schema={})
+
+
+def count_days(
+    streams: Sequence[EngagementStream], accounts: Accounts, services: Services, days: Cut
+) -> int:
+    """Write a line for each stream, account and day, in this order, to standard output.
+
+    Args:
+        streams: the streams to count.
+        accounts: the accounts to count.
+        services: what the run shares.
+        days: the days to count.
+
+    Returns:
+        The exit code: 0 only if everything could be counted.
+    """
+    report, stop = services.report, services.stop
+    try:
+        _announce(streams, accounts, services, days)
+        for stream in streams:
+            _count_stream(stream, accounts.by_id, services, days)
+    except RunError as error:
+        report.fail(str(error))
+    except StoppedError:
+        report.logger.error(stop.reason)  # noqa: TRY400 (what happened, not where)
+        return stop.exit_code
+    if report.failures:
+        report.logger.error(report.verdict)
+        return EXIT_FAILED
+    report.logger.info("Everything was counted: %s", counted(report.requests, "request"))
+    return 0
+
+
+def _announce(
+    streams: Sequence[EngagementStream], accounts: Accounts, services: Services, days: Cut
+) -> None:
+    """Say what will be counted.
+
+    Raises:
+        RunError: if that is nothing, or takes more requests than ``max_requests_per_run``.
+    """
+    if not streams:
+        raise RunError("--reconcile counts sms and voice_calls, and the catalog selects neither")
+    settings, logger = services.settings, services.report.logger
+    requests = len(streams) * len(accounts.by_id) * len(days)
+    allowed = settings.max_requests_per_run
+    if allowed is not None and requests > allowed:
+        raise RunError(
+            f"--reconcile would send {counted(requests, 'request')}, and max_requests_per_run is "
+            f"{allowed}: count fewer days or accounts at a time, or raise it"
+        )
+    logger.info(
+        "Counting %s of %s: %s",
+        counted(len(days), "day"),
+        counted(len(accounts.by_id), "account"),
+        counted(requests, "request"),
+    )
+    for stream in streams:
+        if filters := settings.filters[stream.name]:
+            logger.info(
+                "%s: only what passes these filters is counted: %s",
+                stream.name,
+                json.dumps(filters),
+            )
+
+
+def _count_stream(
+    stream: EngagementStream, accounts: Mapping[str, Account], services: Services, days: Cut
+) -> None:
+    """Count all days of a stream, several at a time, and write them in order.
+
+    What goes wrong with an account is reported, and ends its lines but not the others.
+
+    Raises:
+        RunError: if nothing can be counted any more.
+        StoppedError: if the run is to end.
+    """
+    report = services.report
+    plans = {
+        name: AccountPlan(account, days, accepts_less=False) for name, account in accounts.items()
+    }
+    report.plan_more(stream.name, sum(map(len, plans.values())))
+    counts: Counts = Prefetcher(
+        partial(_count, stream), plans, workers=services.settings.max_concurrency, capacity=0
+    )
+
+    def write(account_id: str) -> None:
+        try:
+            for count in counts.results(account_id, while_waiting):
+                sys.stdout.write(_line(stream, account_id, count, services))
+                report.tallies[stream.name].windows_done += 1
+        except AnswerError as error:
+            report.fail(str(error))
+        counts.drop(account_id)
+        sys.stdout.flush()
+
+    def while_waiting() -> None:
+        services.stop.check()
+        report.show_progress(stream.name)
+
+    try:
+        for account_id in accounts:
+            write(account_id)
+    finally:
+        counts.close()
+    places = [stream.where({"account_id": account_id}) for account_id in accounts]
+    if not report.failures and not any(map(services.zoom.has_answered, places)):
+        report.fail(f"{stream.name}: no account knows what the filters name; correct the filters")
+
+
+def _line(stream: EngagementStream, account_id: str, count: Count, services: Services) -> str:
+    line = {
+        "stream": stream.name,
+        "account_id": account_id,
+        "day": f"{count.day:%Y-%m-%d}",
+        "total_records": count.total_records,
+        "filters": services.settings.filters[stream.name] or None,
+        "counted_at": format_instant(services.started),
+    }
+    return f"{json.dumps(line)}\n"
+
+
+def _count(stream: EngagementStream, job: WindowJob) -> Fetched[Count]:
+    """Ask how many engagements a day has; called in worker threads.
+
+    The range ends a second before midnight: of a server that looks at days only, or for which the
+    end is included, the next day's first engagements would be counted too.
+
+    Raises:
+        AnswerError: if the account cannot be counted.
+        RunError: if nothing can be counted any more.
+        StoppedError: if the run is to end.
+    """
+    asked = Window(job.window.begin, job.window.end - SECOND)
+    context = LogContext({**job.context, "end": asked.end, "page_size": 1})
+    pages: list[Page] = []
+
+    def take_in(page: Page) -> bool:
+        if page.total_records is None:
+            raise ValueError("the answer has no total_records")
+        pages[:] = [page]
+        return True
+
+    try:
+        stream.next_page(context, stream.get_new_paginator(), take_in)
+    except AnswerError as error:
+        if error.rule.last_word is not Action.NO_ROWS:
+            raise
+        stream.logger.info("%s; counted as none", error)
+        return Fetched(Count(job.window.begin, 0), 0)
+    except RunError as error:
+        stream.zoom.give_up(error)
+        raise
+    (page,) = pages
+    if answered_range(asked, page) != asked:
+        answer = Answer(
+            OK, message=f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"
+        )
+        where = stream.where(context)
+        raise AccountError(decide(answer, {Condition.OTHER_RANGE}), answer, where)
+    return Fetched(Count(job.window.begin, page.total_records or 0), 0)

@@ -1,0 +1,417 @@
+"""Whether all is there: what `--reconcile` counts, and the query that compares it with the rows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from simulator.scenario import STREAMS, Account, Clock, Fault, Limits, Readings, Refusal, Scenario
+from tests.harness.constants import SHORT_WAITS
+from tests.harness.history import accounts_asked, engagement, requests_to
+from tests.harness.tap import run_tap, sync
+from tests.meltano_project import ROOT, MeltanoProject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import TypeAlias
+
+    from simulator.process import SimulatorProcess
+    from tests.harness.singer import Record
+    from tests.harness.tap import TapRun
+
+    Difference: TypeAlias = tuple[str, str, "date | None", "int | None", int]
+
+DAY = timedelta(days=1)
+BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2024, 1, 20, tzinfo=timezone.utc)
+FROM, TO = date(2024, 1, 3), date(2024, 1, 13)
+DAYS = [FROM + number * DAY for number in range(10)]
+RANGE = f"{FROM}/{TO}"
+MIDNIGHT = datetime(2024, 1, 8, tzinfo=timezone.utc)
+ON_THE_EDGE = tuple(
+    engagement(name, MIDNIGHT + begin, MIDNIGHT + end)
+    for name, begin, end in (
+        ("at-midnight", timedelta(0), timedelta(hours=1)),
+        ("until-midnight", timedelta(hours=-1), timedelta(0)),
+        ("over-midnight", timedelta(minutes=-20), timedelta(minutes=20)),
+        ("for-three-days", -DAY, 2 * DAY),
+    )
+)
+SCENARIO = Scenario(
+    accounts=(
+        Account(id="large", sms=90, voice_calls=150),
+        Account(id="edges", sms=15, explicit_sms=ON_THE_EDGE, explicit_voice_calls=ON_THE_EDGE),
+        Account(id="idle"),
+    ),
+    history_begin=BEGIN,
+    history_end=NOW - 3 * DAY,
+    clock=Clock(now=NOW),
+)
+BY = [
+    Readings(selects_on="start"),
+    Readings(selects_on="end"),
+    Readings(selects_on="overlap"),
+]
+"""Every time of an engagement by which Zoom may place it on a day."""
+QUERY = (ROOT / "examples" / "reconcile.sql").read_text("utf-8")
+
+
+def reconcile(simulator: SimulatorProcess, days: str = RANGE, **settings: object) -> TapRun:
+    simulator.reset_stats()
+    config = {**simulator.tap_config(), "requests_per_second": 1000, **settings}
+    return run_tap(config, arguments=[f"--reconcile={days}"], constants=SHORT_WAITS)
+
+
+def counts(run: TapRun) -> list[Record]:
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def by_day(run: TapRun) -> dict[tuple[str, str, str], int]:
+    return {
+        (each["stream"], each["account_id"], each["day"]): each["total_records"]
+        for each in counts(run)
+    }
+
+
+def loaded(run: TapRun, without: str = "") -> duckdb.DuckDBPyConnection:
+    """Return a database with a run's rows, instants in UTC without an offset as target-duckdb."""
+    database = duckdb.connect()
+    for stream in STREAMS:
+        columns = "account_id text, engagement_id text, start_time timestamp, end_time timestamp"
+        database.execute(f"create table {stream} ({columns})")
+        rows = [
+            [
+                row["account_id"],
+                row["engagement_id"],
+                *map(utc, (row["start_time"], row["end_time"])),
+            ]
+            for row in run.records(stream)
+            if not (without and row["engagement_id"].startswith(without))
+        ]
+        if rows:
+            database.executemany(f"insert into {stream} values (?, ?, ?, ?)", rows)
+    return database
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(timezone.utc).replace(tzinfo=None)
+
+
+def compared(
+    database: duckdb.DuckDBPyConnection, lines: bytes, folder: Path, query: str = QUERY
+) -> list[Difference]:
+    """Return what the query finds: stream, account, day, Zoom's count, the warehouse's."""
+    file = folder / "counts.jsonl"
+    file.write_bytes(lines)
+    found = database.execute(query.replace("counts.jsonl", str(file))).fetchall()
+    return [row[:5] for row in found]
+
+
+# Counting
+
+
+def test_each_stream_account_and_day_is_counted_with_a_request_for_one_row(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(SCENARIO)
+    run = reconcile(simulator).check()
+
+    truth = Counter(
+        (stream, row["account_id"], row["start_time"][:10])
+        for stream in STREAMS
+        for row in simulator.truth(stream)
+    )
+    assert by_day(run) == {
+        (stream, account.id, str(day)): truth[stream, account.id, str(day)]
+        for stream in STREAMS
+        for account in SCENARIO.accounts
+        for day in DAYS
+    }
+    for stream in STREAMS:
+        assert simulator.stats().requests[stream] == dict.fromkeys(("large", "edges", "idle"), 10)
+        assert {asked["page_size"][0] for asked in requests_to(simulator, stream)} == {"1"}
+
+
+def test_the_lines_come_in_order_and_say_when_they_were_counted(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(SCENARIO)
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    lines = counts(reconcile(simulator, sub_account_ids=["large", "idle"]).check())
+
+    places = [(line["stream"], line["account_id"], line["day"]) for line in lines]
+    assert places == [
+        (stream, name, str(day)) for stream in STREAMS for name in ("large", "idle") for day in DAYS
+    ]
+    assert all(datetime.fromisoformat(line["counted_at"]) >= before for line in lines)
+
+
+def test_counting_keeps_the_pace(simulator: SimulatorProcess) -> None:
+    simulator.replace(replace(SCENARIO, limits=Limits(requests_per_second=20)))
+    run = reconcile(simulator, "2024-01-03/2024-01-08", requests_per_second=20).check()
+    assert len(counts(run)) == 2 * 3 * 5
+    assert 429 not in {entry.status for entry in simulator.stats().log}
+
+
+def test_only_what_passes_the_filters_is_counted_and_that_is_said(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(SCENARIO)
+    filters = {"direction": "inbound"}
+    run = reconcile(simulator, voice_calls_filters=filters).check()
+
+    inbound = [row for row in simulator.truth("voice_calls") if row.get("direction") == "inbound"]
+    counted = {place: total for place, total in by_day(run).items() if place[0] == "voice_calls"}
+    in_range = [row for row in inbound if str(FROM) <= row["start_time"][:10] < str(TO)]
+    assert 0 < sum(counted.values()) == len(in_range) < len(simulator.truth("voice_calls"))
+    assert any("voice_calls: only what passes" in line and "inbound" in line for line in run.lines)
+    of_stream = {line["stream"]: line["filters"] for line in counts(run)}
+    assert of_stream == {"sms": None, "voice_calls": filters}
+
+
+def test_only_selected_streams_are_counted(
+    simulator: SimulatorProcess, discovered: dict[str, Any]
+) -> None:
+    simulator.replace(SCENARIO)
+    catalog = json.loads(json.dumps(discovered))
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] != "sms":
+            entry["selected"] = False
+            entry["metadata"] = [{"breadcrumb": [], "metadata": {"selected": False}}]
+    config = {**simulator.tap_config(), "requests_per_second": 1000}
+    run = run_tap(config, catalog=catalog, arguments=[f"--reconcile={RANGE}"]).check()
+    assert {line["stream"] for line in counts(run)} == {"sms"}
+
+
+# What cannot be counted
+
+
+def test_a_refusal_is_one_line_and_the_other_accounts_are_counted(
+    simulator: SimulatorProcess,
+) -> None:
+    sick = Account(id="sick", sms_refusal=Refusal(), voice_calls=10)
+    simulator.replace(replace(SCENARIO, accounts=(sick, *SCENARIO.accounts)))
+    run = reconcile(simulator, max_concurrency=1).check(exit_code=1)
+
+    told, verdict = run.logged("ERROR")
+    assert "sms, account sick: HTTP 403, code 200" in told
+    assert "1 could not be" in verdict
+    assert accounts_asked(simulator, "sms").count("sick") == 1
+    missing = {(line["stream"], line["account_id"]) for line in counts(run)} ^ {
+        (stream, name) for stream in STREAMS for name in ("sick", "large", "edges", "idle")
+    }
+    assert missing == {("sms", "sick")}
+
+
+def test_an_answer_without_a_total_is_no_count(simulator: SimulatorProcess) -> None:
+    fault = Fault(kind="missing_total_records", endpoint="sms", account_id="large")
+    simulator.replace(replace(SCENARIO, faults=(fault,)))
+    run = reconcile(simulator).check(exit_code=1)
+    assert any("account large" in line and "no total_records" in line for line in run.lines)
+    assert ("sms", "large", str(FROM)) not in by_day(run)
+    assert ("sms", "edges", str(FROM)) in by_day(run)
+
+
+def test_a_day_that_zoom_does_not_keep_any_more_is_no_count_of_none(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(replace(SCENARIO, readings=Readings(history_days_kept=5)))
+    run = reconcile(simulator).check(exit_code=1)
+    assert any("account large" in line and "Zoom answered for" in line for line in run.lines)
+    assert not counts(run)
+
+
+def test_what_a_filter_names_and_an_account_does_not_have_counts_as_none(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(SCENARIO)
+    row = next(
+        row
+        for row in simulator.truth("sms", "large")
+        if str(FROM) <= row["start_time"][:10] < str(TO)
+    )
+    filters = {"engagement_id": row["engagement_id"]}
+    run = reconcile(simulator, sms_filters=filters).check()
+    found = {place: total for place, total in by_day(run).items() if place[0] == "sms" and total}
+    assert found == {("sms", "large", row["start_time"][:10]): 1}
+    assert len(by_day(run)) == 2 * 3 * 10
+
+    run = reconcile(simulator, sms_filters={"engagement_id": "nobody-has-this"}).check(exit_code=1)
+    assert any("sms: no account knows" in line for line in run.logged("ERROR"))
+
+
+def test_wrong_credentials_end_the_counting_with_one_error(simulator: SimulatorProcess) -> None:
+    simulator.replace(SCENARIO)
+    run = reconcile(simulator, client_secret="wrong", sub_account_ids=["large"]).check(exit_code=1)
+    (told, verdict) = run.logged("ERROR")
+    assert "refuses the app's credentials" in told
+    assert "1 could not be" in verdict
+    assert not run.stdout
+
+
+@pytest.mark.parametrize(
+    ("days", "why"),
+    [
+        ("2024-01-03", "is no range of days"),
+        ("2024-01-03/yesterday", "is no range of days"),
+        ("2024-01-03/2024-01-04/2024-01-05", "is no range of days"),
+        ("2024-01-03/2024-01-03", "has no day"),
+        ("2024-01-04/2024-01-03", "has no day"),
+        ("2024-01-03/9999-01-01", "is not over"),
+    ],
+)
+def test_a_range_that_cannot_be_counted_is_refused_in_one_line(
+    simulator: SimulatorProcess, days: str, why: str
+) -> None:
+    run = reconcile(simulator, days).check(exit_code=1)
+    (line,) = run.logged("ERROR")
+    assert f"--reconcile: '{days}' {why}" in line
+    assert not simulator.stats().log
+
+
+def test_no_more_requests_are_sent_than_a_run_may_send(simulator: SimulatorProcess) -> None:
+    simulator.replace(SCENARIO)
+    run = reconcile(simulator, max_requests_per_run=59).check(exit_code=1)
+    assert any("60 requests" in line and "max_requests_per_run" in line for line in run.lines)
+    assert {entry.endpoint for entry in simulator.stats().log} <= {"token", "accounts"}
+    reconcile(simulator, max_requests_per_run=60).check()
+
+
+# Comparing
+
+
+@pytest.mark.parametrize("readings", [*BY, *(replace(each, days_only=True) for each in BY)])
+def test_nothing_differs_when_all_is_there_however_zoom_counts(
+    simulator: SimulatorProcess, tmp_path: Path, readings: Readings
+) -> None:
+    simulator.replace(replace(SCENARIO, readings=readings))
+    database = loaded(sync(simulator).check())
+    assert compared(database, reconcile(simulator).check().stdout, tmp_path) == []
+
+
+@pytest.mark.parametrize("readings", BY)
+def test_a_row_taken_out_is_found_however_zoom_counts(
+    simulator: SimulatorProcess, tmp_path: Path, readings: Readings
+) -> None:
+    simulator.replace(replace(SCENARIO, readings=readings))
+    database = loaded(sync(simulator).check(), without="at-midnight")
+    found = compared(database, reconcile(simulator).check().stdout, tmp_path)
+    for stream in STREAMS:
+        (total, day) = [difference for difference in found if difference[0] == stream]
+        assert total[1:3] == ("edges", None)
+        assert day[1:3] == ("edges", MIDNIGHT.date())
+        assert total[3] == total[4] + 1
+        assert day[3] == day[4] + 1
+
+
+def test_days_in_an_accounts_own_zone_differ_until_the_zone_is_named(
+    simulator: SimulatorProcess, tmp_path: Path
+) -> None:
+    west = Account(id="west", sms=200, utc_offset_hours=-10)
+    readings = Readings(offset_ignored=True)
+    simulator.replace(replace(SCENARIO, accounts=(west,), readings=readings))
+    database = loaded(sync(simulator, start_date="2023-12-30").check())
+    run = reconcile(simulator).check()
+
+    found = compared(database, run.stdout, tmp_path)
+    assert len([day for _, _, day, _, _ in found if day]) > 2
+    named = QUERY.replace("'the ID of an account'", "'west'")
+    named = named.replace("America/Los_Angeles", "Pacific/Honolulu")
+    assert compared(database, run.stdout, tmp_path, named) == []
+
+
+def test_rows_of_an_account_that_was_not_counted_are_named(
+    simulator: SimulatorProcess, tmp_path: Path
+) -> None:
+    simulator.replace(SCENARIO)
+    database = loaded(sync(simulator).check())
+    run = reconcile(simulator, sub_account_ids=["large", "idle"]).check()
+    found = compared(database, run.stdout, tmp_path)
+    assert {(account, zoom) for _, account, _, zoom, _ in found} == {("edges", None)}
+
+
+def test_the_newest_count_of_a_day_is_compared(simulator: SimulatorProcess, tmp_path: Path) -> None:
+    simulator.replace(SCENARIO)
+    database = loaded(sync(simulator).check())
+    run = reconcile(simulator).check()
+    older = [
+        {**line, "total_records": 1000, "counted_at": "2024-01-14T00:00:00+00:00"}
+        for line in counts(run)
+    ]
+    text = "".join(f"{json.dumps(line)}\n" for line in older).encode()
+    assert compared(database, run.stdout + text, tmp_path) == []
+
+
+@pytest.mark.meltano
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="duckdb 1.0.0 has no build for this Python")
+def test_rows_taken_out_of_the_warehouse_are_found_and_read_again(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
+) -> None:
+    """Do what docs/reconcile.md and docs/reread.md say, one after the other."""
+    simulator.replace(SCENARIO)
+    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    project.read_from(simulator)
+    project.configure("tap-zoom-cc", {"start_date": BEGIN.date(), "end_date": NOW.isoformat()})
+    project.meltano("run", "tap-zoom-cc", "target-duckdb")
+    database = str(project.output / "zoom_cc.duckdb")
+
+    def differences() -> list[Difference]:
+        output = project.meltano("invoke", "tap-zoom-cc", f"--reconcile={RANGE}")
+        lines = [line for line in output.splitlines() if line.startswith('{"stream"')]
+        with duckdb.connect(database, read_only=True) as connection:
+            return compared(connection, "\n".join(lines).encode(), tmp_path)
+
+    def state() -> object:
+        return json.loads(
+            project.meltano("--log-level=error", "state", "get", "dev:tap-zoom-cc-to-target-duckdb")
+        )
+
+    before = state()
+    assert differences() == []
+    with duckdb.connect(database) as connection:
+        connection.execute(
+            "delete from voice_calls where account_id = 'large' and "
+            "start_time >= '2024-01-05' and start_time < '2024-01-07'"
+        )
+    found = differences()
+    assert [place for *place, _, _ in found] == [
+        ["voice_calls", "large", day] for day in (None, date(2024, 1, 5), date(2024, 1, 6))
+    ]
+
+    simulator.reset_stats()
+    reread = {
+        "TAP_ZOOM_CC_SUB_ACCOUNT_IDS": '["large"]',
+        "TAP_ZOOM_CC_START_DATE": "2024-01-04",
+        "TAP_ZOOM_CC_END_DATE": "2024-01-08",
+    }
+    arguments = ["--full-refresh", "--state-id-suffix=reread"]
+    project.meltano("run", *arguments, "tap-zoom-cc", "target-duckdb", env=reread)
+    assert set(accounts_asked(simulator, "voice_calls")) == {"large"}
+    assert differences() == []
+    assert state() == before
+
+
+def test_one_account_and_range_are_read_without_a_state(
+    simulator: SimulatorProcess,
+) -> None:
+    """Do what docs/reread.md says for the command line."""
+    simulator.replace(SCENARIO)
+    again = sync(
+        simulator,
+        sub_account_ids=["large"],
+        start_date="2024-01-04",
+        end_date="2024-01-08",
+    ).check()
+    truth = [
+        row["engagement_id"]
+        for row in simulator.truth("voice_calls", "large")
+        if "2024-01-04" <= row["start_time"] < "2024-01-08"
+    ]
+    assert [row["engagement_id"] for row in again.records("voice_calls")] == truth
