@@ -16,6 +16,7 @@ from tap_zoom_cc.observe.ranges import (
     READINGS,
     Witnesses,
     left_over,
+    near,
     next_range,
 )
 from tap_zoom_cc.observe.sightings import Asked
@@ -136,7 +137,7 @@ def _ask_about_ranges(log: Log, most: int) -> None:
         if asked is None and left and confirmed < CONFIRMATIONS:
             # A reading that is wrong, and has come through by chance, would hardly do so again.
             confirmed += 1
-            asked = _next_range(log, READINGS, longest)
+            asked = _next_range(log, near(left[0]), longest)
         if asked is None or log.ask(asked) is None:
             return
 

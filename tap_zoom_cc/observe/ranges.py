@@ -11,38 +11,45 @@ Everything here is pure. Instants are whole milliseconds since 1970 in UTC.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import combinations
 from math import log2
+from operator import ne
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tap_zoom_cc.observe.sightings import UTC_OFFSET, Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tap_zoom_cc.observe.sightings import Engagement, Seen
 
 Selection: TypeAlias = Literal["start", "end", "overlap"]
+Written: TypeAlias = tuple[int, int, int]
+"""``from``, ``to`` and their offset from UTC, each in milliseconds."""
 
 SECOND = 1000
-DAY = 86_400 * SECOND
+HOUR = 3_600 * SECOND
+DAY = 24 * HOUR
 
 OTHER_OFFSET = timedelta(hours=-11)
 """An offset that hardly any account has as its zone: whether offsets decide shows in it at once."""
 
 ZONES = tuple(
-    timedelta(hours=hours)
+    round(hours * HOUR)
     for hours in sorted(
         (*range(-12, 15), -9.5, -3.5, -2.5, 3.5, 4.5, 5.5, 5.75, 6.5, 8.75, 9.5, 10.5, 12.75, 13.75)
     )
 )
-"""The offsets from UTC that time zones have."""
+"""The offsets from UTC that time zones have, in milliseconds."""
 
 MOST_ROWS = 60
 """Rows that a range should have at most, so that one page holds them all."""
+
+MOST_COMPARED = 100
+"""Readings by which a range is chosen: of more, some of all kinds do as well, in less time."""
 
 MOST_PIVOTS = 6
 LONGEST_PIVOT = timedelta(hours=12)
@@ -55,22 +62,22 @@ class Reading:
     """One reading of ``from`` and ``to``.
 
     ``days`` reads both as whole days, which leaves nothing to be inclusive. ``zone`` is None where
-    the written offset decides, else the account's own, in which the written times are read.
+    the written offset decides. Else the written times are read in the account's own zone, which
+    lies so many milliseconds east of UTC.
     """
 
     selects_on: Selection
     from_inclusive: bool = True
     to_inclusive: bool = True
     days: bool = False
-    zone: timedelta | None = None
+    zone: int | None = None
 
-    def instants(self, asked: Asked) -> tuple[int, int]:
+    def instants(self, written: Written) -> tuple[int, int]:
         """Return the first and the last millisecond that a range holds."""
-        offset = asked.offset // MILLISECOND
-        begin, end = milliseconds(asked.begin) + offset, milliseconds(asked.end) + offset
+        begin, end, offset = written
         if self.days:
             begin, end = begin - begin % DAY, end - end % DAY + DAY - 1
-        zone = offset if self.zone is None else self.zone // MILLISECOND
+        zone = offset if self.zone is None else self.zone
         return begin - zone + (not self.from_inclusive), end - zone - (not self.to_inclusive)
 
 
@@ -83,9 +90,10 @@ def milliseconds(instant: datetime) -> int:
     return (instant - _EPOCH) // MILLISECOND
 
 
-def instant_of(milliseconds_since: int) -> datetime:
-    """Return the instant that lies so many milliseconds after 1970 in UTC."""
-    return _EPOCH + milliseconds_since * MILLISECOND
+def written(asked: Asked) -> Written:
+    """Return ``from`` and ``to`` as clocks on a wall show them, and the offset they stand in."""
+    offset = asked.offset // MILLISECOND
+    return milliseconds(asked.begin) + offset, milliseconds(asked.end) + offset, offset
 
 
 READINGS: tuple[Reading, ...] = tuple(
@@ -101,6 +109,11 @@ READINGS: tuple[Reading, ...] = tuple(
     for zone in (None, *ZONES)
 )
 """All that are known: in most, the first and the last instant may belong to a range or not."""
+
+
+def near(reading: Reading) -> list[Reading]:
+    """Return a reading and those that differ from it in one point."""
+    return [each for each in READINGS if sum(map(ne, astuple(each), astuple(reading))) <= 1]
 
 
 class Witnesses:
@@ -127,9 +140,9 @@ class Witnesses:
             sets.append(sets[-1] | bit)
         return [instant for instant, _ in ordered], sets
 
-    def expected(self, reading: Reading, asked: Asked) -> int:
+    def expected(self, reading: Reading, range_: Written) -> int:
         """Return the set that a range holds under a reading."""
-        begin, end = reading.instants(asked)
+        begin, end = reading.instants(range_)
         if reading.selects_on == "overlap":
             begun = self._by_start[bisect_right(self._starts, end)]
             over_before = self._by_end[bisect_left(self._ends, begin)]
@@ -159,11 +172,11 @@ def left_over(
     """
     left = list(readings)
     for answer in answers:
-        found = witnesses.found(answer.rows)
+        found, range_ = witnesses.found(answer.rows), written(answer.asked)
         left = [
             reading
             for reading in left
-            for expected in [witnesses.expected(reading, answer.asked)]
+            for expected in [witnesses.expected(reading, range_)]
             if (found == expected if answer.is_whole else not found & ~expected)
         ]
     return left
@@ -186,7 +199,7 @@ def next_range(
         present: no range goes beyond it.
         asked_before: not to be asked again.
     """
-    weights = _weights(readings)
+    weights = _weights(readings[:: len(readings) // MOST_COMPARED + 1])
     before = set(asked_before)
     best, most = None, 0.0
     for candidate in _candidates(readings, witnesses, longest):
@@ -198,17 +211,20 @@ def next_range(
     return best
 
 
-def _weights(readings: Sequence[Reading]) -> Mapping[Reading, float]:
+def _weights(readings: Sequence[Reading]) -> list[tuple[Reading, float]]:
     """Return how likely each is held to be: that offsets decide as much as all zones together."""
     kinds = Counter(reading.zone is None for reading in readings)
-    return {reading: 1 / len(kinds) / kinds[reading.zone is None] for reading in readings}
+    return [(each, 1 / len(kinds) / kinds[each.zone is None]) for each in readings]
 
 
-def _bits_told(asked: Asked, weights: Mapping[Reading, float], witnesses: Witnesses) -> float:
+def _bits_told(
+    asked: Asked, weights: Sequence[tuple[Reading, float]], witnesses: Witnesses
+) -> float:
     """Return how much the answer is expected to tell: the entropy of what readings expect of it."""
-    expected: Counter[int] = Counter()
-    for reading, weight in weights.items():
-        expected[witnesses.expected(reading, asked)] += weight  # type: ignore[assignment]  # a float
+    expected: dict[int, float] = defaultdict(float)
+    range_ = written(asked)
+    for reading, weight in weights:
+        expected[witnesses.expected(reading, range_)] += weight
     return -sum(weight * log2(weight) for weight in expected.values())
 
 
@@ -236,23 +252,23 @@ def _candidates(
             for zone in sorted(shifts, key=lambda each: (each is not None, each)):
                 for offset in (OTHER_OFFSET, UTC_OFFSET):
                     # Written so that under this reading the range lies where the engagement does.
-                    moved = UTC_OFFSET if zone is None else zone - offset
+                    moved = UTC_OFFSET if zone is None else zone * MILLISECOND - offset
                     yield Asked("range", begin + moved, stop + moved, offset)
 
 
-def _pivots(witnesses: Witnesses, zones: Iterable[timedelta | None]) -> list[Engagement]:
+def _pivots(witnesses: Witnesses, zones: Iterable[int | None]) -> list[Engagement]:
     """Return engagements of which start and end lie well apart, some of them across midnight."""
     fit = sorted(
         (each for each in witnesses.engagements if each.end - each.start <= LONGEST_PIVOT),
         key=lambda each: (each.start - each.end, each.start, each.row_id),
     )
-    known = {zone for zone in zones if zone is not None} if None not in zones else {UTC_OFFSET}
-    zone = min(known) if len(known) == 1 else UTC_OFFSET
+    shifts = [zone or 0 for zone in zones]
+    zone = shifts[0] if len(shifts) == 1 else 0
     across = [each for each in fit if _day(each.start, zone) < _day(each.end, zone)]
     middle = len(fit) // 2
     chosen = [*fit[:2], *across[:2], *fit[middle : middle + 2]]
     return list({each.row_id: each for each in chosen}.values())[:MOST_PIVOTS]
 
 
-def _day(instant: datetime, zone: timedelta) -> int:
-    return (milliseconds(instant) + zone // MILLISECOND) // DAY
+def _day(instant: datetime, zone: int) -> int:
+    return (milliseconds(instant) + zone) // DAY

@@ -165,7 +165,7 @@ def _at_edge(reading: Reading, *, inclusive: bool) -> str:
 def _offset(reading: Reading) -> str:
     if reading.zone is None:
         return OFFSET_DECIDES
-    minutes = reading.zone // timedelta(minutes=1)
+    minutes = reading.zone // (60 * SECOND)
     sign = "-" if minutes < 0 else "+"
     return f"{OFFSET_IGNORED}, UTC{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
