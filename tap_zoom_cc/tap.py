@@ -28,6 +28,7 @@ from tap_zoom_cc.command_line import (
 )
 from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
 from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.observe.command import observe, observe_option
 from tap_zoom_cc.reconcile import count_days, days_from
 from tap_zoom_cc.run.report import Report, SyncFailedError, counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, Stop, StoppedError, end_on_signals
@@ -170,6 +171,15 @@ class TapZoomCC(Tap):
         range_ = days_from(days, now=services.started)
         return count_days(self._engagement_streams(), self._accounts, services, range_)
 
+    def observe(self, account_id: str) -> int:
+        """Print what an account tells about Zoom's open questions; return the exit code.
+
+        Args:
+            account_id: as the option ``--observe`` gives it.
+        """
+        services = self._services()
+        return observe(self, self._engagement_streams(), self._accounts, services, account_id)
+
     def _flush(self) -> None:
         """Send off the messages that were collected."""
         cast("BufferedWriter", self.message_writer).flush()
@@ -199,6 +209,7 @@ class TapZoomCC(Tap):
                 ),
             )
         )
+        command.params.append(observe_option(cls.cb_observe))
         return command
 
     @classmethod
@@ -252,6 +263,13 @@ class TapZoomCC(Tap):
             return tap.test()
 
         ctx.exit(exit_code_of(test, cls.logger))
+
+    @classmethod
+    def cb_observe(cls, ctx: click.Context, _: click.Option, value: str | None) -> None:
+        """Find out from one account what Zoom's documents leave open."""
+        if value is not None:
+            config = ctx.params.get("config")
+            ctx.exit(exit_code_of(lambda: cls._from_input(config).observe(value), cls.logger))
 
     @classmethod
     def _from_input(

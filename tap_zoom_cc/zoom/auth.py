@@ -63,6 +63,8 @@ class ServerToServerOAuth:
         self._token = ""
         self._renew_at = 0.0
         self.server_time: datetime | None = None
+        self.lifetime: float | None = None
+        """Seconds that the last token lives, as its answer says."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put the access token into a request's headers, asking for one first if need be.
@@ -100,6 +102,7 @@ class ServerToServerOAuth:
         except AnswerError as error:
             raise RunError(str(error)) from error
         self._token = grant.access_token
+        self.lifetime = grant.expires_in
         lifetime = grant.expires_in or USUAL_LIFETIME_SECONDS
         self._renew_at = time.monotonic() + max(
             lifetime - RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 2, SHORTEST_LIFETIME_SECONDS
@@ -127,7 +130,7 @@ class ServerToServerOAuth:
                 )
         except requests.RequestException as error:
             raise self._refusal(Answer(NO_ANSWER, message=type(error).__name__)) from error
-        self.server_time = _date_of(response) or self.server_time
+        self.server_time = date_of(response) or self.server_time
         if response.status_code != OK:
             raise self._refusal(read_answer(response, datetime.now(timezone.utc)))
         try:
@@ -141,7 +144,7 @@ class ServerToServerOAuth:
         return AnswerError(decide(answer, {Condition.TOKEN_ENDPOINT}), answer, where)
 
 
-def _date_of(response: requests.Response) -> datetime | None:
+def date_of(response: requests.Response) -> datetime | None:
     """Return the server's clock as its ``Date`` header tells it, in UTC; None if it is no time."""
     try:
         date = parsedate_to_datetime(response.headers["Date"])

@@ -1,0 +1,542 @@
+"""`--observe` names what Zoom does, or says that it is not known, and never names another thing.
+
+`READINGS` is the table of reading and verdict. Each single reading goes through the real command
+line, and pairs of them through the same requests and verdicts, without HTTP in between.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta, timezone
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+import yaml
+
+from simulator.errors import ApiError
+from simulator.scenario import (
+    STREAMS,
+    Account,
+    Clock,
+    Fault,
+    Limits,
+    Readings,
+    Refusal,
+    Scenario,
+)
+from simulator.world import World
+from tap_zoom_cc.observe import verdicts as of
+from tap_zoom_cc.observe.asking import engagement
+from tap_zoom_cc.observe.command import MOST_REQUESTS, look
+from tap_zoom_cc.observe.fields import surprises
+from tap_zoom_cc.observe.probes import Log, base
+from tap_zoom_cc.observe.sightings import Engagement, Seen
+from tap_zoom_cc.observe.table import traffic_verdicts
+from tap_zoom_cc.zoom.schema_files import SCHEMAS
+from tests.harness.constants import SHORT_WAITS
+from tests.harness.tap import run_tap, start_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulator.process import SimulatorProcess
+    from simulator.scenario import (
+        FaultKind,
+        Stream,
+    )
+    from tap_zoom_cc.observe.sightings import Asked
+    from tests.harness.tap import TapRun
+
+ROOT = Path(__file__).parent.parent
+NOW = datetime.now(timezone.utc).replace(microsecond=0)
+HISTORY = timedelta(days=45)
+MARK = "Xq7Mark"
+
+Findings = dict[tuple[str, str], str]
+"""What was found, by log and question."""
+
+
+# The table of reading and verdict
+
+
+@dataclass(frozen=True)
+class Named:
+    """The question to which a reading is the answer, and what a finding that names it looks like.
+
+    ``beside`` says with which other readings the question can have no such answer. ``stream`` is
+    the log that shows it; None is any.
+    """
+
+    question: str
+    finding: str
+    beside: Callable[[Readings], bool] = lambda _: False
+    stream: Stream | None = None
+
+
+EDGE_OF_DAY: Callable[[Readings], bool] = lambda readings: readings.days_only  # noqa: E731
+UNTOLD: Callable[[Readings], bool] = (  # noqa: E731
+    lambda readings: getattr(readings, "range_told", "") == "nothing"
+)
+SHORTENED: Callable[[Readings], bool] = lambda readings: (  # noqa: E731
+    bool(readings.history_days_kept) or bool(getattr(readings, "days_answered", None))
+)
+
+READINGS: dict[str, dict[object, Named]] = {
+    "selects_on": {
+        "start": Named(of.SELECTS_ON, "start time"),
+        "end": Named(of.SELECTS_ON, "end time"),
+        "overlap": Named(of.SELECTS_ON, "overlap: any part of it lies in the range"),
+    },
+    "to_inclusive": {
+        True: Named(of.AT_TO, "is in the range", EDGE_OF_DAY),
+        False: Named(of.AT_TO, "is not in the range", EDGE_OF_DAY),
+    },
+    "order": {
+        "start_descending": Named(of.ORDER, "by start time, newest first"),
+        "start_ascending": Named(of.ORDER, "by start time, oldest first"),
+        "end_ascending": Named(of.ORDER, "by end time, oldest first"),
+        "shuffled": Named(of.ORDER, "neither by start nor by end time"),
+    },
+    "month": {
+        "calendar": Named(of.WIDTH, "a calendar month"),
+        28: Named(of.WIDTH, "28 days"),
+        30: Named(of.WIDTH, "30 days"),
+        31: Named(of.WIDTH, "31 days"),
+    },
+    "days_only": {
+        False: Named(of.PRECISION, "the second"),
+        True: Named(of.PRECISION, "whole days"),
+    },
+    "offset_ignored": {
+        False: Named(of.OFFSET, "decides which engagements are selected"),
+        True: Named(of.OFFSET, "does not decide: times are read in a zone of the account's own.*"),
+    },
+    "sms_times": {
+        "Z": Named(of.WRITTEN_TIMES, "with `Z`", stream="sms"),
+        "offset": Named(of.WRITTEN_TIMES, "in the offset of `from`", stream="sms"),
+    },
+    "history_days_kept": {
+        None: Named(of.HISTORY, r"at least \d\d days"),
+        20: Named(of.HISTORY, "about (19|20|21) days: answers begin there", UNTOLD),
+    },
+    "days_answered": {
+        None: Named(of.COVERED, "all of it, as answers say", UNTOLD),
+        7: Named(of.COVERED, "only its last [78] days", UNTOLD),
+    },
+    "range_told": {
+        "instants": Named(of.TOLD, "is given as date-times"),
+        "days": Named(of.TOLD, "is given in days"),
+        "days_of_account": Named(of.TOLD, "is given in days"),
+        "nothing": Named(of.TOLD, "is not there"),
+    },
+    "seconds_between_pages": {
+        None: Named(of.LIVING, "stands still"),
+        240: Named(of.LIVING, "lives: .*"),
+    },
+}
+"""Every reading that the simulator can play, or will, with the finding that names it."""
+
+DEFAULTS = Readings()
+PLAYED = {field.name for field in fields(Readings)}
+SINGLES = [
+    {name: value}
+    for name, values in READINGS.items()
+    if name in PLAYED
+    for value in values
+    if value != getattr(DEFAULTS, name)
+]
+PAIRS = [one | other for one, other in combinations(SINGLES, 2) if one.keys() != other.keys()]
+
+
+def contradictions(readings: Readings, findings: Findings) -> list[str]:
+    """Return the findings that name another reading than the one that is played."""
+    wrong = []
+    for name in READINGS.keys() & PLAYED:
+        named = READINGS[name][getattr(readings, name)]
+        for (stream, question), finding in findings.items():
+            if question != named.question or named.stream not in {None, stream}:
+                continue
+            is_open = finding == of.UNDETERMINED
+            if named.beside(readings) and name in {"to_inclusive", "days_answered"}:
+                right = is_open
+            elif name == "days_answered" and readings.history_days_kept:
+                right = is_open or finding == "what history there is"
+            elif name == "history_days_kept" and finding.startswith("at least"):
+                age = int(finding.split()[2])
+                right = age <= (readings.history_days_kept or HISTORY.days)
+            else:
+                right = is_open or re.fullmatch(named.finding, finding) is not None
+            if not right:
+                wrong.append(f"{stream}, {question}: {finding}")
+    return wrong
+
+
+def test_every_reading_of_the_simulator_has_its_verdict() -> None:
+    assert READINGS.keys() >= PLAYED
+
+
+@pytest.fixture(scope="module")
+def worlds() -> list[World]:
+    """Give a place for the world that was made last: the next one takes over its engagements."""
+    return []
+
+
+def zone_of(case: dict[str, object]) -> float:
+    return -8.0 if case.get("offset_ignored") else 5.5
+
+
+def played(case: dict[str, Any], *, sms: int = 500, voice_calls: int = 1500) -> Scenario:
+    busy = Account(id="busy", sms=sms, voice_calls=voice_calls, utc_offset_hours=zone_of(case))
+    return recent(busy, readings=Readings(**case))
+
+
+def recent(*accounts: Account, **options: Any) -> Scenario:  # noqa: ANN401 (Scenario's)
+    return Scenario(accounts=accounts, history_begin=NOW - HISTORY, history_end=NOW, **options)
+
+
+def case_name(case: dict[str, object]) -> str:
+    return "-".join(f"{name}={value}" for name, value in case.items()) or "defaults"
+
+
+@pytest.mark.parametrize("case", [{}, *SINGLES], ids=case_name)
+def test_a_reading_is_named_and_no_other(simulator: SimulatorProcess, case: dict[str, Any]) -> None:
+    simulator.replace(played(case))
+    findings = found(observe(simulator).check())
+    readings = Readings(**case)
+    assert contradictions(readings, findings) == []
+    for name, value in case.items() or {"selects_on": "start", "month": "calendar"}.items():
+        named = READINGS[name][value]
+        logs = [named.stream] if named.stream else STREAMS
+        told = [findings[stream, named.question] for stream in logs]
+        assert any(re.fullmatch(named.finding, finding) for finding in told), told
+
+
+@pytest.mark.parametrize("case", PAIRS, ids=case_name)
+def test_of_two_readings_none_is_named_wrongly(worlds: list[World], case: dict[str, Any]) -> None:
+    stream: Stream = "sms" if "sms_times" in case else "voice_calls"
+    findings = found_in(worlds, played(case), stream)
+    assert contradictions(Readings(**case), findings) == []
+    if not case.keys() & {"days_only", "history_days_kept"}:
+        assert findings[stream, of.SELECTS_ON] != of.UNDETERMINED, "too little is asked for"
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2, 5, 12, 40, 20_000])
+@pytest.mark.parametrize("case", SINGLES[::3], ids=case_name)
+def test_few_engagements_and_very_many_lead_to_no_wrong_verdict(
+    worlds: list[World], case: dict[str, Any], calls: int
+) -> None:
+    findings = found_in(worlds, played(case, voice_calls=calls), "voice_calls")
+    assert contradictions(Readings(**case), findings) == []
+
+
+def found_in(worlds: list[World], scenario: Scenario, stream: Stream) -> Findings:
+    """Return what the same requests and verdicts find in a world without HTTP around it."""
+    world = World(replace(scenario, clock=Clock(now=NOW)), *worlds[-1:])
+    worlds[:] = [world]
+    log = Log(lambda asked: seen_in(world, stream, asked), NOW, MOST_REQUESTS)
+    log.ask(base(NOW))
+    look([log])
+    verdicts = of.verdicts(log, SCHEMAS.get_schema(stream))
+    return {(stream, each.question): each.finding for each in verdicts}
+
+
+def seen_in(world: World, stream: Stream, asked: Asked) -> Seen:
+    """Return what is seen of a world's answer."""
+    begin, end = asked.written
+    parameters = [("from", begin), ("to", end), ("page_size", str(asked.page_size))]
+    if asked.page_token:
+        parameters.append(("next_page_token", asked.page_token))
+    try:
+        page = world.engagement_page(stream, "busy", parameters)
+    except ApiError as error:
+        return Seen(asked, error.status, json.loads(error.body)["code"], date=NOW)
+    body = page.encode(lambda offset: world.page_tokens.issue(page.owner, page.listing, offset))
+    answer = json.loads(body)
+    rows = msgspec.json.decode(body, type=dict[str, msgspec.Raw])[stream]
+    engagements = [engagement(row) for row in msgspec.json.decode(rows, type=list[msgspec.Raw])]
+    return Seen(
+        asked,
+        200,
+        rows=tuple(each for each in engagements if each),
+        token=answer.get("next_page_token"),
+        total=answer.get("total_records"),
+        told=(answer.get("from"), answer.get("to")),
+        date=NOW,
+    )
+
+
+def observe(simulator: SimulatorProcess, *, account_id: str = "", **settings: object) -> TapRun:
+    config = {**simulator.tap_config(), "requests_per_second": 1000, **settings}
+    option = f"--observe={account_id}" if account_id else "--observe"
+    return run_tap(config, arguments=[option], constants=SHORT_WAITS)
+
+
+def found(run: TapRun) -> Findings:
+    """Return the findings in a printed table."""
+    rows = [line.strip("|").split("|") for line in run.stdout.decode().splitlines() if "|" in line]
+    return {
+        (log.strip(" `"), question.strip()): finding.strip(" *")
+        for log, question, finding, _ in rows
+    }
+
+
+def meaning(run: TapRun) -> str:
+    """Return what the last line says."""
+    text = run.stdout.decode().rstrip("\n").splitlines()[-1]
+    assert text.startswith("For this account's settings: ")
+    return text.partition(": ")[2]
+
+
+# What is asked, of whom
+
+
+def test_the_busiest_of_the_first_accounts_is_observed(simulator: SimulatorProcess) -> None:
+    simulator.replace(
+        recent(
+            Account(id="idle"),
+            Account(id="busy", sms=300, voice_calls=900),
+            Account(id="quiet", sms=5),
+            Account(id="fourth", sms=5000),
+        )
+    )
+    observe(simulator).check()
+    requests = {stream: simulator.stats().requests[stream] for stream in STREAMS}
+    for stream in STREAMS:
+        assert requests[stream].keys() == {"idle", "busy", "quiet"}
+        assert requests[stream]["idle"] == requests[stream]["quiet"] == 1
+    assert 15 <= sum(requests[stream]["busy"] for stream in STREAMS) <= MOST_REQUESTS
+
+
+def test_an_account_can_be_named(simulator: SimulatorProcess) -> None:
+    own = Account(id=Scenario().account_id, voice_calls=30)
+    simulator.replace(recent(own, Account(id="one", sms=30), Account(id="busy", sms=900)))
+    observe(simulator, account_id="one").check()
+    assert {entry.account_id for entry in simulator.stats().log} == {None, "one"}
+    assert "accounts" not in simulator.stats().requests, "the list is not needed"
+    simulator.reset_stats()
+    observe(simulator, account_id=Scenario().account_id).check()
+    paths = {entry.path for entry in simulator.stats().log if entry.endpoint in STREAMS}
+    assert paths == {f"/v2/contact_center/{stream}" for stream in STREAMS}
+
+
+def test_filters_are_left_out(simulator: SimulatorProcess) -> None:
+    simulator.replace(recent(Account(id="one", sms=30, voice_calls=30)))
+    observe(simulator, sms_filters={"direction": "inbound"}).check()
+    assert not any("direction" in entry.query for entry in simulator.stats().log)
+
+
+def test_the_pace_is_the_configured_one_and_limits_are_told(simulator: SimulatorProcess) -> None:
+    simulator.replace(
+        recent(Account(id="one", sms=200, voice_calls=200), limits=Limits(requests_per_second=20))
+    )
+    findings = found(observe(simulator, requests_per_second=20).check())
+    assert simulator.stats().statuses.keys() <= {"200", "400"}
+    assert "x-ratelimit-limit: 20" in findings["all", "headers about limits"]
+    assert "x-ratelimit-category: Heavy" in findings["all", "headers about limits"]
+    assert findings["all", "lifetime of the access token"] == "3600 s"
+    assert re.match(r"200 \(\d+\)", findings["all", "HTTP statuses"])
+
+
+def test_meltano_runs_it_by_a_command(simulator: SimulatorProcess) -> None:
+    simulator.replace(recent(Account(id="one", sms=30, voice_calls=30)))
+    plugins = yaml.safe_load((ROOT / "meltano.yml").read_bytes())["plugins"]["extractors"]
+    (arguments,) = {
+        plugin["commands"]["observe"]["args"] for plugin in plugins if "commands" in plugin
+    }
+    config = {**simulator.tap_config(), "requests_per_second": 100}
+    environment = {f"TAP_ZOOM_CC_{name.upper()}": str(value) for name, value in config.items()}
+    with start_tap(None, arguments=shlex.split(arguments), environment=environment) as tap:
+        assert found(tap.finish().check())
+
+
+# When it cannot be done
+
+
+def test_what_cannot_be_observed_is_said_in_one_line(simulator: SimulatorProcess) -> None:
+    refusal = Refusal(message=f"No permission for {MARK}.")
+    refusing = Account(id=MARK, sms_refusal=refusal, voice_calls_refusal=refusal)
+    simulator.replace(recent(refusing))
+    for run in (observe(simulator), observe(simulator, account_id=f"no-{MARK}")):
+        run.check(1)
+        assert not run.stdout
+        (line,) = run.logged("ERROR")
+        assert "Nothing can be observed: sms answers HTTP 40" in line
+        assert MARK not in run.stderr
+
+
+@pytest.mark.parametrize("setting", ["client_secret", "account_id"])
+def test_wrong_settings_are_said_in_one_line(simulator: SimulatorProcess, setting: str) -> None:
+    run = observe(simulator, **{setting: "wrong"}).check(1)
+    assert not run.stdout
+    (line,) = run.logged("ERROR")
+    assert "credentials" in line
+    config = simulator.tap_config() | {"requests_per_second": "many"}
+    run = run_tap(config, arguments=["--observe"]).check(1)
+    assert len(run.logged("ERROR")) == 1
+
+
+def test_a_log_that_is_refused_is_told_beside_the_other(simulator: SimulatorProcess) -> None:
+    simulator.replace(recent(Account(id="one", sms=90, voice_calls_refusal=Refusal())))
+    findings = found(observe(simulator).check())
+    assert findings["voice_calls", "the log"] == "cannot be read"
+    assert findings["sms", of.SELECTS_ON] == "start time"
+
+
+def test_an_account_without_engagements_tells_little(simulator: SimulatorProcess) -> None:
+    simulator.replace(recent(Account(id="one")))
+    run = observe(simulator).check()
+    for question in (of.SELECTS_ON, of.OFFSET, of.ORDER, of.TOTAL, of.DELAY, of.LONGEST):
+        assert found(run)["sms", question] == of.UNDETERMINED
+    assert meaning(run) == "none yet."
+
+
+# What else is told
+
+SPOILED: dict[FaultKind, tuple[str, str]] = {
+    "total_too_high": (of.TOTAL, "differs from the rows that come"),
+    "missing_next_page_token": (of.LAST_TOKEN, "is left out"),
+    "new_field": (of.FIELDS, r".*`\w+` is new, \w+ \(\d+\).*"),
+    "wrong_type": (of.FIELDS, r".*`direction` is integer, not string \(\d+\).*"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+def test_what_answers_have_of_their_own_is_told(
+    simulator: SimulatorProcess, kind: FaultKind
+) -> None:
+    fault = Fault(kind=kind, endpoint="voice_calls")
+    simulator.replace(replace(played({}), faults=(fault,)))
+    findings = found(observe(simulator).check())
+    question, expected = SPOILED[kind]
+    assert re.fullmatch(expected, findings["voice_calls", question])
+
+
+def test_the_newest_and_the_longest_engagement_are_measured(simulator: SimulatorProcess) -> None:
+    ended = NOW - timedelta(minutes=5)
+    long_one = explicit("long", NOW - timedelta(days=20, hours=2), NOW - timedelta(days=1))
+    new_one = explicit("new", ended - timedelta(minutes=2), ended)
+    simulator.replace(recent(Account(id="one", explicit_sms=(long_one, new_one))))
+    run = observe(simulator).check()
+    told = re.match(r"at most (\d+) s after its end", found(run)["sms", of.DELAY])
+    assert told
+    assert 300 <= int(told[1]) < 900
+    assert found(run)["sms", of.LONGEST] == "19 d 2 h"
+    assert "open for 19 d 2 h: set `sms_lookback_days` to 20 at least" in meaning(run)
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ({"selects_on": "end"}, "selects `voice_calls` by end time here, so that a lookback of 1"),
+        ({"history_days_kept": 20}, "a `start_date` further back than about 2"),
+        ({}, "none yet."),
+    ],
+    ids=str,
+)
+def test_the_last_line_says_what_it_means_for_the_settings(
+    simulator: SimulatorProcess, case: dict[str, Any], words: str
+) -> None:
+    simulator.replace(played(case))
+    assert words in meaning(observe(simulator).check())
+
+
+def test_rows_that_changed_are_told_by_their_fields() -> None:
+    asked = base(NOW)
+    rows = [
+        Engagement("one", NOW, NOW, "Z", {"recorded": value, "at": at, "12": value})
+        for value, at in ((False, "2026-01-31T00:00:00Z"), (True, "2026-01-31T01:00:00+01:00"))
+    ]
+    log = Log(lambda _: Seen(asked, 200), NOW, 0)
+    log.seen += [Seen(asked, 200, rows=(row,)) for row in rows]
+    findings = {each.question: each.finding for each in of.verdicts(log, {})}
+    assert findings[of.CHANGES] == "1 changed: `recorded`"
+
+
+# Privacy
+
+
+def test_nothing_of_a_row_is_told(simulator: SimulatorProcess) -> None:
+    rows = {stream: tuple(marked(stream, number) for number in range(150)) for stream in STREAMS}
+    account = Account(
+        id=f"{MARK}-account",
+        name=f"{MARK} Ltd.",
+        explicit_sms=rows["sms"],
+        explicit_voice_calls=rows["voice_calls"],
+    )
+    simulator.replace(
+        recent(
+            account,
+            account_id=f"{MARK}-master",
+            client_id=f"{MARK}-client",
+            client_secret=f"{MARK}-secret",
+        )
+    )
+    run = observe(simulator).check()
+    findings = found(run)
+    assert findings["sms", of.SELECTS_ON] == "start time", "nothing was seen"
+    assert "`new_field` is new, string (" in findings["sms", of.FIELDS]
+    assert "a field in `(row)` whose name is no word, object (" in findings["sms", of.FIELDS]
+    assert MARK not in run.stdout.decode() + run.stderr
+    assert "7654321" not in run.stdout.decode() + run.stderr
+
+
+def marked(stream: Stream, number: int) -> dict[str, Any]:
+    """Return an engagement of which every text is marked, and every number the same."""
+    start = NOW - timedelta(minutes=97 * number + 70)
+    return {
+        **filled(SCHEMAS.get_schema(stream)),
+        **explicit(f"{MARK}-{number}", start, start + timedelta(seconds=61 + 37 * number)),
+        "new_field": MARK,
+        f"{MARK}-{number}": {MARK: MARK},
+    }
+
+
+def filled(schema: dict[str, Any]) -> Any:  # noqa: ANN401 (JSON)
+    """Return a value of a schema with a mark in each text."""
+    types = schema["type"]
+    if "object" in types:
+        return {
+            name: filled(inner)
+            for name, inner in schema["properties"].items()
+            if name not in {"account_id", "unmapped_values"}
+        }
+    if "array" in types:
+        return [filled(schema["items"])]
+    if "string" in types:
+        return MARK
+    return True if "boolean" in types else 7654321
+
+
+def explicit(name: str, start: datetime, end: datetime) -> dict[str, str]:
+    return {
+        "engagement_id": f"{name}-0000000000",
+        "start_time": start.isoformat(),
+        "end_time": end.isoformat(),
+    }
+
+
+def test_values_of_headers_are_told_only_where_they_are_words_numbers_or_times() -> None:
+    headers = {"x-ratelimit-limit": ["10", "10"], "x-ratelimit-key": ["someone@example.com"]}
+    told = {each.question: each.finding for each in traffic_verdicts({}, headers, None)}
+    assert told["headers about limits"] == (
+        "x-ratelimit-key: values of another form than a word, a number or a time; "
+        "x-ratelimit-limit: 10"
+    )
+
+
+def test_fields_are_told_by_name_and_type_alone() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"agents": {"type": ["array", "null"], "items": {"type": "object"}}},
+    }
+    row = {"agents": [{"mood": "calm"}, None], "+12025550123": 1}
+    assert surprises([row, row], schema) == {
+        "`agents[].mood` is new, string": 2,
+        "a field in `(row)` whose name is no word, integer": 2,
+    }
