@@ -10,10 +10,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.sync.bookmarks import REPLICATION_KEY, REREAD_FIELDS
-from tap_zoom_cc.zoom.instants import format_instant, parse_instant
+from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
 CLOCK_TOLERANCE = timedelta(hours=1)
@@ -42,16 +42,15 @@ def problems(
         found = ", ".join(str(name)[:40] for name in bookmarks)
         return [f"state: belongs to another tap: it has bookmarks of {found}"]
     lines = []
-    for name in partitioned:
-        if name in bookmarks:
-            wrong = _stream_problems(bookmarks[name], now)
-            lines += [f"state: bookmarks.{name}: {line}" for line in wrong]
+    for name, bookmark in bookmarks.items():
+        wrong = ["must be an object"]
+        if isinstance(bookmark, dict):
+            wrong = _stream_problems(bookmark, now) if name in partitioned else []
+        lines += [f"state: bookmarks.{name}: {line}" for line in wrong]
     return lines
 
 
-def _stream_problems(state: object, now: datetime) -> list[str]:
-    if not isinstance(state, dict):
-        return ["must be an object"]
+def _stream_problems(state: Mapping[str, object], now: datetime) -> list[str]:
     if "replication_key_value" in state:
         return ["has a bookmark that is of no account; put it into partitions, or remove it"]
     partitions = state.get("partitions", [])
@@ -99,6 +98,8 @@ def _bookmark_problem(value: object, now: datetime) -> str:
         bookmark = None
     if bookmark is None:
         return f"the bookmark '{str(value)[:40]}' is no date-time"
+    if bookmark < BEFORE_ZOOM:
+        return f"the bookmark {format_instant(bookmark)} is older than Zoom; remove it"
     if bookmark > now + CLOCK_TOLERANCE:
         return (
             f"the bookmark {format_instant(bookmark)} lies in the future; check this machine's "
