@@ -34,7 +34,7 @@ def problems(catalog: object, keys: Mapping[str, tuple[str, ...]]) -> list[str]:
     lines: list[str] = []
     names: list[str] = []
     for number, entry in enumerate(entries):
-        name = entry.get("tap_stream_id", entry.get("stream")) if isinstance(entry, dict) else None
+        name = entry.get("tap_stream_id") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(name, str):
             lines.append(f"catalog: streams[{number}]: has no tap_stream_id")
         elif name not in keys:

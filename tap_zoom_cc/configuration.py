@@ -26,6 +26,7 @@ from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
 from tap_zoom_cc.zoom import filters
 from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant
+from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,6 +52,9 @@ REFUSED_SETTINGS = {
         "good rows; remove it"
     ),
 }
+
+LEFT_OUT = (None, "__NULL__")
+"""What a stream map gives a field, or a stream, that is not to be loaded."""
 
 SHOWN_CHARACTERS = 40
 """How much of a wrong value a message shows."""
@@ -421,16 +425,36 @@ def _stream_map_problems(given: Mapping[str, Value]) -> list[str]:
     maps = given.get("stream_maps")
     problems = []
     for key, definition in maps.items() if isinstance(maps, dict) else ():
-        if key.startswith("__"):
-            continue
-        source = definition.get("__source__", key) if isinstance(definition, dict) else key
-        if not isinstance(source, str):
+        options = definition if isinstance(definition, dict) else {}
+        source = options.get("__source__", key)
+        if key == "__else__":
+            options = {key: definition}
+        elif not isinstance(source, str):
             problems.append(f"stream_maps.{key}.__source__: must be the name of a stream")
         elif not any(fnmatch(name, source) for name in KEYS):
             option = "" if source == key else ".__source__"
             meant = filters.nearest(source, KEYS)
-            problems.append(f"stream_maps.{key}{option}: there is no stream {source}{meant}")
+            problems.append(f"stream_maps.{key}{option}: there is no stream '{source}'{meant}")
+        else:
+            problems += [f"stream_maps.{key}.{line}" for line in _left_out(options, source)]
+        if options.get("__else__") not in LEFT_OUT:
+            problems.append(f"stream_maps.{key}: __else__ must be null")
     return problems
+
+
+def _left_out(options: Mapping[str, Value], source: str) -> list[str]:
+    """Say which fields a stream map is to leave out that none of its streams has."""
+    fields = {
+        field
+        for stream in KEYS
+        if fnmatch(stream, source)
+        for field in SCHEMAS.get_schema(stream)["properties"]
+    }
+    return [
+        f"{name}: there is no such field to leave out{filters.nearest(name, fields)}"
+        for name, value in options.items()
+        if value in LEFT_OUT and name not in fields and not name.startswith("__")
+    ]
 
 
 # What spans several settings

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.exceptions import StreamMapConfigError
 from singer_sdk.singerlib.encoding.simple import RecordMessage
 from typing_extensions import override
 
@@ -41,8 +42,17 @@ class BufferedWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        """Write a message, at once unless it is a RECORD."""
-        self._pending += self.format_message(message)
+        """Write a message, at once unless it is a RECORD.
+
+        Raises:
+            StreamMapConfigError: when a stream map made a value that JSON does not have.
+            OutputError: when the target is gone, or the disk is full.
+        """
+        try:
+            self._pending += self.format_message(message)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            reason = "the result cannot be written as JSON"
+            raise StreamMapConfigError(reason) from error
         if len(self._pending) >= FLUSH_BYTES or not isinstance(message, RecordMessage):
             self.flush()
 
