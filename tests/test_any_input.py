@@ -3,8 +3,9 @@
 Random mistakes are made in the configuration, the catalog, the state, the environment and the
 answers. Most of them end a run; none may end it with a traceback, or bring a secret into the log.
 
-`pytest tests/test_any_input.py` makes a few, always equal ones. The long variant, ``-m long``, makes
-new ones for an hour, or for as many seconds as the environment variable `PROPERTY_SECONDS` says.
+`pytest tests/test_any_input.py` makes a few, always equal ones. The long variant, ``-m long``,
+makes new ones for an hour, or for as many seconds as the environment variable `PROPERTY_SECONDS`
+says.
 """
 
 from __future__ import annotations
@@ -143,25 +144,26 @@ def mistaken(draw: st.DrawFn, value: Any) -> Any:  # noqa: ANN401 (of any JSON)
     """Draw a copy of a value in which something was replaced, added or left out."""
     value = copy.deepcopy(value)
     for _ in range(draw(st.integers(1, 3))):
-        part, parts = value, []
+        around, part = value, value
+        key: Any = ""
         while isinstance(part, (dict, list)) and part and draw(st.integers(0, 4)):
-            parts.append(part)
+            around = part
             key = draw(
                 st.sampled_from(sorted(part) if isinstance(part, dict) else range(len(part)))
             )
             part = part[key]
-        if not parts:
-            continue
-        around = parts[-1]
-        match draw(st.sampled_from(["replace", "replace", "leave out", "add"])):
-            case "replace":
-                around[key] = draw(_VALUES)
-            case "leave out":
+        new = draw(_VALUES | st.just(part))
+        match draw(st.sampled_from(["replace", "replace", "leave out", "add"])), around:
+            case _, {} | []:
+                continue
+            case "leave out", _ if around is not part:
                 del around[key]
-            case "add" if isinstance(around, dict):
-                around[draw(_TEXTS)] = draw(_VALUES | st.just(part))
-            case _:
-                around.append(draw(_VALUES | st.just(part)))
+            case "add", dict():
+                around[draw(_TEXTS)] = new
+            case "add", list():
+                around.append(new)
+            case _ if around is not part:
+                around[key] = new
     return value
 
 
@@ -242,7 +244,7 @@ _ENVIRONMENT = st.dictionaries(
                 "",
                 "/nowhere",
                 "/dev/null",
-                "/tmp",
+                "/",
                 "http://",
                 "foo",
                 "http://[",
@@ -253,6 +255,21 @@ _ENVIRONMENT = st.dictionaries(
         for name in ("REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "SINGER_SDK_LOG_CONFIG")
     }
 )
+
+
+_ARGUMENTS = [
+    (),
+    (),
+    (),
+    ("--config=ENV",),
+    ("--config=ENV", "--discover"),
+    ("--discover",),
+    ("--test",),
+    ("--test=schema",),
+    ("--about",),
+    ("--config=/nowhere",),
+    ("--no-such-option",),
+]
 
 
 @st.composite
@@ -268,12 +285,7 @@ def mistakes(draw: st.DrawFn, config: dict[str, object], catalog: dict[str, Any]
         draw(st.none() | files(_STATE)),
         draw(st.none() | files(catalog)),
         draw(st.just({}) | _ENVIRONMENT),
-        draw(
-            st.sampled_from(
-                [(), (), (), ("--config=ENV",), ("--config=ENV", "--discover"), ("--discover",)]
-                + [("--test",), ("--test=schema",), ("--about",), ("--config=/nowhere",), ("--x",)]
-            )
-        ),
+        draw(st.sampled_from(_ARGUMENTS)),
     )
 
 
@@ -335,7 +347,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write("\r\n".join(head).encode("utf-8", "replace") + reply.body)
         self.close_connection = True
 
-    do_POST = do_GET
+    def do_POST(self) -> None:
+        self.do_GET()
 
     @override
     def log_message(self, format: str, *args: object) -> None:
