@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
 from tap_zoom_cc.sync.bookmarks import REPLICATION_KEY
 from tap_zoom_cc.zoom.filters import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 PARTITIONED = frozenset(stream.name for stream in ENGAGEMENT_STREAMS)
 
 METHODS = ("INCREMENTAL", "FULL_TABLE")
+
+_meta_schema = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 
 
 def problems(catalog: object, keys: Mapping[str, tuple[str, ...]]) -> list[str]:
@@ -29,7 +34,7 @@ def problems(catalog: object, keys: Mapping[str, tuple[str, ...]]) -> list[str]:
     lines: list[str] = []
     names: list[str] = []
     for number, entry in enumerate(entries):
-        name = entry.get("tap_stream_id", entry.get("stream")) if isinstance(entry, dict) else None
+        name = entry.get("tap_stream_id") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(name, str):
             lines.append(f"catalog: streams[{number}]: has no tap_stream_id")
         elif name not in keys:
@@ -44,12 +49,9 @@ def problems(catalog: object, keys: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[str]:
     """Say what is wrong with a stream's entry; the SDK takes keys from it, not its metadata."""
-    schema = entry.get("schema")
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
-        return ["has no schema with properties; make the catalog with --discover"]
-    missing = [key for key in keys if key not in schema["properties"]]
-    if missing:
-        return [f"its schema lacks {', '.join(missing)}, which every row needs"]
+    wrong = _schema_problem(entry.get("schema"), keys)
+    if wrong:
+        return [wrong]
     metadata = entry.get("metadata", [])
     if not isinstance(metadata, list) or not all(_is_metadata(part) for part in metadata):
         return ["metadata must be a list of objects with breadcrumb and metadata"]
@@ -57,6 +59,9 @@ def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[s
         (part["metadata"] for part in metadata if not part["breadcrumb"]), {}
     )
     lines = []
+    if entry.get("stream", name) != name:
+        # The SDK would apply stream maps to that name, and nothing to the rows.
+        lines.append(f"stream must be {name} as well; __alias__ in stream_maps gives another name")
     needed = {*keys, REPLICATION_KEY} if name in PARTITIONED else set(keys)
     lines += [
         f"field {key} cannot be deselected: every row needs it"
@@ -84,6 +89,31 @@ def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[s
     return lines
 
 
+def _schema_problem(schema: object, keys: Collection[str]) -> str:
+    """Say why rows could not be made by a schema: not one, unknown to the SDK, or without keys."""
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
+        return "has no schema with properties; make the catalog with --discover"
+    error = best_match(_meta_schema.iter_errors(schema))
+    if error is not None:
+        place = "/".join(str(part) for part in error.absolute_path)
+        return f"its schema is no JSON Schema at '{place}'; make the catalog with --discover"
+    if not _has_objects_only(schema):
+        return "its schema has true or false in the place of a schema; write {} instead"
+    missing = [key for key in keys if key not in schema["properties"]]
+    return f"its schema lacks {', '.join(missing)}, which every row needs" if missing else ""
+
+
+def _has_objects_only(schema: object) -> bool:
+    """Say whether a schema consists of objects where the SDK takes for granted that it does."""
+    if not isinstance(schema, dict):
+        return False
+    parts = [
+        *schema.get("properties", {}).values(),
+        *([schema["items"]] if "items" in schema else []),
+    ]
+    return all(_has_objects_only(part) for part in parts)
+
+
 def _is_deselected(metadata: Mapping[str, object]) -> bool:
     selected = metadata.get("selected", metadata.get("selected-by-default", True))
     return metadata.get("inclusion") != "automatic" and not selected
@@ -93,5 +123,6 @@ def _is_metadata(part: object) -> bool:
     return (
         isinstance(part, dict)
         and isinstance(part.get("breadcrumb"), list)
+        and all(isinstance(name, str) for name in part["breadcrumb"])
         and isinstance(part.get("metadata"), dict)
     )

@@ -7,10 +7,14 @@ that cannot be read, is said in one line and never quoted.
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
+import ssl
 import sys
 import traceback
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +24,16 @@ from singer_sdk.exceptions import (
     MapExpressionError,
     StreamMapConfigError,
 )
+from singer_sdk.plugin_base import SingerCommand
+from typing_extensions import override
 
-from tap_zoom_cc.run.stopping import EXIT_FAILED
-from tap_zoom_cc.zoom.answers import shorten
+from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError
+from tap_zoom_cc.writer import writing
+from tap_zoom_cc.zoom.answers import printable, shorten
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import IO
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import NoReturn, TextIO
 
 USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
 
@@ -36,10 +42,18 @@ TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 SHOWN_CHARACTERS = 40
 
-TARGET_IS_GONE = (
-    "The target closed its input, so the run was ended; see the target's own log. The next run "
-    "goes on from the state that the target kept"
-)
+DEEPEST_LEVELS = 50
+"""How deep input may be nested (own choice).
+
+The SDK and the schemas' validator call themselves for each level, and Python bounds that.
+"""
+
+LARGEST_INTEGER = 2**64 - 1
+SMALLEST_INTEGER = -(2**63)
+"""What the writer of messages takes: a state is sent on as it came."""
+
+CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Name the certificates to trust; requests takes the first that is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,86 @@ class ConfigInput:
 
 
 class InputError(Exception):
-    """A file cannot be used; the message says which and why, and quotes nothing from it."""
+    """The input cannot be used.
+
+    Attributes:
+        lines: what is wrong and where, one line each; they quote no secret.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        """Take the lines."""
+        super().__init__(*lines)
+        self.lines = lines
+
+
+# JSON
+
+
+def parse_json(content: bytes | str) -> object:
+    """Return what any JSON of the input holds: of files, and of variables in the environment.
+
+    What the standard does not know is refused (NaN, numbers without end, half a character), and so
+    is what would break something later (numbers and nesting without measure).
+
+    Args:
+        content: the text, or its bytes in UTF-8, UTF-16 or UTF-32.
+
+    Raises:
+        ValueError: with what is wrong; nothing is quoted.
+    """
+    try:
+        value = json.loads(content)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        message = f"is not valid JSON: {error.msg} in {where}"
+        raise ValueError(message) from error
+    except UnicodeDecodeError as error:
+        message = "is not valid JSON: it is not UTF-8 text"
+        raise ValueError(message) from error
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    level = [value]
+    for _ in range(DEEPEST_LEVELS):
+        level = [part for container in level for part in _parts(container)]
+    if level:
+        raise ValueError(_TOO_DEEP)
+    return value
+
+
+_TOO_DEEP = f"is nested deeper than {DEEPEST_LEVELS} levels"
+
+
+def _parts(value: object) -> Iterable[object]:
+    """Return what a value consists of.
+
+    Raises:
+        ValueError: if it is a scalar that JSON does not know.
+    """
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    if isinstance(value, list):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        message = "is not valid JSON: it has a number that is none (NaN), or without end"
+        raise ValueError(message)
+    if isinstance(value, int) and not SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
+        message = "has an integer of more than 64 bits"
+        raise ValueError(message)
+    if isinstance(value, str) and not _is_text(value):
+        message = "has a text with half of a surrogate pair"
+        raise ValueError(message)
+    return ()
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# Files
 
 
 def read_config(paths: Sequence[str]) -> ConfigInput:
@@ -67,37 +160,30 @@ def read_config(paths: Sequence[str]) -> ConfigInput:
     for path in paths:
         if path == "ENV":
             continue
-        try:
-            value = json.loads(Path(path).read_bytes())
-        except (OSError, ValueError) as error:
-            message = f"--config {path}: {_reason(error)}"
-            raise InputError(message) from error
+        value, problems = _read(lambda path=path: Path(path).read_bytes(), f"--config {path}")  # type: ignore[misc]
+        if problems:
+            raise InputError(*problems)
         if not isinstance(value, dict):
-            message = f"--config {path}: must be a JSON object"
-            raise InputError(message)
+            raise InputError(f"--config {path}: must be a JSON object")
         config |= value
     return ConfigInput(config, parse_env="ENV" in paths)
 
 
-def read_json(file: IO[str] | None, name: str) -> tuple[object, list[str]]:
+def read_json(file: TextIO | None, name: str) -> tuple[object, list[str]]:
     """Return a JSON file's value, and what is wrong with the file."""
-    if file is None:
-        return None, []
+    return (None, []) if file is None else _read(file.buffer.read, name)
+
+
+def _read(content: Callable[[], bytes], name: str) -> tuple[object, list[str]]:
     try:
-        return json.loads(file.read()), []
+        return parse_json(content()), []
+    except OSError as error:
+        return None, [f"{name}: {error.strerror or type(error).__name__}"]
     except ValueError as error:
-        return None, [f"{name}: {_reason(error)}"]
+        return None, [f"{name}: {error}"]
 
 
-def _reason(error: Exception) -> str:
-    """Say why a file could not be read, without quoting from it."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}"
-    if isinstance(error, UnicodeDecodeError):
-        return "is not UTF-8 text"
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return str(error)
+# The environment
 
 
 def from_environment(
@@ -109,9 +195,12 @@ def from_environment(
         declared: the JSON schemas of the settings, by name.
         prefix: what the variables' names begin with.
     """
-    load_dotenv(find_dotenv(usecwd=True))
     values: dict[str, Any] = {}
     problems = []
+    try:
+        load_dotenv(find_dotenv(usecwd=True))
+    except (OSError, ValueError) as error:
+        problems.append(f".env: cannot be read: {type(error).__name__}")
     for name, declaration in declared.items():
         variable = f"{prefix}{name.upper()}"
         text = os.environ.get(variable)
@@ -121,11 +210,18 @@ def from_environment(
         kind = next((kind for kind in _READERS if kind in types), "string")
         try:
             values[name] = _READERS[kind](text) if kind in _READERS else text
-        except ValueError:
-            right = {"object": "a JSON object", "boolean": "true or false"}.get(kind, "a number")
-            right = "a whole number" if kind == "integer" else right
-            problems.append(f"{name}: {variable} must be {right}, not '{text[:SHOWN_CHARACTERS]}'")
+        except ValueError as error:
+            right = _RIGHT.get(kind)
+            wrong = f"must be {right}, not '{text[:SHOWN_CHARACTERS]}'" if right else str(error)
+            problems.append(f"{name}: {variable} {wrong}")
     return values, problems
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _boolean(text: str) -> bool:
@@ -134,43 +230,104 @@ def _boolean(text: str) -> bool:
 
 def _list(text: str) -> object:
     """Read a JSON list, or entries with commas between them."""
-    return json.loads(text) if text.lstrip().startswith("[") else text.split(",")
+    return parse_json(text) if text.lstrip().startswith("[") else text.split(",")
 
 
 _READERS: dict[str, Callable[[str], object]] = {
     "integer": int,
-    "number": float,
+    "number": _number,
     "boolean": _boolean,
     "array": _list,
-    "object": json.loads,
+    "object": parse_json,
 }
 
+_RIGHT = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
 
-def exit_code_of(action: Callable[[], int], logger: logging.Logger) -> int:
-    """Call a function that returns an exit code; what the user can mend becomes lines, and code 1.
+
+def certificate_problems() -> list[str]:
+    """Say whether the file or folder of certificates that the environment names can be used."""
+    name = next((name for name in CERTIFICATE_VARIABLES if os.environ.get(name)), "")
+    path = os.environ.get(name, "")
+    if not path:
+        return []
+    try:
+        if Path(path).is_dir():
+            ssl.create_default_context(capath=path)
+        else:
+            ssl.create_default_context(cafile=path)
+    except OSError as error:
+        reason = "holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+        return [f"{name}: {path}: {reason}; it must name a file of certificates to trust"]
+    return []
+
+
+def forget_unknown_log_levels(prefix: str) -> list[str]:
+    """Take log levels that do not exist out of the environment, and say so.
+
+    The SDK's own set-up would fail; other programs may know more levels, so that is no error.
 
     Args:
-        action: what the command does.
+        prefix: what the name of the tap's own variable begins with.
+    """
+    warnings = []
+    for name in (f"{prefix}LOGLEVEL", "LOGLEVEL"):
+        level = os.environ.get(name, "")
+        try:
+            logging.NullHandler(level.upper() if level else logging.INFO)
+        except ValueError:
+            del os.environ[name]
+            shown = printable(level[:SHOWN_CHARACTERS])
+            warnings.append(f"{name}: there is no level '{shown}', so it is ignored")
+    return warnings
+
+
+# The end
+
+
+class Command(SingerCommand):
+    """The SDK's command, with exit codes that tell the truth."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run, and end the process."""
+        sys.exit(exit_code_of(partial(super().main, *args, **kwargs), self.logger))
+
+
+def exit_code_of(command: Callable[[], object], logger: logging.Logger) -> int | str | None:
+    """Run a command to its end; what the user can mend becomes lines, and code 1.
+
+    This is the one place where an error becomes an exit code.
+
+    Args:
+        command: returns, or ends the process with an exit code.
         logger: for the lines, one for each thing that is wrong.
 
     Raises:
         Exception: what is nobody's input but a fault of the tap.
     """
+    exit_code: int | str | None = 0
     try:
-        return action()
-    except ConfigValidationError as error:
-        lines = list(error.errors)
-    except BrokenPipeError:
-        # Python would write to it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        lines = [TARGET_IS_GONE]
+        try:
+            command()
+        except SystemExit as end:
+            exit_code = end.code
+        with writing():
+            """Whatever was printed has to leave, too."""
+    except InputError as error:
+        lines = list(error.lines)
+    except OutputError as error:
+        lines = [str(error)]
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        lines = [f"The system refused something: {where}{error.strerror or type(error).__name__}"]
     except Exception as error:
         if not isinstance(error, USER_ERRORS) and not _comes_from_a_stream_map(error):
             raise
-        reason = f"{type(error).__name__}: {shorten(str(error))}"
-        lines = [f"stream_maps: an expression fails: {reason}"]
+        lines = [f"stream_maps: an expression fails: {type(error).__name__}: {shorten(str(error))}"]
+    else:
+        return exit_code
     for line in lines:
-        logger.error(line)
+        logger.error(printable(line))
     return EXIT_FAILED
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from fnmatch import fnmatch
+from ipaddress import IPv6Address
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -20,10 +22,11 @@ from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_zoom_cc.run.settings import Settings
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
 from tap_zoom_cc.zoom import filters
-from tap_zoom_cc.zoom.instants import format_instant, parse_instant
+from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant
+from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,8 +42,8 @@ Declaration: TypeAlias = "Mapping[str, Any]"
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
-SDK_SETTINGS_NOT_DECLARED = frozenset({"user_agent"})
-"""Read by the SDK without being declared, and harmless."""
+MOST_CHARACTERS_OF_A_HOST = 253
+"""The domain name system's bound."""
 
 REFUSED_SETTINGS = {
     "batch_config": "BATCH messages are not offered: state would overtake the rows; remove it",
@@ -50,17 +53,24 @@ REFUSED_SETTINGS = {
     ),
 }
 
+LEFT_OUT = (None, "__NULL__")
+"""What a stream map gives a field, or a stream, that is not to be loaded."""
+
 SHOWN_CHARACTERS = 40
 """How much of a wrong value a message shows."""
 
 FORMATS = {
-    "credential": "text without spaces, as the Zoom app's page 'App Credentials' shows it",
+    "credential": (
+        "text without spaces or characters beyond ASCII, as the Zoom app's page 'App Credentials' "
+        "shows it"
+    ),
     "account-id": "an account ID (letters, digits, '-', '_', '='), such as TQTvjT52Tmi_wrhASNNOEw",
     "date-time": "a date (2026-01-31) or a date-time (2026-01-31T08:00:00+00:00)",
     "uri": (
         "a URL such as https://api.zoom.us/v2, without user, password, query or fragment; only "
         "the host of this machine may go without https"
     ),
+    "header": "text of Latin letters, digits and signs, on one line",
 }
 """What is right, by the formats that the declaration uses; `is_of_format` checks them."""
 
@@ -69,7 +79,7 @@ format_checker = FormatChecker(formats=())
 
 @format_checker.checks("credential")
 def _is_credential(value: Value) -> bool:
-    return not isinstance(value, str) or value.split() == [value]
+    return not isinstance(value, str) or bool(re.fullmatch(r"[!-~]+", value))
 
 
 @format_checker.checks("account-id")
@@ -88,12 +98,30 @@ def _is_url_for_a_token(value: Value) -> bool:
     if not isinstance(value, str):
         return True
     parts = urlsplit(value)
-    host = parts.hostname
+    host = parts.hostname or ""
     return (
-        bool(host)
+        bool(re.fullmatch(r"[!-~]+", value))
+        and _is_host(host)
         and parts.port != 0
         and not (parts.query or parts.fragment or parts.username or parts.password)
         and (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK_HOSTS))
+    )
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        return bool(IPv6Address(host))
+    return len(host) <= MOST_CHARACTERS_OF_A_HOST and all(
+        re.fullmatch(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", label)
+        for label in host.removesuffix(".").split(".")
+    )
+
+
+@format_checker.checks("header")
+def _is_header(value: Value) -> bool:
+    """Say whether a text can be the value of a header, which is Latin-1."""
+    return not isinstance(value, str) or bool(
+        re.fullmatch(r"[!-~\xa1-\xff](?:[ -~\xa1-\xff]*[!-~\xa1-\xff])?", value)
     )
 
 
@@ -253,6 +281,11 @@ CONFIG_SCHEMA: dict[str, dict[str, Any]] = th.PropertiesList(
 DECLARED: Mapping[str, Declaration] = MappingProxyType(dict(CONFIG_SCHEMA["properties"]))
 """The tap's own settings by name; the SDK adds those of its capabilities to the schema."""
 
+NOT_DECLARED: Mapping[str, Declaration] = MappingProxyType(
+    {"user_agent": _text("header").to_dict()}
+)
+"""What the SDK reads without declaring it, and what is harmless."""
+
 
 def settings_from(
     config: Mapping[str, Value], *, now: datetime, known: Iterable[str] = ()
@@ -273,7 +306,12 @@ def settings_from(
         for name, value in config.items()
         if value is not None and not (value == "" and name in required)
     }
-    problems = [*_misfits(given), *_filter_problems(given), *_unknown_settings(given, known)]
+    problems = [
+        *_misfits(given),
+        *_filter_problems(given),
+        *_stream_map_problems(given),
+        *_unknown_settings(given, known),
+    ]
     if not problems:
         settings = _settings({**_defaults(), **given})
         problems = _contradictions(settings, now)
@@ -299,7 +337,7 @@ def _settings(values: Mapping[str, Any]) -> Settings:
         client_secret=values["client_secret"],
         sub_account_ids=None if account_ids is None else tuple(dict.fromkeys(account_ids)),
         include_own_account=values["include_own_account"],
-        start_date=parse_instant(start) if start else None,
+        start_date=max(parse_instant(start), BEFORE_ZOOM) if start else None,
         end_date=parse_instant(end) if end else None,
         lookbacks=MappingProxyType(
             {
@@ -324,7 +362,11 @@ def _settings(values: Mapping[str, Any]) -> Settings:
 
 def _misfits(given: Mapping[str, Value]) -> list[str]:
     validator = Draft202012Validator(
-        {"type": "object", "properties": dict(DECLARED), "required": CONFIG_SCHEMA["required"]},
+        {
+            "type": "object",
+            "properties": {**DECLARED, **NOT_DECLARED},
+            "required": CONFIG_SCHEMA["required"],
+        },
         format_checker=format_checker,
     )
     lines = [line for error in validator.iter_errors(dict(given)) for line in _said(error, given)]
@@ -338,7 +380,7 @@ def _said(error: ValidationError, given: Mapping[str, Value]) -> list[str]:
         advice = "copy it from the Zoom app's page 'App Credentials'"
         return [f"{name}: is missing; {advice}" for name in missing]
     name = str(error.absolute_path[0])
-    declaration = DECLARED[name]
+    declaration = {**DECLARED, **NOT_DECLARED}[name]
     if error.instance == "":
         return [f"{name}: is empty; remove it, or set {what_is_right(declaration)}"]
     shown = f"'{str(error.instance)[:SHOWN_CHARACTERS]}'"
@@ -378,11 +420,48 @@ def _filter_problems(given: Mapping[str, Value]) -> list[str]:
     ]
 
 
+def _stream_map_problems(given: Mapping[str, Value]) -> list[str]:
+    """Say which stream maps would do nothing: what they were to hide would be loaded as it is."""
+    maps = given.get("stream_maps")
+    problems = []
+    for key, definition in maps.items() if isinstance(maps, dict) else ():
+        options = definition if isinstance(definition, dict) else {}
+        source = options.get("__source__", key)
+        if key == "__else__":
+            options = {key: definition}
+        elif not isinstance(source, str):
+            problems.append(f"stream_maps.{key}.__source__: must be the name of a stream")
+        elif not any(fnmatch(name, source) for name in KEYS):
+            option = "" if source == key else ".__source__"
+            meant = filters.nearest(source, KEYS)
+            problems.append(f"stream_maps.{key}{option}: there is no stream '{source}'{meant}")
+        else:
+            problems += [f"stream_maps.{key}.{line}" for line in _left_out(options, source)]
+        if options.get("__else__") not in LEFT_OUT:
+            problems.append(f"stream_maps.{key}: __else__ must be null")
+    return problems
+
+
+def _left_out(options: Mapping[str, Value], source: str) -> list[str]:
+    """Say which fields a stream map is to leave out that none of its streams has."""
+    fields = {
+        field
+        for stream in KEYS
+        if fnmatch(stream, source)
+        for field in SCHEMAS.get_schema(stream)["properties"]
+    }
+    return [
+        f"{name}: there is no such field to leave out{filters.nearest(name, fields)}"
+        for name, value in options.items()
+        if value in LEFT_OUT and name not in fields and not name.startswith("__")
+    ]
+
+
 # What spans several settings
 
 
 def _unknown_settings(config: Mapping[str, Value], known: Iterable[str]) -> list[str]:
-    names = {*DECLARED, *known, *SDK_SETTINGS_NOT_DECLARED}
+    names = {*DECLARED, *known, *NOT_DECLARED}
     problems = []
     for name in config:
         if name in REFUSED_SETTINGS:

@@ -7,17 +7,19 @@ replication key and its value in UTC.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tap_zoom_cc.sync.bookmarks import REPLICATION_KEY, REREAD_FIELDS
-from tap_zoom_cc.zoom.instants import format_instant, parse_instant
+from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
 CLOCK_TOLERANCE = timedelta(hours=1)
 """How far a bookmark may lie in the future: clocks differ, but not by more."""
+
+NO_CONTEXT = 'has no context such as {"account_id": "…"}'
 
 
 def problems(
@@ -42,24 +44,37 @@ def problems(
         found = ", ".join(str(name)[:40] for name in bookmarks)
         return [f"state: belongs to another tap: it has bookmarks of {found}"]
     lines = []
-    for name in partitioned:
-        if name in bookmarks:
-            wrong = _stream_problems(bookmarks[name], now)
-            lines += [f"state: bookmarks.{name}: {line}" for line in wrong]
+    for name, bookmark in bookmarks.items():
+        wrong = _shape_problems(bookmark)
+        if not wrong and name in partitioned:
+            wrong = _stream_problems(bookmark, now)
+        lines += [f"state: bookmarks.{name}: {line}" for line in wrong]
     return lines
 
 
-def _stream_problems(state: object, now: datetime) -> list[str]:
-    if not isinstance(state, dict):
+def _shape_problems(bookmark: object) -> list[str]:
+    """Say what the SDK could not work with, whatever stream it is of."""
+    if not isinstance(bookmark, dict):
         return ["must be an object"]
-    if "replication_key_value" in state:
-        return ["has a bookmark that is of no account; put it into partitions, or remove it"]
-    partitions = state.get("partitions", [])
+    partitions = bookmark.get("partitions", [])
     if not isinstance(partitions, list):
         return ["partitions must be a list"]
+    for number, part in enumerate(partitions):
+        if not isinstance(part, dict):
+            return [f"partitions[{number}]: {NO_CONTEXT}"]
+    if not all(
+        isinstance(part.get("progress_markers", {}), dict) for part in (bookmark, *partitions)
+    ):
+        return ["progress_markers must be an object; remove them"]
+    return []
+
+
+def _stream_problems(state: Mapping[str, Any], now: datetime) -> list[str]:
+    if "replication_key_value" in state:
+        return ["has a bookmark that is of no account; put it into partitions, or remove it"]
     lines = []
     seen = set()
-    for number, partition in enumerate(partitions):
+    for number, partition in enumerate(state.get("partitions", [])):
         account_id, wrong = _partition_problem(partition, now)
         if account_id and account_id in seen:
             wrong = f"account {account_id} is there twice; keep the entry with the earlier bookmark"
@@ -74,7 +89,7 @@ def _partition_problem(partition: object, now: datetime) -> tuple[str, str]:
     context = partition.get("context") if isinstance(partition, dict) else None
     account_id = context.get("account_id") if isinstance(context, dict) else None
     if not isinstance(partition, dict) or not isinstance(account_id, str):
-        return "", 'has no context such as {"account_id": "…"}'
+        return "", NO_CONTEXT
     if isinstance(context, dict) and len(context) > 1:
         return account_id, "has a context with more than account_id"
     value = partition.get("replication_key_value")
@@ -98,6 +113,8 @@ def _instant_problem(name: str, value: object, now: datetime) -> str:
         instant = None
     if instant is None:
         return f"{name} '{str(value)[:40]}' is no date-time"
+    if instant < BEFORE_ZOOM:
+        return f"{name} {format_instant(instant)} is older than Zoom; remove it"
     if instant > now + CLOCK_TOLERANCE:
         return (
             f"{name} {format_instant(instant)} lies in the future; check this machine's "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import click
 from singer_sdk import Tap
+from singer_sdk.cli import plugin_cli
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
@@ -19,9 +20,11 @@ from tap_zoom_cc import state as states
 from tap_zoom_cc.access import check_access
 from tap_zoom_cc.accounts import Accounts
 from tap_zoom_cc.command_line import (
+    Command,
     ConfigInput,
     InputError,
-    exit_code_of,
+    certificate_problems,
+    forget_unknown_log_levels,
     from_environment,
     read_config,
     read_json,
@@ -36,12 +39,13 @@ from tap_zoom_cc.services import Services
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.sub_accounts import SubAccountsStream
 from tap_zoom_cc.sync.budget import Budgets
-from tap_zoom_cc.writer import BufferedWriter
+from tap_zoom_cc.writer import BufferedWriter, writing
+from tap_zoom_cc.zoom.answers import shorten
 from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from typing import IO
+    from typing import TextIO
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
@@ -130,7 +134,7 @@ class TapZoomCC(Tap):
         """Sync every selected stream and return the exit code: 0 only if nothing was missed.
 
         Raises:
-            BrokenPipeError: if the target is gone.
+            OutputError: if the target is gone.
         """
         report = self._services().report
         account_ids: Collection[str] = ()
@@ -193,6 +197,25 @@ class TapZoomCC(Tap):
 
     # The command line
 
+    @plugin_cli
+    @override
+    def cli(cls) -> click.Command:  # noqa: N805 (as the SDK has it)
+        """The command ``tap-zoom-cc``."""
+        ignored = forget_unknown_log_levels(cls.env_prefix())
+        try:
+            command = super().cli
+        except Exception as error:  # noqa: BLE001 (a file can be wrong in any way)
+            reason = f"{type(error).__name__}: {shorten(str(error))}"
+            sys.exit(f"SINGER_SDK_LOG_CONFIG: cannot be used: {reason}")
+        for line in ignored:
+            cls.logger.warning(line)
+        return command
+
+    @classmethod
+    def env_prefix(cls) -> str:
+        """Return what the names of the tap's environment variables begin with."""
+        return f"{cls.name.upper().replace('-', '_')}_"
+
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
@@ -210,7 +233,14 @@ class TapZoomCC(Tap):
             )
         )
         command.params.append(observe_option(cls.cb_observe))
-        return command
+        return Command(
+            name=command.name,
+            callback=command.callback,
+            params=command.params,
+            help=command.help,
+            context_settings=command.context_settings,
+            logger=cls.logger,
+        )
 
     @classmethod
     @override
@@ -220,33 +250,41 @@ class TapZoomCC(Tap):
         about: bool = False,
         about_format: str | None = None,
         config: ConfigInput | None = None,
-        state: IO[str] | None = None,
-        catalog: IO[str] | None = None,
+        state: TextIO | None = None,
+        catalog: TextIO | None = None,
         reconcile: str | None = None,
     ) -> None:
         """Run the tap; ends the process with the exit code that tells the truth."""
         if about:
-            cls.print_about(about_format)
+            with writing():
+                cls.print_about(about_format)
             return
         cls.print_version(print_fn=cls.logger.info)
-
-        def run() -> int:
-            tap = cls._from_input(config, state, catalog)
-            return tap.sync() if reconcile is None else tap.reconcile(reconcile)
-
-        sys.exit(exit_code_of(run, cls.logger))
+        tap = cls._from_input(config, state, catalog)
+        sys.exit(tap.sync() if reconcile is None else tap.reconcile(reconcile))
 
     @classmethod
     @override
     def cb_config(  # type: ignore[override]  # the SDK's class has no public name
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
     ) -> ConfigInput:
-        """Read the configuration files; one line and exit code 1 if that fails."""
-        try:
-            return read_config(value)
-        except InputError as error:
-            cls.logger.error(str(error))  # noqa: TRY400 (what is wrong, not where)
-            ctx.exit(EXIT_FAILED)
+        """Read the configuration files."""
+        return read_config(value)
+
+    @classmethod
+    @override
+    def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
+        """Print the catalog: ``sub_account_ids`` alone counts, and settings may be wrong."""
+        if not value:
+            return
+        config, problems = cls._settings_of(ctx.params.get("config"))
+        for problem in problems:
+            cls.logger.warning(problem)
+        ids = config.get("sub_account_ids")
+        tap = cls(config={"sub_account_ids": ids}, validate_config=False, setup_mapper=False)
+        with writing():
+            tap.run_discovery()
+        ctx.exit()
 
     @classmethod
     @override
@@ -254,50 +292,50 @@ class TapZoomCC(Tap):
         """Say for each stream and account whether it can be read, and if not, why."""
         if value == CliTestOptionValue.Disabled.value:
             return
+        tap = cls._from_input(ctx.params.get("config"))
+        if value == CliTestOptionValue.Schema.value:
+            tap.write_schemas()
+            ctx.exit()
+        ctx.exit(tap.test())
 
-        def test() -> int:
-            tap = cls._from_input(ctx.params.get("config"))
-            if value == CliTestOptionValue.Schema.value:
-                tap.write_schemas()
-                return 0
-            return tap.test()
-
-        ctx.exit(exit_code_of(test, cls.logger))
+    @classmethod
+    def _settings_of(cls, given: ConfigInput | None) -> tuple[dict[str, Any], list[str]]:
+        """Return the settings of files and of the environment, and what of it is unreadable."""
+        given = given or ConfigInput()
+        values, problems = dict(given.config), list[str]()
+        if given.parse_env:
+            from_variables, problems = from_environment(cls.known_settings(), cls.env_prefix())
+            values |= from_variables
+        return {name: value for name, value in values.items() if value is not None}, problems
 
     @classmethod
     def cb_observe(cls, ctx: click.Context, _: click.Option, value: str | None) -> None:
         """Find out from one account what Zoom's documents leave open."""
         if value is not None:
-            config = ctx.params.get("config")
-            ctx.exit(exit_code_of(lambda: cls._from_input(config).observe(value), cls.logger))
+            ctx.exit(cls._from_input(ctx.params.get("config")).observe(value))
 
     @classmethod
     def _from_input(
         cls,
         config: ConfigInput | None,
-        state: IO[str] | None = None,
-        catalog: IO[str] | None = None,
+        state: TextIO | None = None,
+        catalog: TextIO | None = None,
     ) -> TapZoomCC:
         """Return a tap whose settings, state and catalog are all in order, and that signals end.
 
         Raises:
-            ConfigValidationError: with everything that is wrong, one line each.
+            InputError: with everything that is wrong, one line each.
         """
         stop = Stop()
         end_on_signals(stop, cls.logger)
-        given = config or ConfigInput()
-        values = dict(given.config)
-        problems: list[str] = []
-        if given.parse_env:
-            prefix = f"{cls.name.upper().replace('-', '_')}_"
-            from_variables, problems = from_environment(cls.known_settings(), prefix)
-            values |= from_variables
+        values, problems = cls._settings_of(config)
         now = datetime.now(timezone.utc)
         try:
             settings_from(values, now=now, known=cls.known_settings())
         except ConfigValidationError as error:
             unreadable = {problem.split(":")[0] for problem in problems}
             problems += [line for line in error.errors if line.split(":")[0] not in unreadable]
+        problems += certificate_problems()
         state_value, wrong = read_json(state, "state")
         problems += wrong
         if state and not wrong:
@@ -308,15 +346,16 @@ class TapZoomCC(Tap):
         if catalog and not wrong:
             problems += catalogs.problems(catalog_value, KEYS)
         if problems:
-            summary = "The input is not valid"
-            raise ConfigValidationError(summary, errors=problems, schema={})
-        tap = cls(
-            stop=stop,
-            config=values,
-            state=state_value if state else None,
-            catalog=catalog_value if catalog else None,
-        )
+            raise InputError(*problems)
+        try:
+            tap = cls(
+                stop=stop,
+                config=values,
+                state=state_value if state else None,
+                catalog=catalog_value if catalog else None,
+            )
+        except ConfigValidationError as error:
+            raise InputError(*error.errors) from error
         if not any(stream.selected for stream in tap.streams.values()):
-            summary = "catalog: no stream is selected, so nothing would be read"
-            raise ConfigValidationError(summary, errors=[summary], schema={})
+            raise InputError("catalog: no stream is selected, so nothing would be read")
         return tap

@@ -6,19 +6,30 @@ large part of a row's cost, for the tap and for the target that wakes up for it.
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.exceptions import StreamMapConfigError
 from singer_sdk.singerlib.encoding.simple import RecordMessage
 from typing_extensions import override
 
+from tap_zoom_cc.run.stopping import OutputError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import BinaryIO
 
     from singer_sdk.singerlib.encoding.simple import Message
 
 FLUSH_BYTES = 1 << 16
+
+TARGET_IS_GONE = (
+    "The target closed its input, so the run was ended; see the target's own log. The next run "
+    "goes on from the state that the target kept"
+)
 
 
 class BufferedWriter(MsgSpecWriter):
@@ -31,8 +42,17 @@ class BufferedWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        """Write a message, at once unless it is a RECORD."""
-        self._pending += self.format_message(message)
+        """Write a message, at once unless it is a RECORD.
+
+        Raises:
+            StreamMapConfigError: when a stream map made a value that JSON does not have.
+            OutputError: when the target is gone, or the disk is full.
+        """
+        try:
+            self._pending += self.format_message(message)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            reason = "the result cannot be written as JSON"
+            raise StreamMapConfigError(reason) from error
         if len(self._pending) >= FLUSH_BYTES or not isinstance(message, RecordMessage):
             self.flush()
 
@@ -40,13 +60,35 @@ class BufferedWriter(MsgSpecWriter):
         """Send off everything collected.
 
         Raises:
-            BrokenPipeError: when the target is gone.
+            OutputError: when the target is gone, or the disk is full.
         """
         if not self._pending:
             return
         pending, self._pending = self._pending, bytearray()
-        write_all(sys.stdout.buffer, pending)
-        sys.stdout.buffer.flush()
+        with writing():
+            write_all(sys.stdout.buffer, pending)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Let something write to standard output, and send it off at the end.
+
+    Raises:
+        OutputError: when that is not possible. Nothing written later is an error then: Python tries
+            once more to send off the rest, when the process ends.
+    """
+    if sys.stdout is None:
+        message = "Standard output is closed: there is no target, so nothing was read"
+        raise OutputError(message)
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        message = f"Standard output cannot be written, so the run was ended: {error.strerror}"
+        raise OutputError(
+            TARGET_IS_GONE if isinstance(error, BrokenPipeError) else message
+        ) from error
 
 
 def write_all(out: BinaryIO, data: bytes | bytearray) -> None:

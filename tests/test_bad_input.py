@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import shlex
+import subprocess
+import sys
+import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -20,6 +25,7 @@ from tests.harness.tap import run_tap, start_tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from simulator.process import SimulatorProcess
     from tests.harness.tap import TapRun
@@ -63,6 +69,9 @@ SETTINGS = [
     Wrong("client_secret", "sEcReT with a space", ("client_secret", "without spaces")),
     Wrong("client_secret", "sEcReT-line\n", ("client_secret", "without spaces")),
     Wrong("client_secret", ["sEcReT-list"], ("client_secret", "text")),
+    Wrong("client_secret", "sEcReT\u200b", ("client_secret", "beyond ASCII")),
+    Wrong("client_secret", "sEcReT…", ("client_secret", "beyond ASCII")),
+    Wrong("client_id", "tHe-cLiEnT-iD-0001\u00a0", ("client_id", "beyond ASCII")),
     Wrong("sub_account_ids", ACCOUNT, ("sub_account_ids", "list")),
     Wrong("sub_account_ids", [""], ("sub_account_ids", "an account ID")),
     Wrong("sub_account_ids", [ACCOUNT, "a/b"], ("sub_account_ids", "'a/b'", "letters, digits")),
@@ -110,6 +119,13 @@ SETTINGS = [
     Wrong("api_url", "https://api.zoom.us/v2?x=1", ("api_url", "query")),
     Wrong("api_url", "https://api.zoom.us:port/v2", ("api_url", "URL")),
     Wrong("api_url", "", ("api_url", "URL")),
+    Wrong("api_url", "https://api.zoom..us/v2", ("api_url", "URL such as")),
+    Wrong("api_url", "https://api.zoom.us/v2\n", ("api_url", "URL such as")),
+    Wrong("api_url", "https://api.zoom.us/v 2", ("api_url", "URL such as")),
+    Wrong("api_url", f"https://{'z' * 64}.us/v2", ("api_url", "URL such as")),
+    Wrong("api_url", "https://zööm.us/v2", ("api_url", "URL such as")),
+    Wrong("token_url", "https://zoom..us/oauth/token", ("token_url", "URL such as")),
+    Wrong("token_url", "https://zoom.us\r\n/oauth/token", ("token_url", "URL such as")),
     Wrong("token_url", "http://zoom.us/oauth/token", ("token_url", "https://")),
     Wrong("token_url", "https://user:sEcReT@zoom.us/oauth/token", ("token_url", "password")),
     Wrong("token_url", 5, ("token_url", "URL")),
@@ -151,6 +167,18 @@ SETTINGS = [
     ),
     Wrong("stream_maps", {"sms": {"x": "nonsense("}}, ("stream_map",)),
     Wrong("stream_maps", {"sms": 7}, ("stream_map",)),
+    Wrong("stream_maps", {"smss": {"consumer_number": None}}, ("smss", "did you mean sms?")),
+    Wrong("stream_maps", {"SMS": None}, ("stream_maps.SMS", "no stream 'SMS'")),
+    Wrong("stream_maps", {"sms_*": None}, ("stream_maps.sms_*", "no stream")),
+    Wrong("stream_maps", {"x": {"__source__": "smss"}}, ("stream_maps.x.__source__", "mean sms?")),
+    Wrong("stream_maps", {"x": {"__source__": 5}}, ("stream_maps.x.__source__",)),
+    Wrong("stream_maps", {"sms": {"consumer_nmber": None}}, ("did you mean consumer_number?",)),
+    Wrong("stream_maps", {"*": {"consumer_nmber": "__NULL__"}}, ("did you mean consumer_number?",)),
+    Wrong("stream_maps", {"sms": {"__else__": "x"}}, ("stream_maps.sms", "__else__ must be null")),
+    Wrong("stream_maps", {"__else__": "x"}, ("__else__ must be null",)),
+    Wrong("user_agent", "a tap\nX-Header: x", ("user_agent", "one line")),
+    Wrong("user_agent", "a tap …", ("user_agent", "Latin")),
+    Wrong("user_agent", 5, ("user_agent", "text")),
     Wrong("flattening_enabled", "maybe", ("flattening_enabled",)),
 ]
 
@@ -212,10 +240,19 @@ def test_an_end_date_long_ago_needs_a_start_date(simulator: SimulatorProcess) ->
         ("[]", "object"),
         ('"text"', "object"),
         ("null", "object"),
+        ('{"x": NaN}', "NaN"),
+        ('{"x": [1, -Infinity]}', "without end"),
+        ('{"x": 1e999}', "without end"),
+        ('{"x": 123456789012345678901234567890}', "64 bits"),
+        ('{"x": "\\ud800"}', "surrogate"),
+        (b'{"x": "\xff"}', "UTF-8"),
+        ("[" * 60 + "]" * 60, "deeper than 50"),
+        ("[" * 100_000 + "]" * 100_000, "deeper than 50"),
     ],
+    ids=lambda value: repr(value[:30]),
 )
 def test_a_broken_file_is_named(
-    simulator: SimulatorProcess, option: str, content: str, said: str
+    simulator: SimulatorProcess, option: str, content: str | bytes, said: str
 ) -> None:
     files: dict[str, Any] = {"config": settings(simulator), option: content}
     run = run_tap(files.pop("config"), **files)
@@ -247,6 +284,10 @@ def test_no_config_at_all_is_refused(simulator: SimulatorProcess) -> None:
         ("REQUESTS_PER_SECOND", "fast"),
         ("START_DATE", "soon"),
         ("SUB_ACCOUNT_IDS", "[1"),
+        ("REQUESTS_PER_SECOND", "nan"),
+        ("SMS_LOOKBACK_DAYS", "inf"),
+        ("SMS_FILTERS", "[" * 10_000),
+        ("SMS_FILTERS", '{"direction": NaN}'),
         ("INCLUDE_OWN_ACCOUNT", "maybe"),
     ],
 )
@@ -257,6 +298,156 @@ def test_a_wrong_variable_is_named(simulator: SimulatorProcess, name: str, value
         environment={f"TAP_ZOOM_CC_{name}": value},
     ) as tap:
         assert_refused(simulator, tap.finish(), name.lower())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_a_file_may_be_in_any_encoding_of_unicode(
+    simulator: SimulatorProcess, discovered: dict[str, Any], encoding: str
+) -> None:
+    config = settings(simulator) | simulator.tap_config()
+    files = (config, {"bookmarks": state_of("sms", {ACCOUNT: "2024-02-01"})}, discovered)
+    encoded = [json.dumps(value).encode(encoding) for value in files]
+    run_tap(encoded[0], state=encoded[1], catalog=encoded[2]).check()
+
+
+@pytest.mark.parametrize("option", ["config", "state", "catalog"])
+def test_a_file_may_be_a_pipe(
+    simulator: SimulatorProcess, discovered: dict[str, Any], tmp_path: Path, option: str
+) -> None:
+    files: dict[str, Any] = {
+        "config": settings(simulator) | simulator.tap_config(),
+        "state": {"bookmarks": state_of("sms", {ACCOUNT: "2024-02-01"})},
+        "catalog": discovered,
+    }
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = json.dumps(files.pop(option))
+    threading.Thread(target=pipe.write_text, args=(content,), daemon=True).start()
+    config = files.pop("config", None)
+    run = run_tap(config, **files, arguments=[f"--{option}={pipe}"]).check()
+    assert run.records("sms")
+
+
+def test_a_wrong_variable_does_not_hide_the_others(simulator: SimulatorProcess) -> None:
+    environment = {
+        f"TAP_ZOOM_CC_{name.upper()}": str(value) for name, value in settings(simulator).items()
+    }
+    environment |= {
+        "TAP_ZOOM_CC_SMS_FILTERS": '{"direction": "sEcReT',
+        "TAP_ZOOM_CC_MAX_CONCURRENCY": "many",
+    }
+    run = run_tap(None, arguments=["--config=ENV"], environment=environment)
+    assert_refused(simulator, run, "sms_filters", "TAP_ZOOM_CC_SMS_FILTERS is not valid JSON")
+    assert_refused(simulator, run, "max_concurrency", "whole number", "'many'")
+    assert len(run.logged("ERROR")) == 2, run.stderr
+
+
+def test_a_file_of_variables_that_is_no_text_is_named(
+    simulator: SimulatorProcess, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes(b"TAP_ZOOM_CC_START_DATE=\xff")
+    prelude = f"import os; os.chdir({str(tmp_path)!r})"
+    with start_tap(settings(simulator), arguments=["--config=ENV"], prelude=prelude) as tap:
+        assert_refused(simulator, tap.finish(), ".env: cannot be read")
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("/nowhere/ca.pem", "No such file"), (__file__, "holds no certificates")],
+    ids=["missing", "other"],
+)
+def test_certificates_that_cannot_be_used_are_named(
+    simulator: SimulatorProcess, variable: str, path: str, said: str
+) -> None:
+    run = run_tap(settings(simulator), environment={"REQUESTS_CA_BUNDLE": "", variable: path})
+    assert_refused(simulator, run, variable, path, said)
+
+
+@pytest.mark.parametrize("variable", ["LOGLEVEL", "TAP_ZOOM_CC_LOGLEVEL"])
+def test_a_log_level_that_does_not_exist_is_passed_over(
+    simulator: SimulatorProcess, variable: str
+) -> None:
+    config = settings(simulator) | simulator.tap_config()
+    run = run_tap(config, environment={variable: "LOUD"}).check()
+    assert [
+        line for line in run.logged("WARNING") if f"{variable}: there is no level 'LOUD'" in line
+    ]
+    assert run.records("sms")
+
+
+def test_a_file_that_cannot_set_up_the_log_is_named(simulator: SimulatorProcess) -> None:
+    run = run_tap(settings(simulator), environment={"SINGER_SDK_LOG_CONFIG": __file__}).check(1)
+    assert len([line for line in run.lines if "SINGER_SDK_LOG_CONFIG: cannot be used" in line]) == 1
+
+
+def test_the_earliest_date_means_everything(simulator: SimulatorProcess) -> None:
+    config = settings(simulator) | simulator.tap_config()
+    run = run_tap({**config, "start_date": "0001-01-01", "requests_per_second": 1000}).check()
+    assert len(run.records("sms")) == 5
+    windows = [entry for entry in simulator.stats().log if entry.endpoint == "sms"]
+    assert len(windows) < 250, "Zoom is not asked for times before Zoom"
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {"sms": {"consumer_number": None}, "voice_calls": None},
+        {"s*s": {"consumer_number": "__NULL__"}},
+        {"messages": {"__source__": "sms", "consumer_number": None}, "sms": None},
+        {"sms": {"__alias__": "messages", "consumer_number": None}},
+        {"sms": {"__key_properties__": ["x"], "x": "engagement_id", "__else__": None}},
+        {"sms": {"consumer_number": None}, "__else__": None},
+        {"sub_accounts": {"owner_email": None}, "sms": {"consumer_number": None}},
+    ],
+    ids=str,
+)
+def test_what_the_sdk_takes_for_a_stream_map_is_taken(
+    simulator: SimulatorProcess, maps: dict[str, object]
+) -> None:
+    config = settings(simulator) | simulator.tap_config()
+    run = run_tap({**config, "sub_account_ids": [ACCOUNT], "stream_maps": maps}).check()
+    rows = [*run.records("sms"), *run.records("messages")]
+    assert len(rows) == 5
+    assert not any(row.get("consumer_number") for row in rows)
+
+
+def test_a_value_of_a_stream_map_that_is_no_json_is_named(simulator: SimulatorProcess) -> None:
+    config = settings(simulator) | simulator.tap_config()
+    run = run_tap({**config, "stream_maps": {"sms": {"new": "'\\ud800'"}}}).check(1)
+    assert [line for line in run.logged("ERROR") if "stream_maps" in line and "JSON" in line]
+
+
+# Standard output
+
+OUTPUTS = {
+    "sync": [],
+    "discover": ["--discover"],
+    "about": ["--about"],
+    "version": ["--version"],
+    "test": ["--test=schema"],
+}
+
+
+@pytest.mark.parametrize("end", ["</dev/null >/dev/full", ">&-"], ids=["full", "closed"])
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_an_output_that_takes_nothing_ends_the_run_with_one_line(
+    simulator: SimulatorProcess, tmp_path: Path, name: str, end: str
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings(simulator) | simulator.tap_config()))
+    command = [sys.executable, "-m", "tap_zoom_cc", f"--config={config}", *OUTPUTS[name]]
+    ended = subprocess.run(
+        ["sh", "-c", f"exec {shlex.join(command)} {end}"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len([line for line in ended.stderr.splitlines() if "| ERROR " in line]) == 1
+    assert "No space left" in ended.stderr or "Standard output is closed" in ended.stderr
 
 
 def test_settings_from_the_environment_work(simulator: SimulatorProcess) -> None:
@@ -308,6 +499,10 @@ CATALOGS: dict[str, tuple[Callable[[dict[str, Any]], object], tuple[str, ...]]] 
     "entry no object": (lambda catalog: catalog["streams"].append("sms"), ("tap_stream_id",)),
     "entry without name": (
         lambda catalog: [catalog["streams"][0].pop(name) for name in ("tap_stream_id", "stream")],
+        ("catalog", "tap_stream_id"),
+    ),
+    "entry without its ID": (
+        lambda catalog: catalog["streams"][0].pop("tap_stream_id"),
         ("catalog", "tap_stream_id"),
     ),
     "unknown stream": (
@@ -363,6 +558,34 @@ CATALOGS: dict[str, tuple[Callable[[dict[str, Any]], object], tuple[str, ...]]] 
         lambda catalog: catalog["streams"][0].update(replication_key="end_time"),
         ("stream sms", "replication_key", "start_time"),
     ),
+    "a field that is true": (
+        lambda catalog: catalog["streams"][0]["schema"]["properties"].update(new=True),
+        ("stream sms", "true or false"),
+    ),
+    "a schema that is true": (
+        lambda catalog: catalog["streams"][0].update(schema=True),
+        ("stream sms", "schema"),
+    ),
+    "items a list": (
+        lambda catalog: catalog["streams"][0]["schema"]["properties"].update(
+            new={"type": "array", "items": [{"type": "string"}]}
+        ),
+        ("stream sms", "no JSON Schema", "properties/new/items"),
+    ),
+    "a type that is a number": (
+        lambda catalog: catalog["streams"][0]["schema"]["properties"].update(new={"type": 5}),
+        ("stream sms", "no JSON Schema", "properties/new/type"),
+    ),
+    "a stream of another name, which stream maps would pass over": (
+        lambda catalog: catalog["streams"][0].update(stream="messages"),
+        ("stream sms", "stream must be sms", "__alias__"),
+    ),
+    "a breadcrumb of lists": (
+        lambda catalog: catalog["streams"][0]["metadata"].append(
+            {"breadcrumb": [[]], "metadata": {}}
+        ),
+        ("stream sms", "breadcrumb"),
+    ),
     "metadata no list": (
         lambda catalog: catalog["streams"][0].update(metadata={"selected": True}),
         ("stream sms", "metadata"),
@@ -382,6 +605,16 @@ def test_a_wrong_catalog_is_refused(
     catalog = copy.deepcopy(discovered)
     change(catalog)
     assert_refused(simulator, run_tap(settings(simulator), catalog=catalog), *said)
+
+
+def test_a_field_of_an_odd_name_is_harmless(
+    simulator: SimulatorProcess, discovered: dict[str, Any]
+) -> None:
+    config = settings(simulator) | simulator.tap_config()
+    catalog = copy.deepcopy(discovered)
+    for name in ("x-new", "a.b", "", 'quo"te', "class", "__else__"):
+        catalog["streams"][0]["schema"]["properties"][name] = {"type": ["string", "null"]}
+    assert len(run_tap(config, catalog=catalog).check().records("sms")) == 5
 
 
 @pytest.mark.parametrize("name", ["account_id", "engagement_id", "start_time"])
@@ -436,6 +669,22 @@ STATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "partitions no list": (
         {"bookmarks": {"sms": {"partitions": {}}}},
         ("bookmarks.sms", "partitions must be a list"),
+    ),
+    "a stream without bookmarks no object": (
+        {"bookmarks": {"sub_accounts": 5}},
+        ("bookmarks.sub_accounts", "object"),
+    ),
+    "its partitions no list": (
+        {"bookmarks": {"sub_accounts": {"partitions": 5}}},
+        ("bookmarks.sub_accounts", "partitions must be a list"),
+    ),
+    "markers no object": (
+        partition(progress_markers=5),
+        ("bookmarks.sms", "progress_markers must be an object"),
+    ),
+    "older than Zoom": (
+        partition(replication_key_value="0001-01-01T00:00:00Z"),
+        ("0001-01-01", "older than Zoom"),
     ),
     "partition no object": (
         {"bookmarks": {"sms": {"partitions": ["x"]}}},

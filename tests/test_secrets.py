@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 import pytest
 from typing_extensions import override
@@ -15,10 +17,12 @@ from typing_extensions import override
 from simulator.process import SimulatorProcess
 from simulator.scenario import Account, Fault, Refusal
 from tests.harness.history import scenario
+from tests.harness.raw_server import raw_server
 from tests.harness.tap import settings_for, start_tap, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import socket
+    from collections.abc import Callable, Iterator
 
     from simulator.scenario import Endpoint, Scenario
 
@@ -120,6 +124,54 @@ def test_no_secret_comes_from_the_environment_into_the_log(
     for hidden in (secret, simulator.scenario.client_id):
         assert hidden not in run.stderr
         assert hidden.encode() not in run.stdout
+
+
+QUOTED: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "percent-encoded": lambda text: "".join(f"%{ord(char):02x}" for char in text),
+    "percent-encoded in part": lambda text: quote(text, safe=""),
+    "percent-encoded twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "in a form": quote_plus,
+    "in base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "in base64, after something": lambda text: base64.b64encode(f"x:{text}".encode()).decode(),
+    "in base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "in JSON": json.dumps,
+    "in JSON, as numbers": lambda text: "".join(f"\\u{ord(char):04X}" for char in text),
+    "in HTML": html.escape,
+    "between characters nobody sees": "\x00\u200b".join,
+    "between spaces": " ".join,
+    "in capitals": str.upper,
+}
+
+
+@pytest.mark.parametrize("name", QUOTED)
+@pytest.mark.parametrize("field", ["reason", "message"])
+def test_a_token_endpoint_that_quotes_the_secret_does_not_get_it_into_the_log(
+    simulator: SimulatorProcess, name: str, field: str
+) -> None:
+    simulator.replace(SMALL)
+    secret = 'sEcReT-<&%+/="0001"'
+    quoted = QUOTED[name](secret)
+    body = json.dumps({field: f"Invalid \x1b[31mcredentials\x07: {quoted}!"}).encode()
+
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        head = f"HTTP/1.1 400 {quoted}\r\nNo-header-at-all {quoted}\r\n".encode()
+        end = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        connection.sendall(head.replace(b"\0", b"") + end + body)
+
+    with raw_server(refuse) as url:
+        run = sync(simulator, client_secret=secret, token_url=f"{url}oauth/token").check(1)
+    assert "HTTP 400" in run.stderr
+    assert quoted not in run.stderr
+    assert secret.casefold() not in "".join(run.stderr.split()).casefold()
+    assert not {"\x1b", "\x07", "\x00", "\u200b"} & set(run.stderr)
+
+
+def test_what_a_token_endpoint_says_is_shown_otherwise(simulator: SimulatorProcess) -> None:
+    simulator.replace(SMALL)
+    run = sync(simulator, client_secret="wRoNg-SeCrEt-0001").check(1)
+    assert "Invalid client_id or client_secret" in run.stderr
 
 
 @pytest.mark.parametrize("endpoint", ["token", "accounts", "sms"])

@@ -149,9 +149,13 @@ def _seen(asked: Asked, page: Page, date: datetime | None) -> Seen:
         rows=tuple(row for row in rows if row is not None),
         token=page.next_page_token,
         total=page.total_records,
-        told=(page.begin, page.end),
+        told=(_text(page.begin), _text(page.end)),
         date=date,
     )
+
+
+def _text(told: object) -> str | None:
+    return None if told is None else str(told)
 
 
 def engagement(row: msgspec.Raw) -> Engagement | None:

@@ -72,7 +72,7 @@ class Seen:
     rows: tuple[Engagement, ...] = ()
     token: str | None = None
     total: int | None = None
-    told: tuple[object, object] = (None, None)
+    told: tuple[str | None, str | None] = (None, None)
     date: datetime | None = None
 
     @property

@@ -31,6 +31,10 @@ class StoppedError(Exception):
     """Raised in a thread that was waiting or about to send when the run was stopped."""
 
 
+class OutputError(Exception):
+    """Standard output takes nothing any more; the message says why, and what to do."""
+
+
 class Stop:
     """The one place where a run is told to end. Thread-safe; the first reason is kept."""
 

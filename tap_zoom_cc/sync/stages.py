@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError, StoppedError
 from tap_zoom_cc.sync.bookmarks import StateSchedule, move, progress_of
 from tap_zoom_cc.sync.budget import BudgetSpentError
 from tap_zoom_cc.sync.check import MOST_ROWS, pages_for
@@ -134,8 +134,8 @@ class StreamSync:
             self._stream.zoom.give_up(error)
         except StoppedError:
             self._report.logger.debug("%s: stopped", where)
-        except GeneratorExit:
-            # The SDK wants no more rows of any account.
+        except (GeneratorExit, OutputError):
+            # No more rows of any account are wanted.
             self._prefetcher.close()
             raise
         except Exception as error:

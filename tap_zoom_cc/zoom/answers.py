@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import email.utils
+import html
 import re
 from dataclasses import dataclass
 from datetime import timedelta, timezone
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_plus
 
 import msgspec
 from typing_extensions import override
@@ -19,6 +21,7 @@ from typing_extensions import override
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     import requests
@@ -28,6 +31,15 @@ MOST_DIGITS = 9
 
 LONGEST_MESSAGE = 200
 """Characters of Zoom's own message that are shown: an answer may hold personal data."""
+
+MOST_LAYERS = 4
+"""How often a secret in a message may have been encoded and still be found (own choice)."""
+
+LONGEST_QUOTED = 1_000
+"""Characters of a message that are looked through; no more of it can be shown (own choice)."""
+
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
+_BASE64 = re.compile(r"[A-Za-z0-9_-]{8,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +102,56 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
 
 
 def without_credentials(text: str, response: requests.Response) -> str:
-    """Return an answer's text without the token, or the ID and secret, that were sent for it."""
+    """Return an answer's text without the token, or the ID and secret, that were sent for it.
+
+    A text that holds one of them in another form (percent-encoded, say, or in base64) is left out.
+    """
     sent = response.request.headers.get("Authorization", "")
     scheme, _, credentials = sent.partition(" ")
     secrets = [credentials]
     if scheme == "Basic":
         secrets += base64.b64decode(credentials).decode(errors="replace").split(":", 1)
-    for secret in filter(None, secrets):
+    secrets = [secret for secret in secrets if secret]
+    text = printable(text)[:LONGEST_QUOTED]
+    for secret in secrets:
         text = text.replace(secret, "***")
-    return text
+    return "(a message that quotes the credentials)" if _is_told(secrets, text) else text
+
+
+def _is_told(secrets: Iterable[str], text: str) -> bool:
+    """Say whether a text gives one of the secrets away, in any form that a server may give it."""
+    hidden = [_squeezed(secret) for secret in secrets]
+    forms = {text}
+    for _ in range(MOST_LAYERS):
+        if any(secret in _squeezed(form) for form in forms for secret in hidden):
+            return True
+        forms = {decoded for form in forms for decoded in _decoded(form) if decoded != form}
+    return False
+
+
+def _squeezed(text: str) -> str:
+    """Return a text without what a reader would overlook."""
+    return "".join(char for char in text if char.isprintable() and not char.isspace()).casefold()
+
+
+def _decoded(text: str) -> set[str]:
+    """Return what a text may be an encoded form of."""
+    return {
+        unquote(text),
+        unquote_plus(text),
+        html.unescape(text),
+        _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), text).replace("\\", ""),
+        *(
+            _from_base64(run[begin:])
+            for run in _BASE64.findall(text.replace("+", "-").replace("/", "_"))
+            for begin in range(4)
+        ),
+    }
+
+
+def _from_base64(run: str) -> str:
+    whole = run[: len(run) - (len(run) % 4 == 1)]
+    return base64.urlsafe_b64decode(whole + "=" * (-len(whole) % 4)).decode(errors="ignore")
 
 
 def _code(value: object) -> int | None:
@@ -108,9 +161,15 @@ def _code(value: object) -> int | None:
     return int(digits) if digits.isdecimal() and len(digits) <= MOST_DIGITS else None
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, without the characters that a terminal obeys."""
+    spaced = " ".join(text.split())
+    return "".join(char for char in spaced if char.isprintable())
+
+
 def shorten(text: str) -> str:
     """Return a text on one line and cut short, fit to stand in an error."""
-    line = " ".join(text.split())
+    line = printable(text)
     return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
 
 

@@ -128,7 +128,7 @@ class ServerToServerOAuth:
                     timeout=TIMEOUT_SECONDS,
                     allow_redirects=False,
                 )
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
             raise self._refusal(Answer(NO_ANSWER, message=type(error).__name__)) from error
         self.server_time = date_of(response) or self.server_time
         if response.status_code != OK:

@@ -8,6 +8,7 @@ turn, it would be closed again by the server.
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from contextlib import ExitStack, nullcontext
@@ -58,6 +59,7 @@ def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext
         approach: entered before the connection is opened, left when the request was sent: the turn
             is near then.
     """
+    logging.getLogger("urllib3.connection").addFilter(_has_no_traceback)
     session = _Session(turn, approach)
     environment = session.merge_environment_settings(url, {}, None, None, None)
     session.proxies = environment["proxies"]
@@ -68,6 +70,11 @@ def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _has_no_traceback(record: logging.LogRecord) -> bool:
+    """Let a log record pass; urllib3 quotes headers that it cannot read, with a traceback."""
+    return not record.exc_info
 
 
 class _Session(Session):

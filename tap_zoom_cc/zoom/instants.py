@@ -9,6 +9,9 @@ from datetime import datetime, timezone
 
 import msgspec
 
+BEFORE_ZOOM = datetime(2010, 1, 1, tzinfo=timezone.utc)
+"""Nothing in Zoom is older, so nothing earlier is asked for: Zoom was founded in 2011."""
+
 
 def parse_instant(text: str) -> datetime:
     """Read an ISO 8601 date or date-time as an instant in UTC.

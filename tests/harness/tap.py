@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -28,7 +29,7 @@ from tests.harness.warm import ROOT, WarmTap
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from tests.harness.singer import Catalog, Message, Place, Record, State
     from tests.harness.warm import Kill
 
-Content: TypeAlias = "Mapping[str, Any] | str"
-"""What a file holds: an object to be written as JSON, or a text."""
+Content: TypeAlias = "Mapping[str, Any] | str | bytes"
+"""What a file holds: an object to be written as JSON, a text, or bytes."""
 
 PATIENCE_SECONDS = 120.0
 """How long a run may take before the test gives up; far more than any of them needs."""
@@ -260,6 +261,7 @@ def run_tap(  # noqa: PLR0913 (each is an option of a run)
     state: Content | None = None,
     catalog: Content | None = None,
     arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
     constants: Constants = OWN,
     kill: Kill | None = None,
 ) -> TapRun:
@@ -273,12 +275,18 @@ def run_tap(  # noqa: PLR0913 (each is an option of a run)
         state: what ``--state`` names; None leaves the option out.
         catalog: what ``--catalog`` names; None leaves the option out.
         arguments: further options.
+        environment: variables added to this process's.
         constants: of the tap.
         kill: ends the run early.
     """
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
         files = _write_files(Path(folder), config=config, state=state, catalog=catalog)
-        ended = _warm_tap().run([*files, *arguments], constants=constants.by_name(), kill=kill)
+        ended = _warm_tap().run(
+            [*files, *arguments],
+            constants=constants.by_name(),
+            environment=environment,
+            kill=kill,
+        )
         return TapRun(*ended)
 
 
@@ -348,7 +356,7 @@ def _write_files(folder: Path, **contents: Content | None) -> list[str]:
     for name, content in contents.items():
         if content is not None:
             path = folder / f"{name}.json"
-            text = content if isinstance(content, str) else json.dumps(content)
-            path.write_text(text, encoding="utf-8")
+            text = json.dumps(content) if isinstance(content, Mapping) else content
+            path.write_bytes(text.encode() if isinstance(text, str) else text)
             options.append(f"--{name}={path}")
     return options

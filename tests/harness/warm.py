@@ -80,6 +80,7 @@ class WarmTap:
         arguments: Sequence[str],
         *,
         constants: Mapping[str, Value],
+        environment: Mapping[str, str] | None = None,
         kill: Kill | None = None,
     ) -> tuple[int, bytes, str]:
         """Run ``tap-zoom-cc`` to its end, or to the end that ``kill`` makes of it.
@@ -87,6 +88,7 @@ class WarmTap:
         Args:
             arguments: of the command line.
             constants: values for constants of the tap, by dotted name.
+            environment: variables added to this process's.
             kill: ends the run early.
 
         Returns:
@@ -95,7 +97,13 @@ class WarmTap:
         Raises:
             TimeoutError: the run did not end; the message has the log and where its threads stood.
         """
-        order = json.dumps({"arguments": list(arguments), "constants": dict(constants)})
+        order = json.dumps(
+            {
+                "arguments": list(arguments),
+                "constants": dict(constants),
+                "environment": dict(environment or {}),
+            }
+        )
         reading, writing = os.pipe()
         with tempfile.TemporaryFile() as log:
             socket.send_fds(self._connection, [order.encode()], [writing, log.fileno()])
@@ -182,6 +190,9 @@ def _run(order: dict[str, object], descriptors: Sequence[int]) -> None:
     constants = order["constants"]
     assert isinstance(constants, dict)
     set_constants(constants)
+    environment = order["environment"]
+    assert isinstance(environment, dict)
+    os.environ.update(environment)
     arguments = order["arguments"]
     assert isinstance(arguments, list)
     sys.argv = ["tap-zoom-cc", *arguments]
