@@ -226,7 +226,7 @@ def test_of_two_readings_none_is_named_wrongly(worlds: list[World], case: dict[s
         assert findings[stream, of.SELECTS_ON] != of.UNDETERMINED, "too little is asked for"
 
 
-@pytest.mark.parametrize("calls", [0, 1, 2, 5, 12, 40, 20_000])
+@pytest.mark.parametrize("calls", [0, 1, 3, 12, 20_000])
 @pytest.mark.parametrize("case", SINGLES[::3], ids=case_name)
 def test_few_engagements_and_very_many_lead_to_no_wrong_verdict(
     worlds: list[World], case: dict[str, Any], calls: int
@@ -271,9 +271,9 @@ def seen_in(world: World, stream: Stream, asked: Asked) -> Seen:
     )
 
 
-def observe(simulator: SimulatorProcess, *, account_id: str = "", **settings: object) -> TapRun:
+def observe(simulator: SimulatorProcess, *, named: str = "", **settings: object) -> TapRun:
     config = {**simulator.tap_config(), "requests_per_second": 1000, **settings}
-    option = f"--observe={account_id}" if account_id else "--observe"
+    option = f"--observe={named}" if named else "--observe"
     return run_tap(config, arguments=[option], constants=SHORT_WAITS)
 
 
@@ -316,11 +316,11 @@ def test_the_busiest_of_the_first_accounts_is_observed(simulator: SimulatorProce
 def test_an_account_can_be_named(simulator: SimulatorProcess) -> None:
     own = Account(id=Scenario().account_id, voice_calls=30)
     simulator.replace(recent(own, Account(id="one", sms=30), Account(id="busy", sms=900)))
-    observe(simulator, account_id="one").check()
+    observe(simulator, named="one").check()
     assert {entry.account_id for entry in simulator.stats().log} == {None, "one"}
     assert "accounts" not in simulator.stats().requests, "the list is not needed"
     simulator.reset_stats()
-    observe(simulator, account_id=Scenario().account_id).check()
+    observe(simulator, named=Scenario().account_id).check()
     paths = {entry.path for entry in simulator.stats().log if entry.endpoint in STREAMS}
     assert paths == {f"/v2/contact_center/{stream}" for stream in STREAMS}
 
@@ -362,7 +362,7 @@ def test_what_cannot_be_observed_is_said_in_one_line(simulator: SimulatorProcess
     refusal = Refusal(message=f"No permission for {MARK}.")
     refusing = Account(id=MARK, sms_refusal=refusal, voice_calls_refusal=refusal)
     simulator.replace(recent(refusing))
-    for run in (observe(simulator), observe(simulator, account_id=f"no-{MARK}")):
+    for run in (observe(simulator), observe(simulator, named=f"no-{MARK}")):
         run.check(1)
         assert not run.stdout
         (line,) = run.logged("ERROR")
@@ -375,7 +375,7 @@ def test_wrong_settings_are_said_in_one_line(simulator: SimulatorProcess, settin
     run = observe(simulator, **{setting: "wrong"}).check(1)
     assert not run.stdout
     (line,) = run.logged("ERROR")
-    assert "credentials" in line
+    assert setting in line
     config = simulator.tap_config() | {"requests_per_second": "many"}
     run = run_tap(config, arguments=["--observe"]).check(1)
     assert len(run.logged("ERROR")) == 1
@@ -402,7 +402,7 @@ SPOILED: dict[FaultKind, tuple[str, str]] = {
     "total_too_high": (of.TOTAL, "differs from the rows that come"),
     "missing_next_page_token": (of.LAST_TOKEN, "is left out"),
     "new_field": (of.FIELDS, r".*`\w+` is new, \w+ \(\d+\).*"),
-    "wrong_type": (of.FIELDS, r".*`direction` is integer, not string \(\d+\).*"),
+    "wrong_type": (of.FIELDS, r".*`total_duration` is string, not integer \(\d+\).*"),
 }
 
 
