@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 # Meltano 4.4.1 fails to write a `decimal` from the environment into the tap's configuration. An
-# `integer` takes whole numbers from there, and any number from meltano.yml.
+# `integer` takes whole numbers from there, and any number from meltano.yml. Dates are `string`: of a
+# `date_iso8601` Meltano guesses what it means, and 03.04.2026 becomes the 4th of March.
 KINDS = {
     "array": "array",
     "boolean": "boolean",
@@ -79,8 +80,6 @@ def kind(declared: Property) -> str:
     """Return Meltano's kind of a setting."""
     if "enum" in declared:
         return "options"
-    if declared.get("format") == "date-time":
-        return "date_iso8601"
     return KINDS[json_type(declared)]
 
 

@@ -71,12 +71,15 @@ class MeltanoProject:
         """Point the tap to a simulator, at a pace that it does not mind."""
         self.configure(plugin, {**simulator.tap_config(), "requests_per_second": 100})
 
-    def meltano(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-        """Run Meltano to its good end.
+    def meltano(
+        self, *arguments: str, env: Mapping[str, str] | None = None, fails: bool = False
+    ) -> str:
+        """Run Meltano to its good end, or to a bad one.
 
         Args:
             arguments: of the command line.
             env: variables for this run alone.
+            fails: whether it is to end with an exit code other than 0.
 
         Returns:
             What it wrote, log and all.
@@ -91,5 +94,5 @@ class MeltanoProject:
             text=True,
             check=False,
         )
-        assert result.returncode == 0, result.stdout
+        assert bool(result.returncode) == fails, result.stdout
         return result.stdout

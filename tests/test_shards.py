@@ -144,6 +144,23 @@ def test_machines_with_a_suffix_each_share_a_state_back_end(
         assert len(rows) < len(truth), "the new machine was to go on from the old one's bookmark"
 
 
+@pytest.mark.parametrize("shard", SHARDS)
+def test_a_worker_without_accounts_fails_and_names_its_variable(
+    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, shard: str
+) -> None:
+    project = project_for(tmp_path / "project", plugins, zoom)
+    # Neither the accounts of others nor the app's own are a reason to begin.
+    project.configure("tap-zoom-cc", {"sub_account_ids": json.dumps(ACCOUNT_IDS)})
+    project.configure("tap-zoom-cc", {"include_own_account": "true"})
+
+    log = project.meltano("run", f"tap-zoom-cc-{shard}", "target-jsonl", fails=True)
+
+    variable = f"TAP_ZOOM_CC_{shard.upper().replace('-', '_')}_SUB_ACCOUNT_IDS"
+    assert f"sub_account_ids: 'set {variable}' is not an account ID" in log
+    assert not list(project.output.iterdir()), "something was loaded"
+    assert not zoom.stats().log, "Zoom was asked for something"
+
+
 def test_the_rates_of_the_workers_in_meltano_yml_add_up_to_the_limit_of_the_pro_plan() -> None:
     definition = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
     rates = [
