@@ -310,6 +310,7 @@ def settings_from(
         *_misfits(given),
         *_filter_problems(given),
         *_stream_map_problems(given),
+        *_stream_map_config_problems(given),
         *_unknown_settings(given, known),
     ]
     if not problems:
@@ -454,6 +455,19 @@ def _left_out(options: Mapping[str, Value], source: str) -> list[str]:
         f"{name}: there is no such field to leave out{filters.nearest(name, fields)}"
         for name, value in options.items()
         if value in LEFT_OUT and name not in fields and not name.startswith("__")
+    ]
+
+
+def _stream_map_config_problems(given: Mapping[str, Value]) -> list[str]:
+    """Name the values for stream maps that are not there: a hash without its salt hides nothing.
+
+    Meltano makes null of an environment variable that is not set.
+    """
+    values = given.get("stream_map_config")
+    return [
+        f"stream_map_config.{name}: is empty; set it, or the environment variable it is taken from"
+        for name, value in (values.items() if isinstance(values, dict) else ())
+        if value is None or value == ""
     ]
 
 

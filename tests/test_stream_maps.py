@@ -13,7 +13,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.history import requests_to
@@ -171,19 +170,31 @@ def views_asked_for(simulator: SimulatorProcess) -> set[str]:
     return {query["view_type"][0] for query in requests_to(simulator, "voice_calls")}
 
 
-def test_without_a_salt_nothing_is_loaded_and_the_reason_is_one_line(
-    zoom: SimulatorProcess,
+@pytest.mark.meltano
+@pytest.mark.parametrize("salt", [{}, {"TAP_ZOOM_CC_HASH_SALT": ""}], ids=["unset", "empty"])
+def test_without_a_salt_nothing_is_loaded_and_the_variable_is_named(
+    project: MeltanoProject, zoom: SimulatorProcess, salt: dict[str, str]
 ) -> None:
-    example = yaml.safe_load(EXAMPLE.read_text("utf-8"))["plugins"]["extractors"][0]["config"]
+    project.include(EXAMPLE)
 
-    # What Meltano makes of a variable that is not set.
-    config = {**zoom.tap_config(), **example, "stream_map_config": {"salt": None}}
-    run = run_tap({**config, "start_date": "2024-01-01", "end_date": "2024-02-14"})
+    log = project.meltano("run", "tap-zoom-cc-masked", "target-jsonl", env=salt, fails=True)
+
+    assert log.count("stream_map_config.TAP_ZOOM_CC_HASH_SALT: is empty; set it") == 1
+    assert "operand" not in log
+    assert not list(project.output.iterdir()), "something was loaded"
+    assert not zoom.stats().log, "Zoom was asked for something"
+
+
+@pytest.mark.parametrize("salt", [None, ""])
+def test_a_value_for_stream_maps_that_is_empty_is_refused(
+    zoom: SimulatorProcess, salt: str | None
+) -> None:
+    run = run_tap({**zoom.tap_config(), "stream_map_config": {"salt": salt, "more": 0}})
 
     run.check(1)
-    (reason,) = [line for line in run.logged("ERROR") if "stream_maps: " in line]
-    assert "an expression fails: TypeError" in reason
-    assert {message["type"] for message in run.messages} <= {"SCHEMA", "STATE"}
+    (reason,) = run.logged("ERROR")
+    assert "stream_map_config.salt: is empty; set it" in reason
+    assert not run.messages
 
 
 @pytest.mark.meltano
