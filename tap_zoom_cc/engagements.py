@@ -216,7 +216,7 @@ class EngagementStream(EngagementLogStream):
         except RunError as error:
             # The sync could not even be planned: no token, or no list of accounts.
             self.zoom.give_up(error)
-            self.zoom.report.fail(str(error))
+            self.zoom.report.fail_run(str(error))
             stop.ask(str(error), EXIT_FAILED)
         except StoppedError:
             self.logger.debug("stopped before the first window")

@@ -16,6 +16,7 @@ from tap_zoom_cc.sync.rows.decoder import text_of
 from tap_zoom_cc.zoom import json_text
 from tap_zoom_cc.zoom.client import ZoomStream
 from tap_zoom_cc.zoom.errors import AccountError, RunError
+from tap_zoom_cc.zoom.rules import NO_ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,7 +78,10 @@ class SubAccountsStream(ZoomStream):
         try:
             read_in_passes(self, None, rows)
         except AccountError as error:
-            message = f"{error}; or name the accounts in sub_account_ids"
+            # Without an answer the accounts could not be read either, whoever names them.
+            is_refused = error.answer.status != NO_ANSWER
+            advice = "; or name the accounts in sub_account_ids" if is_refused else ""
+            message = f"{error}{advice}"
             raise RunError(message) from error
         if not rows.is_whole:
             message = (
@@ -88,6 +92,7 @@ class SubAccountsStream(ZoomStream):
             if self._services().settings.mismatch_fails:
                 raise RunError(message)
             self.zoom.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
+        self.zoom.report.logger.info("%s: Zoom lists %d", self.name, len(rows.rows))
         return {account_id: row for account_id, (_, row, _) in rows.rows.items()}
 
     @override
@@ -105,7 +110,7 @@ class SubAccountsStream(ZoomStream):
                 yield decoder.decode(row)
         except RunError as error:
             message = str(error)
-            report.fail(message)
+            report.fail_run(message)
             stop.ask(message, EXIT_FAILED)
         except StoppedError:
             self.logger.debug("stopped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from datetime import datetime, timezone
 from functools import cache, cached_property, partial
@@ -33,7 +34,8 @@ from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
 from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.observe.command import observe, observe_option
 from tap_zoom_cc.reconcile import count_days, days_from
-from tap_zoom_cc.run.report import Report, SyncFailedError, counted
+from tap_zoom_cc.run.log import leave_out_chatter
+from tap_zoom_cc.run.report import Report, SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, Stop, StoppedError, end_on_signals
 from tap_zoom_cc.services import Services
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
@@ -140,13 +142,14 @@ class TapZoomCC(Tap):
         account_ids: Collection[str] = ()
         try:
             if self._engagement_streams():
+                # Listed before the first stream: without a list there is nothing to read.
                 account_ids = self._accounts.by_id
-                self.logger.info("Reading %s", counted(len(account_ids), "account"))
             self.sync_all()
         except SyncFailedError:
             self.logger.debug("what failed was reported")
         except RunError as error:
-            report.fail(str(error))
+            report.fail_run(str(error))
+            self._stop.ask(str(error), EXIT_FAILED)
         except StoppedError:
             self.logger.debug("stopped before the first stream")
         self._flush()
@@ -220,6 +223,8 @@ class TapZoomCC(Tap):
     @override
     def get_singer_command(cls) -> click.Command:
         """Return the SDK's command, with the options that only this tap has."""
+        # The SDK asks for the command when it has set up the log, and then runs it.
+        leave_out_chatter()
         command = super().get_singer_command()
         command.params.append(
             click.Option(
@@ -259,7 +264,8 @@ class TapZoomCC(Tap):
             with writing():
                 cls.print_about(about_format)
             return
-        cls.print_version(print_fn=cls.logger.info)
+        versions = (cls.name, cls.plugin_version, cls.sdk_version)
+        cls.logger.info("%s v%s, Meltano SDK v%s", *versions)
         tap = cls._from_input(config, state, catalog)
         sys.exit(tap.sync() if reconcile is None else tap.reconcile(reconcile))
 
@@ -280,6 +286,8 @@ class TapZoomCC(Tap):
         config, problems = cls._settings_of(ctx.params.get("config"))
         for problem in problems:
             cls.logger.warning(problem)
+        # The SDK would say once more that something is wrong, and not what.
+        cls.logger.setLevel(logging.ERROR)
         ids = config.get("sub_account_ids")
         tap = cls(config={"sub_account_ids": ids}, validate_config=False, setup_mapper=False)
         with writing():

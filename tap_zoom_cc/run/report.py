@@ -142,6 +142,29 @@ class Report:
         with self._lock:
             self.retries += 1
 
+    def begin(self, stream: str, accounts: int, span: str, windows: int) -> None:
+        """Say what a stream is about to read.
+
+        Args:
+            stream: its name.
+            accounts: how many there are.
+            span: the range of time, from the account that reaches back the farthest; empty when
+                all were read up to its end before.
+            windows: how many there are; each takes a request at least.
+        """
+        if not span:
+            self.logger.info("%s: %s, nothing to read", stream, counted(accounts, "account"))
+            return
+        self.logger.info(
+            "%s: %s, %s, expected: %s or more, which take %s at %g a second",
+            stream,
+            counted(accounts, "account"),
+            span,
+            counted(windows, "request"),
+            _duration(windows / self.requests_per_second),
+            self.requests_per_second,
+        )
+
     def plan_more(self, stream: str, windows: int) -> None:
         """Count windows that a stream is to read in addition."""
         with self._lock:
@@ -166,6 +189,11 @@ class Report:
         with self._lock:
             self.failures.append(message)
         self.logger.error(message)
+
+    def fail_run(self, message: str) -> None:
+        """Note what ends the run; it is said once, as the last line of the log."""
+        with self._lock:
+            self.failures.append(message)
 
     @property
     def verdict(self) -> str:
@@ -206,10 +234,14 @@ class Report:
         )
 
     def log_lag(self, stream: str, lag: Lag) -> None:
-        """Keep for the summary how far a stream is behind, and log it as METRIC lines."""
+        """Keep for the summary how far a stream is behind, and log it as METRIC lines.
+
+        They are logged from here, and not by the SDK, so that they are shown at the default level:
+        `tap_zoom_cc.run.log` leaves out what the SDK says there.
+        """
         self.lags[stream] = lag
         for point in lag.points(stream):
-            metrics.log(metrics.get_metrics_logger(), point)
+            metrics.get_metrics_logger().info("METRIC: %s", point)
 
     def _bookmarks(self) -> str:
         """Return how old the bookmarks are, and how many accounts are behind, by stream."""

@@ -17,6 +17,7 @@ from tap_zoom_cc.sync.emit import Emitter
 from tap_zoom_cc.sync.fetch import WindowFetcher
 from tap_zoom_cc.sync.outcome import Outcome
 from tap_zoom_cc.sync.prefetch import Prefetcher
+from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.instants import format_instant
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from tap_zoom_cc.sync.plan import Account, AccountPlan, Reach, WindowJob
     from tap_zoom_cc.sync.rows.decoder import RowDecoder
     from tap_zoom_cc.sync.rows.row_types import Record
-    from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import ZoomStream
 
     States = Mapping[Account, dict[str, object]]
@@ -106,7 +106,11 @@ class StreamSync:
                     f"{format_instant(self._reach.now)}, so nothing was read; if that is right, "
                     "set the bookmark back"
                 )
-        self._report.plan_more(self._stream.name, sum(map(len, plans.values())))
+        windows = sum(map(len, plans.values()))
+        self._report.plan_more(self._stream.name, windows)
+        begin = min((plan.windows.begin for plan in plans.values() if plan), default=None)
+        span = str(Window(begin, self._reach.end)) if begin else ""
+        self._report.begin(self._stream.name, len(plans), span, windows)
         read_already = sum(not jobs for jobs in plans.values())
         if read_already and self._reach.end_date:
             self._report.warn_once(
@@ -194,7 +198,7 @@ class StreamSync:
         """
         fatal_error = self._stream.zoom.fatal_error
         if fatal_error is not None:
-            self._report.fail(str(fatal_error))
+            self._report.fail_run(str(fatal_error))
             self._stop.ask(str(fatal_error), EXIT_FAILED)
             return
         self._outcome.conclude(self._budget, full_table=self._full_table)
