@@ -66,7 +66,14 @@ SCHEMA_WITH_NULLS = {
 
 ROW = {"engagement_id": "one", "start_time": "2024-01-02T03:04:05Z"}
 START = "2024-01-02T03:04:05+00:00"
-EMPTY: dict[str, object] = {"start_time": START, "unmapped_values": None}
+EMPTY: dict[str, object] = {
+    **dict.fromkeys(SCHEMA["properties"]),
+    "engagement_id": "one",
+    "start_time": START,
+}
+"""The record of a row that has nothing but its key and its start."""
+EMPTY_LEG: dict[str, object] = {"at": None, "seconds": None}
+LEG = {**EMPTY_LEG, "seconds": 1}
 
 
 def decode(
@@ -134,14 +141,33 @@ def fits(value: object) -> bool:
 @given(values)
 def test_a_row_that_fits_comes_through_unchanged(row: dict[str, Any]) -> None:
     record, changes = decode(row)
-    assert record == {**ROW, **row, **EMPTY}
+    legs = row.get("legs") and {"legs": [{**EMPTY_LEG, **leg} for leg in row["legs"]]}
+    assert record == {**EMPTY, **row, **(legs or {})}
     assert not changes
 
 
-def test_missing_fields_stay_missing_and_nulls_stay_null() -> None:
-    assert decode({})[0] == {**ROW, **EMPTY}
+def test_every_record_has_all_columns_and_what_is_missing_is_null_as_nulls_are() -> None:
+    assert decode({}) == (EMPTY, set())
     nulls = dict.fromkeys(SCHEMA["properties"].keys() - ROW.keys() - {"unmapped_values"})
-    assert decode(nulls) == ({**nulls, **ROW, **EMPTY}, set())
+    assert decode(nulls) == (EMPTY, set())
+
+
+@pytest.mark.parametrize("odd", [{}, {"new": 1}, {"duration": "long"}, {"names": [1]}], ids=str)
+def test_objects_in_a_row_have_all_their_fields_too_however_odd_the_row(odd: object) -> None:
+    assert isinstance(odd, dict)
+    decoder = RowDecoder(SCHEMA, lambda _: True, lambda _: None)
+    row = msgspec.Raw(
+        json.dumps({**ROW, "legs": [{}, {"seconds": 1}], "where": {}, **odd}).encode()
+    )
+    for _ in range(2):
+        record = decoder.decode(row)
+        assert record.keys() == SCHEMA["properties"].keys()
+        assert record["legs"] == [EMPTY_LEG, LEG]
+        assert record["where"] == {"since": None}
+
+
+def test_bytes_that_are_no_row_have_all_columns_too() -> None:
+    assert decode(b"7")[0].keys() == SCHEMA["properties"].keys()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +186,7 @@ def test_missing_fields_stay_missing_and_nulls_stay_null() -> None:
 )
 def test_instants_are_in_utc_at_every_depth(given_text: str | None, expected: str | None) -> None:
     assert decoded("end_time", given_text) == expected
-    assert decoded("legs", [{"at": given_text}]) == [{"at": expected}]
+    assert decoded("legs", [{"at": given_text}]) == [{**EMPTY_LEG, "at": expected}]
     assert decoded("where", {"since": given_text}) == {"since": expected}
 
 
@@ -182,7 +208,7 @@ def test_instants_are_in_utc_at_every_depth(given_text: str | None, expected: st
         ("names", b"[true, false]", ["true", "false"]),
         ("names", b"[%b]" % (b"9" * 5000), ["9" * 5000]),
         ("engagement_id", b"7", "7"),
-        ("legs", b'[{"seconds": "3"}, null]', [{"seconds": 3}, None]),
+        ("legs", b'[{"seconds": "3"}, null]', [{**EMPTY_LEG, "seconds": 3}, None]),
     ],
 )
 def test_a_value_in_another_type_is_converted_and_said(
@@ -238,7 +264,7 @@ def test_a_value_in_another_type_is_converted_and_said(
         ("end_time", b'"0000-01-01T00:00:00Z"', "/end_time", None),
         ("end_time", b"1704164645", "/end_time", None),
         ("where", b'{"since": "soon"}', "/where/since", {"since": None}),
-        ("legs", b'[{"seconds": 1}, {"at": "soon"}]', "/legs/1/at", [{"seconds": 1}, {"at": None}]),
+        ("legs", b'[{"seconds": 1}, {"at": "soon"}]', "/legs/1/at", [LEG, EMPTY_LEG]),
         ("anything", b"[" * 5000 + b"]" * 5000, "/anything", None),
         ("names", b"[" * 5000 + b"]" * 5000, "/names/0", [None]),
         ("duration", b'{"a": ' * 5000 + b"1" + b"}" * 5000, "/duration", None),
@@ -286,9 +312,8 @@ def test_undeclared_fields_are_kept_with_their_place_and_named_without_positions
     }
     record, changes = decode(row)
     assert record == {
-        **ROW,
-        "start_time": START,
-        "legs": [{"seconds": 1}, {}, {}],
+        **EMPTY,
+        "legs": [LEG, EMPTY_LEG, EMPTY_LEG],
         "where": {"since": None},
         "unmapped_values": record["unmapped_values"],
     }
@@ -310,7 +335,7 @@ def test_undeclared_fields_are_kept_with_their_place_and_named_without_positions
 )
 def test_a_field_that_is_not_selected_lands_nowhere(name: str, value: bytes) -> None:
     record, changes = decode(with_json(name, value), deselected=(name,))
-    assert record == {**ROW, **EMPTY}
+    assert record == {column: null for column, null in EMPTY.items() if column != name}
     assert not changes
 
 
@@ -319,7 +344,8 @@ def test_without_the_column_a_row_is_as_well_decoded_and_its_loss_is_said() -> N
     decoder = RowDecoder(SCHEMA, lambda name: name != "unmapped_values", notices.append)
     row = msgspec.Raw(json.dumps({**ROW, "duration": "long", "new": 1}).encode())
     for _ in range(2):
-        assert decoder.decode(row) == {**ROW, "start_time": START, "duration": None}
+        expected = {name: null for name, null in EMPTY.items() if name != "unmapped_values"}
+        assert decoder.decode(row) == expected
     for found in notices:
         assert all("select unmapped_values" in found.remark(c, "id") for c in found.changes)
 
@@ -407,9 +433,9 @@ def put_back(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def meaning(value: object) -> object:
-    """Return a value without what a conversion may change: its type, and an instant's offset."""
+    """Return a value without what a conversion may change: its type, its nulls, its offset."""
     if isinstance(value, dict):
-        return {name: meaning(part) for name, part in value.items()}
+        return {name: meaning(part) for name, part in value.items() if part not in (None, "")}
     if isinstance(value, list):
         return [meaning(part) for part in value]
     if isinstance(value, bool) or value is None:

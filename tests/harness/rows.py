@@ -28,9 +28,23 @@ def key_of(stream: str, row: Record) -> Key:
     return stream, row["account_id"], row["engagement_id"]
 
 
+def without_nulls(row: Record) -> Record:
+    """Return a row without its nulls, at every depth: what Zoom does not send is null in a record.
+
+    All comparisons of rows with the simulator's leave them out, on both sides.
+    """
+    return {name: _without_nulls(value) for name, value in row.items() if value is not None}
+
+
+def _without_nulls(value: object) -> object:
+    if isinstance(value, list):
+        return [_without_nulls(entry) for entry in value]
+    return without_nulls(value) if isinstance(value, dict) else value
+
+
 def by_key(stream: str, rows: Iterable[Record]) -> dict[tuple[str, ...], Record]:
-    """Return rows by their key; of several with one key the last, as a target keeps them."""
-    return {tuple(row[name] for name in KEYS[stream]): row for row in rows}
+    """Return rows by key, `without_nulls`; of several with one key the last, as a target does."""
+    return {tuple(row[name] for name in KEYS[stream]): without_nulls(row) for row in rows}
 
 
 def of_account(account_id: str, rows: Iterable[Record]) -> list[Record]:
@@ -41,10 +55,10 @@ def of_account(account_id: str, rows: Iterable[Record]) -> list[Record]:
 def truth_of(
     simulator: SimulatorProcess, accounts: Iterable[str] | None = None
 ) -> dict[Key, Record]:
-    """Return all that a perfect client would have read of these accounts, or of all."""
+    """Return what a perfect client would have read of these accounts or all, `without_nulls`."""
     wanted = None if accounts is None else set(accounts)
     return {
-        key_of(stream, row): row
+        key_of(stream, row): without_nulls(row)
         for stream in STREAMS
         for row in simulator.truth(stream)
         if wanted is None or row["account_id"] in wanted

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from simulator.scenario import STREAMS
 from tests.harness.constants import OWN, SHORT_WAITS
-from tests.harness.rows import key_of
+from tests.harness.rows import key_of, without_nulls
 from tests.harness.singer import all_bookmarks, parse_messages
 from tests.harness.warm import ROOT, WarmTap
 
@@ -69,9 +69,12 @@ class TapRun:
 
     @cached_property
     def engagements(self) -> list[tuple[Key, Record]]:
-        """The engagements in the order in which they came, each `without_unmapped`."""
+        """The engagements in the order in which they came, `without_unmapped`, `without_nulls`."""
         return [
-            (key_of(message["stream"], message["record"]), without_unmapped(message["record"]))
+            (
+                key_of(message["stream"], message["record"]),
+                without_nulls(without_unmapped(message["record"])),
+            )
             for message in self.messages
             if message["type"] == "RECORD" and message["stream"] in STREAMS
         ]

@@ -27,7 +27,7 @@ DOES_NOT_FIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UnfitE
 def conform_members(
     members: Mapping[str, bytes], part: Part, pointer: str, unmapped: Unmapped
 ) -> Record:
-    """Return an object with its declared fields; its other fields are kept in ``unmapped``.
+    """Return an object with all of its declared fields; others are kept in ``unmapped``.
 
     Args:
         members: the object's members as JSON.
@@ -35,7 +35,7 @@ def conform_members(
         pointer: where in the row the object is, as JSON Pointer.
         unmapped: takes what has no place.
     """
-    record: Record = {}
+    record: Record = dict.fromkeys(part.properties or {})
     for name, json in members.items():
         declared = (part.properties or {}).get(name)
         place = pointer + step(name)

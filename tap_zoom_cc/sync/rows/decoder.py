@@ -146,8 +146,9 @@ class RowDecoder:
         self._compile()
 
     def decode(self, row: msgspec.Raw) -> Record:
-        """Return the record in a row: its declared fields in their types, instants in UTC.
+        """Return the record in a row: all declared fields in their types, instants in UTC.
 
+        What Zoom did not send is null, in nested objects too.
         What does not fit its type, and what is not declared, is in the column `COLUMN`.
         """
         try:
@@ -177,7 +178,7 @@ class RowDecoder:
             members = json_text.members(json)
         except ValueError:
             unmapped.add_unfit("", json, "row")
-            return self._complete({}, unmapped)
+            return self._complete(conform_members({}, self._part, "", unmapped), unmapped)
         for name in self._deselected:
             members.pop(name, None)
         record = conform_members(members, self._part, "", unmapped)

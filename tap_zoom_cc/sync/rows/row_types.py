@@ -98,12 +98,16 @@ class Part:
         return read
 
     def decoded_type(self, aside: Names) -> object:
-        """Return the msgspec type that takes what is declared here, and nulls."""
+        """Return the msgspec type that takes what is declared here, and nulls.
+
+        What is not there is null, at every depth: targets that make their columns from the first
+        record then make all of them.
+        """
         if self.properties is not None:
             types = {name: part.decoded_type(aside) for name, part in self.properties.items()}
             types |= dict.fromkeys(aside.get(self.path, ()), msgspec.Raw)
             names = {f"field_{number}": name for number, name in enumerate(types) if can_name(name)}
-            fields = [(key, _or_unset(types[name]), msgspec.UNSET) for key, name in names.items()]
+            fields = [(key, types[name], None) for key, name in names.items()]
             return (
                 msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
                 | None
@@ -129,10 +133,6 @@ class Part:
 def can_name(name: str) -> bool:
     """Return whether msgspec can compile a field of that name; others it takes for undeclared."""
     return not any(char in '"\\' or char < " " or "\ud800" <= char <= "\udfff" for char in name)
-
-
-def _or_unset(type_: object) -> object:
-    return cast("type", type_) | msgspec.UnsetType
 
 
 def _kind(declared: object) -> str:
