@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 # Meltano 4.4.1 fails to write a `decimal` from the environment into the tap's configuration. An
-# `integer` takes whole numbers from there, and any number from meltano.yml. Dates are `string`: of a
-# `date_iso8601` Meltano guesses what it means, and 03.04.2026 becomes the 4th of March.
+# `integer` takes whole numbers from there, and any number from meltano.yml. Dates are `string`:
+# Meltano guesses what a `date_iso8601` means, and makes the 4th of March of 03.04.2026.
 KINDS = {
     "array": "array",
     "boolean": "boolean",

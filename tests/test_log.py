@@ -1,0 +1,186 @@
+"""The log at its default level is short and says what matters: docs/log.md shows it as it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import pytest
+
+from simulator.scenario import Account, Clock, Fault, Scenario
+from tests.harness.constants import OWN, SHORT_WAITS, Constants
+from tests.harness.tap import settings_for, start_tap, sync
+from tests.meltano_project import ROOT, MeltanoProject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simulator.process import SimulatorProcess
+    from tests.harness.tap import TapRun
+
+PAGE = ROOT / "docs" / "log.md"
+
+ACCOUNT_IDS = [f"dEmOaCcOuNt000000000{number}" for number in (1, 2, 3)]
+BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2026, 3, 26, 8, tzinfo=timezone.utc)
+SCENARIO = Scenario(
+    accounts=tuple(Account(id=name, sms=800, voice_calls=1600) for name in ACCOUNT_IDS),
+    history_begin=BEGIN,
+    history_end=NOW,
+    clock=Clock(now=NOW),
+)
+NOTHING_ANSWERS = "http://127.0.0.1:9"
+
+# What differs from run to run. Durations come first: their form depends on their length.
+_VARIES = (
+    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(,\d{3}|\+00:00)?", "(instant)"),
+    (r"\d+ h \d\d min|\d+ min \d\d s|\d+\.\d s", "(duration)"),
+    (r"not known yet|about \(duration\)", "(duration)"),
+    (r"v\d[\w.+]*", "(version)"),
+    (r"127\.0\.0\.1:\d+|zoom\.us|api\.zoom\.us", "(host)"),
+    (r"\d+(\.\d+)?", "(number)"),
+)
+
+
+@pytest.fixture
+def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
+    """Give the simulator, with three accounts and twelve weeks of engagements."""
+    simulator.replace(SCENARIO)
+    return simulator
+
+
+def backfill(
+    zoom: SimulatorProcess, now: datetime = NOW, constants: Constants = SHORT_WAITS
+) -> TapRun:
+    """Load everything for the first time."""
+    return sync(zoom, now, requests_per_second=10, constants=constants).check()
+
+
+def hourly(zoom: SimulatorProcess) -> TapRun:
+    """Load what came in the hour after everything was loaded."""
+    state = backfill(zoom, NOW - timedelta(hours=1)).state
+    return sync(zoom, NOW, state=state, requests_per_second=10).check()
+
+
+def failure(zoom: SimulatorProcess) -> TapRun:
+    """Load with one account that does not exist."""
+    accounts = [*ACCOUNT_IDS[:2], "mIsTyPeD00000000000001"]
+    return sync(zoom, sub_account_ids=accounts, requests_per_second=10).check(1)
+
+
+def shapes(lines: list[str]) -> list[str]:
+    """Return lines without what varies; of equal ones that follow each other, one."""
+    found = []
+    for line in lines:
+        shape = line.rstrip()
+        for pattern, name in _VARIES:
+            shape = re.sub(pattern, name, shape)
+        found.append(shape.replace("(number) account,", "(number) accounts,"))
+    return [shape for shape, _ in groupby(found)]
+
+
+def shown(name: str) -> list[str]:
+    """Return the lines of one of the page's logs."""
+    page = PAGE.read_text("utf-8")
+    found = re.search(
+        rf"<!-- compared by tests/test_log.py: {name} -->\n```text\n(.*?)```", page, re.DOTALL
+    )
+    assert found, f"docs/log.md has no log '{name}'"
+    return found[1].splitlines()
+
+
+def assert_is_shown(run: TapRun, name: str) -> None:
+    """Assert that docs/log.md shows this run's log."""
+    assert shapes(run.lines) == shapes(shown(name)), f"\nthe log is now:\n{run.stderr}"
+
+
+def test_an_hourly_run_reads_as_the_page_shows_it(zoom: SimulatorProcess) -> None:
+    assert_is_shown(hourly(zoom), "hourly")
+
+
+def test_a_backfill_reads_as_the_page_shows_it(zoom: SimulatorProcess) -> None:
+    assert_is_shown(backfill(zoom, constants=Constants(progress_seconds=0.0)), "backfill")
+
+
+def test_a_failure_reads_as_the_page_shows_it(zoom: SimulatorProcess) -> None:
+    assert_is_shown(failure(zoom), "failure")
+
+
+@pytest.mark.meltano
+def test_meltano_shows_the_same_lines(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, zoom: SimulatorProcess
+) -> None:
+    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    project.read_from(zoom)
+    settings = {"start_date": BEGIN.isoformat(), "end_date": NOW.isoformat()}
+    project.configure("tap-zoom-cc", settings)
+    project.meltano("install", "--", "tap-zoom-cc", "target-jsonl")
+
+    log = project.meltano("run", "tap-zoom-cc", "target-jsonl")
+
+    said = [
+        line.partition("tap-zoom-cc ")[2] for line in log.splitlines() if "tap-zoom-cc " in line
+    ]
+    own = [line.split(" | ")[-1] for line in shown("backfill") if "time left" not in line]
+    assert [shape for shape in shapes(said) if shape in shapes(own)] == shapes(own)
+    assert "METRIC" not in log
+    assert "bookmark value" not in log
+
+
+def test_the_requests_to_expect_are_those_of_a_run_without_new_rows(
+    zoom: SimulatorProcess,
+) -> None:
+    state = backfill(zoom).state
+    run = sync(zoom, NOW, state=state).check()
+    told = [re.search(r"expected: (\d+) requests or more", line) for line in run.lines]
+    expected = sum(int(found[1]) for found in told if found)
+    listing = 1
+    summary = next(line for line in run.lines if "Summary: " in line)
+    assert f", {expected + listing} requests, " in summary
+
+
+def test_the_sdk_is_heard_at_level_debug(zoom: SimulatorProcess) -> None:
+    with start_tap(settings_for(zoom), environment={"LOGLEVEL": "DEBUG"}) as tap:
+        run = tap.finish().check()
+    assert "METRIC: " in run.stderr
+    assert "Beginning sync of 'sms'" in run.stderr
+
+
+def test_a_wrong_secret_is_said_once_and_last(zoom: SimulatorProcess) -> None:
+    run = sync(zoom, client_secret="wrong").check(1)
+    assert run.stderr.count("Zoom refuses the app's credentials") == 1
+    assert "Zoom refuses the app's credentials" in run.lines[-1]
+    assert "Summary: " in run.lines[-2]
+
+
+@pytest.mark.parametrize("setting", ["api_url", "token_url"])
+def test_a_port_where_nothing_answers_is_a_fault_of_the_network(
+    zoom: SimulatorProcess, setting: str
+) -> None:
+    run = sync(zoom, **{setting: NOTHING_ANSWERS}).check(1)
+    assert "check the network, api_url and token_url" in run.lines[-1]
+    assert "sub_account_ids" not in run.stderr
+
+
+def test_a_list_of_accounts_that_is_refused_is_a_reason_to_name_them(
+    zoom: SimulatorProcess,
+) -> None:
+    refusal = Fault(kind="account_refuses", endpoint="accounts")
+    zoom.replace(replace(SCENARIO, faults=(refusal,)))
+    run = sync(zoom).check(1)
+    assert "or name the accounts in sub_account_ids" in run.lines[-1]
+
+
+def test_a_stream_that_was_read_already_says_so(zoom: SimulatorProcess) -> None:
+    state = backfill(zoom).state
+    run = sync(zoom, NOW, state=state, end_date=(BEGIN + timedelta(days=1)).isoformat()).check()
+    assert "sms: 3 accounts, nothing to read" in run.stderr
+
+
+def test_the_streams_are_discovered_in_silence() -> None:
+    with start_tap({}, arguments=["--discover"], constants=OWN) as tap:
+        run = tap.finish().check()
+    assert run.stderr == ""
