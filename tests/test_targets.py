@@ -61,6 +61,7 @@ UNUSUAL = {
 }
 UNDECLARED: Row = {"added_by_zoom": {"é'\"": [UNUSUAL_TEXT, None, 1.5, {}]}}
 """A field that the schema does not have: it is loaded as well, in the column for such."""
+FLATTENING = {"flattening_enabled": "true", "flattening_max_depth": 2}
 REVISED = {
     "engagement_id": "revised-between-the-runs",
     "start_time": "2024-01-24T12:00:00Z",
@@ -199,9 +200,18 @@ def properties(stream: str) -> dict[str, Row]:
     return fields
 
 
+def unflattened(stream: str, row: Row) -> Row:
+    """Return a row that was flattened as it was before: lists are JSON in a text column then."""
+    lists = [name for name, part in properties(stream).items() if "array" in part["type"]]
+    for name in lists:
+        assert row[name] is None or isinstance(row[name], str), f"{name} was not flattened"
+        row[name] = json.loads(row[name]) if row[name] else None
+    return in_full(stream, row)
+
+
 def without_empty_texts(row: Row) -> Row:
     """Return a row as a target leaves it that loads an empty text as null."""
-    return {name: None if value == "" else value for name, value in row.items()}
+    return {name: value for name, value in row.items() if value != ""}
 
 
 def without_nul(row: Row) -> Row:
@@ -255,6 +265,23 @@ def test_duckdb_has_each_engagement_once_and_as_it_is(
             assert by_key(stream, [in_full(stream, row) for row in rows]) == expected
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="duckdb 1.0.0 has no build for this Python")
+def test_duckdb_has_each_engagement_once_when_the_tap_flattens(
+    project: MeltanoProject, simulator: SimulatorProcess
+) -> None:
+    project.configure("tap-zoom-cc", FLATTENING)
+    load_twice(project, simulator, "target-duckdb")
+
+    with duckdb.connect(str(project.output / "zoom_cc.duckdb"), read_only=True) as connection:
+        for stream in KEYS:
+            rows = sql_rows(connection, f"select * from main.{stream}")
+            expected = {
+                key: without_empty_texts(row) for key, row in truth(simulator, stream).items()
+            }
+            assert len(rows) == len(expected)
+            assert by_key(stream, [unflattened(stream, row) for row in rows]) == expected
+
+
 def test_jsonl_has_each_version_of_an_engagement_as_the_api_gave_it(
     project: MeltanoProject, simulator: SimulatorProcess
 ) -> None:
@@ -305,6 +332,22 @@ def test_csv_has_each_version_of_an_engagement_with_nested_values_as_literals(
 def postgres_port() -> Iterator[int]:
     with postgres_server() as port:
         yield port
+
+
+def test_postgres_has_each_engagement_once_when_the_tap_flattens(
+    postgres_port: int, project: MeltanoProject, simulator: SimulatorProcess
+) -> None:
+    schema = {"default_target_schema": "flattened"}
+    project.configure("target-postgres", {**loader_settings(postgres_port), **schema})
+    project.configure("tap-zoom-cc", FLATTENING)
+    load_twice(project, simulator, "target-postgres")
+
+    with connect(postgres_port) as connection:
+        for stream in KEYS:
+            rows = sql_rows(connection.cursor(), f"select * from flattened.{stream}")
+            expected = {key: without_nul(row) for key, row in truth(simulator, stream).items()}
+            assert len(rows) == len(expected)
+            assert by_key(stream, [unflattened(stream, row) for row in rows]) == expected
 
 
 def test_postgres_has_each_engagement_once_and_as_it_is(
