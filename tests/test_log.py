@@ -168,7 +168,7 @@ def test_a_port_where_nothing_answers_is_a_fault_of_the_network(
 def test_a_list_of_accounts_that_is_refused_is_a_reason_to_name_them(
     zoom: SimulatorProcess,
 ) -> None:
-    refusal = Fault(kind="account_refuses", endpoint="accounts")
+    refusal = Fault(kind="500_json", endpoint="accounts")
     zoom.replace(replace(SCENARIO, faults=(refusal,)))
     run = sync(zoom).check(1)
     assert "or name the accounts in sub_account_ids" in run.lines[-1]

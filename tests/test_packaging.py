@@ -29,7 +29,7 @@ PROGRAMS = Path(sys.executable).parent
 WINDOWS = os.name == "nt"
 
 
-def run(*command: str | Path, folder: Path | None = None) -> str:
+def run(*command: str | Path, folder: Path | None = None, **variables: str) -> str:
     """Run a program to its good end, with nothing of this environment, and return its output."""
     env = {
         name: value
@@ -37,7 +37,7 @@ def run(*command: str | Path, folder: Path | None = None) -> str:
         if not name.startswith(("PYTHON", "TAP_", "UV_COMPILE", "VIRTUAL_ENV"))
     }
     result = subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, check=False
+        command, cwd=folder, env=env | variables, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
@@ -132,3 +132,19 @@ def test_the_installed_tap_describes_itself(tap: Path, tmp_path: Path) -> None:
     version = run(tap, "--version", folder=tmp_path)
     assert about["version"] in version
     assert re.match(r"\d+\.\d+", about["version"])
+
+
+@pytest.mark.parametrize("source", ["wheel", "sdist", "checkout"])
+def test_the_tap_is_installed_as_a_program_of_its_own(
+    source: str, checkout: Path, distributions: dict[str, Path], tmp_path: Path
+) -> None:
+    # As `pipx install` does too: an environment for the tap alone, and its command on the PATH.
+    places = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
+    what = distributions.get(source, checkout)
+    uv = (PROGRAMS / "uv", "tool", "install", "--python", sys.executable)
+    run(*uv, what, folder=tmp_path, **places)
+
+    (program,) = (tmp_path / "bin").iterdir()
+    assert program.stem == "tap-zoom-cc"
+    catalog = json.loads(run(program, "--discover", folder=tmp_path))
+    assert len(catalog["streams"]) == 3
