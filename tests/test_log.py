@@ -12,7 +12,7 @@ import pytest
 
 from simulator.scenario import Account, Clock, Fault, Scenario
 from tests.harness.constants import OWN, SHORT_WAITS, Constants
-from tests.harness.tap import settings_for, start_tap, sync
+from tests.harness.tap import run_tap, settings_for, start_tap, sync
 from tests.meltano_project import ROOT, MeltanoProject
 
 if TYPE_CHECKING:
@@ -160,7 +160,8 @@ def test_a_wrong_secret_is_said_once_and_last(zoom: SimulatorProcess) -> None:
 def test_a_port_where_nothing_answers_is_a_fault_of_the_network(
     zoom: SimulatorProcess, setting: str
 ) -> None:
-    run = sync(zoom, **{setting: NOTHING_ANSWERS}).check(1)
+    config = {**settings_for(zoom), setting: NOTHING_ANSWERS}
+    run = run_tap(config, constants=SHORT_WAITS).check(1)
     assert "check the network, api_url and token_url" in run.lines[-1]
     assert "sub_account_ids" not in run.stderr
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
-from tap_zoom_cc.run.report import Report, counted
+from tap_zoom_cc.run.report import Report, Tally, counted
 from tests.harness.constants import OWN, Constants
 from tests.harness.history import DAY, HOUR, engagement
 from tests.harness.tap import sync
@@ -49,6 +49,15 @@ def test_progress_counts_the_windows_and_rows_that_were_read(simulator: Simulato
     assert last["done"] == last["all"]
     assert int(last["all"]) > 2 * 3, "the busy window was meant to be split"
     assert int(last["rows"]) == len(simulator.truth("sms"))
+
+
+def test_the_time_left_is_that_of_the_pages_left_at_the_pace_so_far() -> None:
+    tally = Tally(began=100.0, windows_planned=4)
+    assert tally.seconds_left(110.0) is None
+    tally.windows_begun, tally.pages_expected, tally.pages_read = 2, 20, 10
+    assert tally.seconds_left(110.0) == 30.0
+    tally.pages_read = 41
+    assert tally.seconds_left(110.0) == 0.0
 
 
 def test_progress_is_told_every_ten_seconds_and_not_more_often(

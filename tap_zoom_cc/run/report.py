@@ -37,6 +37,10 @@ class Tally:
     began: float = field(default_factory=time.monotonic)
     windows_planned: int = 0
     windows_done: int = 0
+    windows_begun: int = 0
+    pages_expected: int = 0
+    """How many pages the windows have that were begun, as far as Zoom has said."""
+    pages_read: int = 0
     rows: int = 0
     longest: timedelta = timedelta(0)
     """How long the longest engagement was open."""
@@ -44,6 +48,16 @@ class Tally:
     """The accounts of which there is nothing to read: their bookmarks stay, and are not late."""
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many rows were changed: by what was done, and to which field."""
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return how long the rest takes at the pace so far; None before the first page.
+
+        Windows that were not begun are taken to have as many pages as those that were.
+        """
+        if not self.pages_read:
+            return None
+        pages = self.pages_expected / self.windows_begun * self.windows_planned
+        return max(0.0, pages - self.pages_read) * (now - self.began) / self.pages_read
 
     def is_first(self, change: tuple[str, str]) -> bool:
         """Count a change of a row, and return whether it is the first of its kind.
@@ -170,6 +184,20 @@ class Report:
         with self._lock:
             self.tallies[stream].windows_planned += windows
 
+    def read_page(self, stream: str, *, more: int, begins: bool) -> None:
+        """Count a page that a stream has read.
+
+        Args:
+            stream: its name.
+            more: how many more pages its window has than was known before.
+            begins: whether it is the window's first.
+        """
+        with self._lock:
+            tally = self.tallies[stream]
+            tally.pages_read += 1
+            tally.pages_expected += more
+            tally.windows_begun += begins
+
     def warn_once(self, about: str, message: str) -> None:
         """Log a warning, unless there was one about the same thing in this run."""
         with self._lock:
@@ -218,10 +246,8 @@ class Report:
         rate = (self.requests - self._printed_requests) / since
         self._printed, self._printed_requests = now, self.requests
         tally = self.tallies[stream]
-        left = "not known yet"
-        if tally.windows_done:
-            to_do = tally.windows_planned - tally.windows_done
-            left = f"about {_duration((now - tally.began) / tally.windows_done * to_do)}"
+        seconds = tally.seconds_left(now)
+        left = "not known yet" if seconds is None else f"about {_duration(seconds)}"
         self.logger.info(
             "%s: %d of %d windows, %d rows, %.1f of %g requests a second, time left: %s",
             stream,

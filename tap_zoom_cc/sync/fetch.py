@@ -143,9 +143,14 @@ class WindowFetcher:
         """
         rows = WindowRows(job.window, self._now)
         parts: list[WindowJob] = []
+        pages = 0
 
         def is_replaced(page: Page) -> bool:
+            nonlocal pages
             parts[:] = self._unanswered(job, page) or _smaller(job, rows)
+            if not parts:
+                known, pages = pages, pages_for(rows.total or 0)
+                self._report.read_page(self._stream.name, more=pages - known, begins=not known)
             return bool(parts)
 
         try:
