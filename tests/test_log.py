@@ -126,7 +126,7 @@ def test_meltano_shows_the_same_lines(
     ]
     own = [line.split(" | ")[-1] for line in shown("backfill") if "time left" not in line]
     assert [shape for shape in shapes(said) if shape in shapes(own)] == shapes(own)
-    assert "METRIC" not in log
+    assert "record_count" not in log
     assert "bookmark value" not in log
 
 
@@ -181,7 +181,7 @@ def test_a_stream_that_was_read_already_says_so(zoom: SimulatorProcess) -> None:
     assert "sms: 3 accounts, nothing to read" in run.stderr
 
 
-def test_the_streams_are_discovered_in_silence() -> None:
-    with start_tap({}, arguments=["--discover"], constants=OWN) as tap:
+def test_the_streams_are_discovered_in_silence(zoom: SimulatorProcess) -> None:
+    with start_tap(zoom.tap_config(), arguments=["--discover"], constants=OWN) as tap:
         run = tap.finish().check()
     assert run.stderr == ""
