@@ -13,14 +13,13 @@ from datetime import date, datetime, time, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from singer_sdk.exceptions import ConfigValidationError
-
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.sync.check import answered_range
 from tap_zoom_cc.sync.plan import AccountPlan
 from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
 from tap_zoom_cc.sync.windows import SECOND, Cut, Window
+from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.engagement_log import LogContext
 from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError
@@ -58,7 +57,7 @@ def days_from(text: str, *, now: datetime) -> Cut:
         now: the present; a day that is not over cannot be counted.
 
     Raises:
-        ConfigValidationError: if the text is no such range.
+        ValueError: with what is wrong with the text.
     """
     try:
         begin, end = (
@@ -66,17 +65,17 @@ def days_from(text: str, *, now: datetime) -> Cut:
             for part in text.split("/")
         )
     except ValueError:
-        raise _refused(text, "is no range of days; write 2026-01-01/2026-02-01") from None
+        raise ValueError(_refused(text, "is no range; write 2026-01-01/2026-02-01")) from None
     if begin >= end:
-        raise _refused(text, "has no day; the second date is the first day that is not counted")
+        why = "has no day; the second date is the first day that is not counted"
+        raise ValueError(_refused(text, why))
     if end > now:
-        raise _refused(text, f"is not over; count up to {now:%Y-%m-%d} (UTC) at most")
+        raise ValueError(_refused(text, f"is not over; count up to {now:%Y-%m-%d} (UTC) at most"))
     return Cut(begin, end, DAY)
 
 
-def _refused(text: str, why: str) -> ConfigValidationError:
-    line = f"--reconcile: '{text[:40]}' {why}"
-    return ConfigValidationError(line, errors=[line], schema={})
+def _refused(text: str, why: str) -> str:
+    return f"--reconcile: '{text[:40]}' {why}"
 
 
 def count_days(
@@ -153,6 +152,7 @@ def _count_stream(
     Raises:
         RunError: if nothing can be counted any more.
         StoppedError: if the run is to end.
+        OutputError: if nobody reads the lines any more.
     """
     report = services.report
     plans = {
@@ -164,14 +164,16 @@ def _count_stream(
     )
 
     def write(account_id: str) -> None:
+        lines = []
         try:
             for count in counts.results(account_id, while_waiting):
-                sys.stdout.write(_line(stream, account_id, count, services))
+                lines.append(_line(stream, account_id, count, services))
                 report.tallies[stream.name].windows_done += 1
         except AnswerError as error:
             report.fail(str(error))
         counts.drop(account_id)
-        sys.stdout.flush()
+        with writing():
+            sys.stdout.writelines(lines)
 
     def while_waiting() -> None:
         services.stop.check()

@@ -173,9 +173,19 @@ class TapZoomCC(Tap):
         return exit_code
 
     def reconcile(self, days: str) -> int:
-        """Write how many engagements Zoom counts on each day; return the exit code."""
+        """Write how many engagements Zoom counts on each day; return the exit code.
+
+        Args:
+            days: as the option ``--reconcile`` gives them.
+
+        Raises:
+            InputError: if they cannot be counted.
+        """
         services = self._services()
-        range_ = days_from(days, now=services.started)
+        try:
+            range_ = days_from(days, now=services.started)
+        except ValueError as error:
+            raise InputError(str(error)) from error
         return count_days(self._engagement_streams(), self._accounts, services, range_)
 
     def observe(self, account_id: str) -> int:

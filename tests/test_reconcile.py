@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
@@ -15,7 +17,7 @@ import pytest
 from simulator.scenario import STREAMS, Account, Clock, Fault, Limits, Readings, Refusal, Scenario
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import accounts_asked, engagement, requests_to
-from tests.harness.tap import run_tap, sync
+from tests.harness.tap import run_tap, start_tap, sync
 from tests.meltano_project import ROOT, MeltanoProject
 
 if TYPE_CHECKING:
@@ -256,12 +258,32 @@ def test_wrong_credentials_end_the_counting_with_one_error(simulator: SimulatorP
     assert not run.stdout
 
 
+def test_a_signal_ends_the_counting_with_its_exit_code(simulator: SimulatorProcess) -> None:
+    simulator.replace(replace(SCENARIO, limits=Limits(latency_seconds=30)))
+    config = {**simulator.tap_config(), "sub_account_ids": ["large"]}
+    with start_tap(config, arguments=[f"--reconcile={RANGE}"]) as tap:
+        while tap.running and "Counting 10 days" not in tap.stderr_so_far():
+            time.sleep(0.05)
+        tap.signal(signal.SIGTERM)
+        run = tap.finish().check(exit_code=143)
+    (line,) = run.logged("ERROR")
+    assert "SIGTERM" in line
+    assert "blocks" not in line, "it was to end by itself"
+
+
+def test_the_apps_own_account_is_counted_too(simulator: SimulatorProcess) -> None:
+    own = Account(id=SCENARIO.account_id, sms=20)
+    simulator.replace(replace(SCENARIO, accounts=(own,)))
+    run = reconcile(simulator, sub_account_ids=[], include_own_account=True).check()
+    assert 0 < sum(by_day(run).values()) <= 20
+
+
 @pytest.mark.parametrize(
     ("days", "why"),
     [
-        ("2024-01-03", "is no range of days"),
-        ("2024-01-03/yesterday", "is no range of days"),
-        ("2024-01-03/2024-01-04/2024-01-05", "is no range of days"),
+        ("2024-01-03", "is no range"),
+        ("2024-01-03/yesterday", "is no range"),
+        ("2024-01-03/2024-01-04/2024-01-05", "is no range"),
         ("2024-01-03/2024-01-03", "has no day"),
         ("2024-01-04/2024-01-03", "has no day"),
         ("2024-01-03/9999-01-01", "is not over"),

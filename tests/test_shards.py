@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.meltano
 
 DAGSTER = "dagster~=1.13"
+AIRFLOW = "apache-airflow~=3.1"
 
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 FIRST_RUN = datetime(2024, 1, 25, tzinfo=timezone.utc)
@@ -174,19 +175,29 @@ def test_the_rates_of_the_workers_in_meltano_yml_add_up_to_the_limit_of_the_pro_
     assert all(rate == int(rate) for rate in rates)
 
 
-@pytest.fixture(scope="module")
-def dagster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install Dagster into an environment of its own and give the program."""
-    folder = tmp_path_factory.mktemp("dagster")
+def installed(folder: Path, *distributions: str) -> Path:
+    """Install an orchestrator into an environment of its own and give its programs' folder."""
     for command in (
         ["venv", "--clear", f"--python={sys.executable}", str(folder)],
-        ["pip", "install", f"--python={folder}", DAGSTER],
+        ["pip", "install", f"--python={folder}", *distributions],
     ):
         uv = [sys.executable, "-m", "uv", *command]
         result = subprocess.run(uv, capture_output=True, text=True, check=False)
         if result.returncode:
-            pytest.skip(f"Dagster cannot be installed: {result.stderr.strip()}")
-    return folder / "bin" / "dagster"
+            pytest.skip(f"{distributions[0]} cannot be installed: {result.stderr.strip()}")
+    return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def dagster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the program of Dagster."""
+    return installed(tmp_path_factory.mktemp("dagster"), DAGSTER) / "dagster"
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the program of Airflow."""
+    return installed(tmp_path_factory.mktemp("airflow"), AIRFLOW) / "airflow"
 
 
 @pytest.fixture(scope="module")
@@ -196,15 +207,34 @@ def postgres_port() -> Iterator[int]:
         yield port
 
 
-def test_dagster_runs_the_example_with_all_its_workers(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, dagster: Path, postgres_port: int
-) -> None:
-    project = project_for(tmp_path / "project", plugins, zoom)
+def project_with_shards(
+    folder: Path, plugins: Path, zoom: SimulatorProcess, postgres_port: int
+) -> MeltanoProject:
+    """Return a project whose two workers load into PostgreSQL, where nothing is yet."""
+    project = project_for(folder, plugins, zoom)
     project.configure("target-postgres", loader_settings(postgres_port))
     for shard, account_ids in SHARDS.items():
         accounts = {"sub_account_ids": json.dumps(account_ids)}
         project.configure(f"tap-zoom-cc-{shard}", accounts)
     project.meltano("install", "--", "tap-zoom-cc", "target-postgres")
+    with connect(postgres_port) as connection:
+        connection.execute("drop schema if exists zoom_cc cascade")
+    return project
+
+
+def assert_all_is_loaded(postgres_port: int, zoom: SimulatorProcess) -> None:
+    """Assert that PostgreSQL has each engagement, once."""
+    with connect(postgres_port) as connection:
+        for stream in STREAMS:
+            query = f"select account_id, engagement_id from zoom_cc.{stream}"
+            found = sorted(connection.execute(query).fetchall())
+            assert found == sorted(by_key(stream, zoom.truth(stream)))
+
+
+def test_dagster_runs_the_example_with_all_its_workers(
+    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, dagster: Path, postgres_port: int
+) -> None:
+    project = project_with_shards(tmp_path / "project", plugins, zoom, postgres_port)
     (project.folder / "examples").mkdir()
     example = shutil.copy(ROOT / "examples" / "dagster_schedule.py", project.folder / "examples")
     project.env["DAGSTER_HOME"] = str(tmp_path)
@@ -226,8 +256,36 @@ def test_dagster_runs_the_example_with_all_its_workers(
     assert "zoom_cc_hourly [RUNNING]" in run_dagster("schedule", "list")
     run_dagster("job", "execute", "--job=load_zoom_cc")
 
-    with connect(postgres_port) as connection:
-        for stream in STREAMS:
-            query = f"select account_id, engagement_id from zoom_cc.{stream}"
-            found = sorted(connection.execute(query).fetchall())
-            assert found == sorted(by_key(stream, zoom.truth(stream)))
+    assert_all_is_loaded(postgres_port, zoom)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_airflow_runs_the_example_with_all_its_workers(
+    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, airflow: Path, postgres_port: int
+) -> None:
+    project = project_with_shards(tmp_path / "project", plugins, zoom, postgres_port)
+    (tmp_path / "dags").mkdir()
+    shutil.copy(ROOT / "examples" / "airflow_dag.py", tmp_path / "dags")
+    project.env["MELTANO_PROJECT_ROOT"] = str(project.folder)
+    project.env["AIRFLOW_HOME"] = str(tmp_path)
+    project.env["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+    def run_airflow(*arguments: str) -> str:
+        result = subprocess.run(
+            [airflow, *arguments],
+            cwd=tmp_path,
+            env=project.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    run_airflow("db", "migrate")
+    run_airflow("dags", "reserialize")
+    (dag,) = json.loads(run_airflow("dags", "list", "--output=json").splitlines()[-1])
+    assert dag["dag_id"] == "zoom_cc_hourly"
+    run_airflow("dags", "test", "zoom_cc_hourly")
+    assert_all_is_loaded(postgres_port, zoom)
