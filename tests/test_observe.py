@@ -192,12 +192,20 @@ def zone_of(case: dict[str, object]) -> float:
 
 
 def played(case: dict[str, Any], *, sms: int = 500, voice_calls: int = 1500) -> Scenario:
+    if "seconds_between_pages" in case:
+        # Conversations are open for hours: some of them end while pages are read.
+        sms, voice_calls = 8000, 500
     busy = Account(id="busy", sms=sms, voice_calls=voice_calls, utc_offset_hours=zone_of(case))
     return recent(busy, readings=Readings(**case))
 
 
 def recent(*accounts: Account, **options: Any) -> Scenario:  # noqa: ANN401 (Scenario's)
-    return Scenario(accounts=accounts, history_begin=NOW - HISTORY, history_end=NOW, **options)
+    return Scenario(
+        accounts=accounts,
+        history_begin=NOW - HISTORY,
+        history_end=NOW + timedelta(hours=9),
+        **options,
+    )
 
 
 def case_name(case: dict[str, object]) -> str:

@@ -463,7 +463,7 @@ def _history(log: Log) -> Verdict:
         evidence = f"{sum(each.is_short for each in _named(log))} answers begin there"
         return Verdict(HISTORY, f"about {counted(days, 'day')}{BEGINS_THERE}", evidence)
     ages = [
-        (log.present - row.start) // timedelta(days=1)
+        (log.present - row.end) // timedelta(days=1)
         for each in log.of("history", "width")
         for row in [lies_in_range(each)]
         if row is not None
