@@ -538,7 +538,8 @@ def _changed_fields(old: Engagement, new: Engagement) -> set[str]:
     names = {
         name
         for name in {*old.values, *new.values}
-        if _without_offsets(old.values.get(name)) != _without_offsets(new.values.get(name))
+        for before, after in [(old.values.get(name), new.values.get(name))]
+        if before != after and _without_offsets(before) != _without_offsets(after)
     }
     if old.start != new.start:
         names.add("start_time")
