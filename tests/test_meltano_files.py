@@ -100,6 +100,10 @@ def test_capabilities_are_what_the_tap_offers(definition: Definition, about: Def
     assert not {"activate-version", "batch"} & set(definition["capabilities"])
 
 
+def test_both_definitions_have_the_same_commands() -> None:
+    assert PLUGINS["tap-zoom-cc"]["commands"] == PLUGIN_YAML["commands"]
+
+
 def test_every_loader_is_of_a_version_that_was_tested() -> None:
     for name in LOADERS:
         assert all("==" in requirement for requirement in PLUGINS[name]["pip_url"].split())

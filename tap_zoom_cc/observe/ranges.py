@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import combinations
 from math import log2
 from operator import ne
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from tap_zoom_cc.observe.sightings import UTC_OFFSET, Asked
 
@@ -57,8 +56,7 @@ MOST_SHIFTS = 4
 """With more zones than this left, ranges are not moved for each: first the zone must be found."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One reading of ``from`` and ``to``.
 
     ``days`` reads both as whole days, which leaves nothing to be inclusive. ``zone`` is None where
@@ -113,7 +111,7 @@ READINGS: tuple[Reading, ...] = tuple(
 
 def near(reading: Reading) -> list[Reading]:
     """Return a reading and those that differ from it in one point."""
-    return [each for each in READINGS if sum(map(ne, astuple(each), astuple(reading))) <= 1]
+    return [each for each in READINGS if sum(map(ne, each, reading)) <= 1]
 
 
 class Witnesses:

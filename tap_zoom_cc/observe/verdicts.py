@@ -463,7 +463,7 @@ def _history(log: Log) -> Verdict:
         evidence = f"{sum(each.is_short for each in _named(log))} answers begin there"
         return Verdict(HISTORY, f"about {counted(days, 'day')}{BEGINS_THERE}", evidence)
     ages = [
-        (log.present - row.start) // timedelta(days=1)
+        (log.present - row.end) // timedelta(days=1)
         for each in log.of("history", "width")
         for row in [lies_in_range(each)]
         if row is not None
@@ -538,7 +538,8 @@ def _changed_fields(old: Engagement, new: Engagement) -> set[str]:
     names = {
         name
         for name in {*old.values, *new.values}
-        if _without_offsets(old.values.get(name)) != _without_offsets(new.values.get(name))
+        for before, after in [(old.values.get(name), new.values.get(name))]
+        if before != after and _without_offsets(before) != _without_offsets(after)
     }
     if old.start != new.start:
         names.add("start_time")
