@@ -324,7 +324,8 @@ def test_rows_fill_every_field_of_the_schema_and_no_other(
     stream: Stream, play: Callable[[Scenario], Client]
 ) -> None:
     schema = json.loads((ROOT / "schemas" / f"{stream}.json").read_bytes())
-    known = set(declared(schema))
+    # One column is the tap's own.
+    known = set(declared(schema)) - {".unmapped_values"}
     rows = play(MANY).simulator.truth(stream)
     assert {path for row in rows for path in filled(row)} == known
     (only,) = play(Scenario(accounts=(Account(id=SUB, sms=1, voice_calls=1),))).simulator.truth(
