@@ -121,11 +121,12 @@ def test_meltano_shows_the_same_lines(
 
     log = project.meltano("run", "tap-zoom-cc", "target-jsonl")
 
-    said = [
-        line.partition("tap-zoom-cc ")[2] for line in log.splitlines() if "tap-zoom-cc " in line
-    ]
-    own = [line.split(" | ")[-1] for line in shown("backfill") if "time left" not in line]
-    assert [shape for shape in shapes(said) if shape in shapes(own)] == shapes(own)
+    lines = [line.partition("] tap-zoom-cc ") for line in log.splitlines()]
+    said = shapes([line.strip() for _, by_the_tap, line in lines if by_the_tap])
+    shown_here = [line.split(" | ")[-1] for line in shown("backfill")]
+    # A run as short as this has no line of progress; metrics are written in Meltano's own way.
+    own = [line for line in shown_here if "time left" not in line and "METRIC" not in line]
+    assert [shape for shape in said if not shape.startswith("METRIC")] == shapes(own)
     assert "record_count" not in log
     assert "bookmark value" not in log
 

@@ -57,10 +57,11 @@ def test_a_date_that_could_be_meant_in_two_ways_is_refused(
     assert not simulator.stats().log, "Zoom was asked for something"
 
 
-@pytest.mark.parametrize("value", ["2026-01-31", "'2026-01-31'", "2026-01-31T01:00:00+01:00"])
+@pytest.mark.parametrize("value", ["2026-01-31", "'2026-01-31'", "'2026-01-31T01:00:00+01:00'"])
 def test_a_date_in_meltano_yml_is_the_same_instant_for_the_tap(
     project: MeltanoProject, value: str
 ) -> None:
+    # Without the quotes Meltano 4.4 drops the offset of a date-time, and keeps its clock time.
     set_in_meltano_yml(project, "start_date", value)
 
     printed = project.meltano("--log-level=error", "config", "print", "tap-zoom-cc")
@@ -69,7 +70,7 @@ def test_a_date_in_meltano_yml_is_the_same_instant_for_the_tap(
     assert parse_instant(start_date) == datetime(2026, 1, 31, tzinfo=timezone.utc)
 
 
-def test_the_streams_are_listed_without_credentials_and_what_is_missing_is_said(
+def test_the_streams_are_listed_without_credentials_and_without_a_warning(
     project: MeltanoProject,
 ) -> None:
     for setting in ("ACCOUNT_ID", "CLIENT_ID", "CLIENT_SECRET"):
@@ -78,5 +79,5 @@ def test_the_streams_are_listed_without_credentials_and_what_is_missing_is_said(
     listed = project.meltano("select", "--list", "tap-zoom-cc")
 
     assert "sms.engagement_id" in listed
-    assert "account_id: is missing" in listed
+    assert "warning" not in listed.lower()
     assert "validation" not in listed
