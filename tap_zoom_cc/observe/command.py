@@ -35,10 +35,10 @@ FIRST_ACCOUNTS = 3
 MOST_REQUESTS = 25
 """For the account that is observed."""
 
-FOR_OTHERS = 6
+FOR_OTHERS = 7
 """Requests that are kept for the less busy log of the account."""
 
-RANGES_OF_OTHERS = 3
+RANGES_OF_OTHERS = 4
 
 BUSIEST = "(the busiest)"
 """What the option has for a value when it is given without one."""

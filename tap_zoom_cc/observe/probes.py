@@ -39,9 +39,6 @@ SETTLED = timedelta(hours=1)
 What ended later may be missing in one answer and there in the next one.
 """
 
-FEW = 20
-"""With fewer engagements known than this, one more range is asked for at random."""
-
 WEEK = timedelta(days=7)
 
 HISTORY_DAYS = (365, 730, 90)
@@ -122,16 +119,14 @@ def _ask_about_ranges(log: Log, most: int) -> None:
     first = log.seen[0]
     total = first.total or len(first.rows)
     longest = max(timedelta(hours=1), BASE * MOST_ROWS / 2 / max(total, 1))
-    if len(log.witnesses.engagements) < min(FEW, total) and most > 0:
-        # A week before the newest ones: the same hour of such a day should have some, all settled.
-        newest = max((row.end for row in first.rows), default=log.present).replace(microsecond=0)
-        middle = min(newest, log.present) - WEEK
-        half = min(longest, WEEK) / 2
-        half = timedelta(seconds=half // timedelta(seconds=1))
-        log.ask(Asked("range", middle - half, middle + half))
-        most -= 1
+    # A week before the newest ones: the same hour of such a day should have some, and all settled.
+    # It also shows whether the range matters at all.
+    newest = max((row.end for row in first.rows), default=log.present).replace(microsecond=0)
+    middle = min(newest, log.present) - WEEK
+    half = timedelta(seconds=min(longest, WEEK) // timedelta(seconds=2))
+    log.ask(Asked("range", middle - half, middle + half))
     confirmed = 0
-    for _ in range(most):
+    for _ in range(most - 1):
         left = log.readings
         asked = _next_range(log, left, longest)
         if asked is None and left and confirmed < CONFIRMATIONS:

@@ -353,6 +353,9 @@ class _Named:
 
 
 def _named(log: Log) -> list[_Named]:
+    """Return the ranges that answers name; none where answers are for other ranges than asked."""
+    if any(each.rows and lies_in_range(each) is None for each in log.seen):
+        return []
     found = []
     for each in log.seen:
         begin, end = each.told
