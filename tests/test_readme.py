@@ -1,4 +1,4 @@
-"""README and docs/increments.md say what is true: tables are the tap's own, blocks run somewhere."""
+"""The README and the page on increments are true: their tables are current, their blocks run."""
 
 from __future__ import annotations
 
