@@ -17,6 +17,7 @@ import yaml
 from simulator.scenario import STREAMS, Account, Clock, Limits, Scenario
 from tests.harness.rows import by_key
 from tests.harness.singer import bookmarks
+from tests.harness.tap import without_unmapped
 from tests.meltano_project import ROOT, MeltanoProject
 from tests.postgres_server import connect, loader_settings, postgres_server
 
@@ -74,7 +75,7 @@ def project_for(folder: Path, plugins: Path, zoom: SimulatorProcess) -> MeltanoP
 def loaded(folder: Path, stream: Stream) -> list[Record]:
     """Return the rows that target-jsonl has written to a folder."""
     text = (folder / f"{stream}.jsonl").read_text("utf-8")
-    return [json.loads(line) for line in text.rstrip("\n").split("\n")]
+    return [without_unmapped(json.loads(line)) for line in text.rstrip("\n").split("\n")]
 
 
 def state_of(project: MeltanoProject, state_id: str) -> State:
