@@ -183,7 +183,7 @@ def test_a_window_with_large_rows_is_split_by_their_bytes() -> None:
         ("2024-01-29T06:00:00Z", "2024-02-09", Window(WINDOW.end, WINDOW.end)),
         ("2023-11-01", "2023-12-29", None),
         ("2024-02-01", "2024-02-02", None),
-        ("2024-01-20", "2024-01-10", None),
+        ("2024-02-20", "2024-01-29T00:00:00Z", Window(WINDOW.end, WINDOW.end)),
         (1_700_000_000, "2024-01-29", WINDOW),
         ("2024-01-29T06:00:00Z", "2024-01-30", Window(WINDOW.end, WINDOW.end)),
     ],

@@ -261,7 +261,10 @@ def answered_range(window: Window, page: Page) -> Window | None:
             end += DAY
     except (ValueError, OverflowError):
         return window
-    if max(begin - window.end, window.begin - end) > RANGE_TOLERANCE or begin > end:
+    if begin > end:
+        # Nothing of what was asked for is kept.
+        return Window(window.end, window.end)
+    if max(begin - window.end, window.begin - end) > RANGE_TOLERANCE:
         return None
     begin, end = whole_second(begin), whole_second(end)
     return Window(

@@ -175,8 +175,6 @@ class WindowFetcher:
         if answered == job.window:
             return []
         said = f"asked for {job.window}, Zoom answered for {page.begin} to {page.end}"
-        if answered is None:
-            raise self._refusal(job, said, Condition.OTHER_RANGE)
         if job.is_rest:
             if job.accepts_less:
                 self._report.warn_once(
@@ -186,6 +184,8 @@ class WindowFetcher:
                 )
                 return []
             raise self._refusal(job, said, Condition.NARROWER_RANGE)
+        if answered is None:
+            raise self._refusal(job, said, Condition.OTHER_RANGE)
         cuts = (job.window.begin, answered.begin, answered.end, job.window.end)
         return [
             job.part(Window(begin, end), is_rest=True)

@@ -77,11 +77,11 @@ class ZoomApi:
         """Ask for another token before the next request, unless that would help nobody.
 
         A token that others were answered with is not the reason why one account refuses it, but it
-        may have died since. So it is renewed for a request's first refusal, and not for later ones.
+        may have died since. So it is renewed for the first token that a request is refused with.
 
         Args:
             refused: the header of the request that was refused.
-            is_first: whether it was the request's first refusal.
+            is_first: whether it is the first token that the request was refused with.
         """
         if is_first or refused != self._accepted:
             self.authenticator.discard(refused)

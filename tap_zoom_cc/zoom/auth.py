@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 RENEW_BEFORE_EXPIRY_SECONDS = 120.0
 
 USUAL_LIFETIME_SECONDS = 3600.0
-"""The lifetime of a token whose answer does not say it (document)."""
+"""The lifetime of a token (document), where its answer says none that makes sense."""
 
-SHORTEST_LIFETIME_SECONDS = 60.0
-"""How long a token is used at least, whatever its answer says: else each request would ask for one.
+SHORTEST_LIFETIME_SECONDS = 1.0
+"""A lifetime below this makes no sense: each request would ask for a token of its own (own choice).
 
-One that dies earlier is refused, and renewed for that (own choice).
+A token that dies earlier than expected is refused, and renewed for that.
 """
 
 EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
@@ -103,9 +103,11 @@ class ServerToServerOAuth:
             raise RunError(str(error)) from error
         self._token = grant.access_token
         self.lifetime = grant.expires_in
-        lifetime = grant.expires_in or USUAL_LIFETIME_SECONDS
+        lifetime = grant.expires_in or 0.0
+        if lifetime < SHORTEST_LIFETIME_SECONDS:
+            lifetime = USUAL_LIFETIME_SECONDS
         self._renew_at = time.monotonic() + max(
-            lifetime - RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 2, SHORTEST_LIFETIME_SECONDS
+            lifetime - RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 2
         )
 
     def _say_why(self, error: AnswerError, seconds: float) -> None:

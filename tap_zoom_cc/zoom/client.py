@@ -138,10 +138,10 @@ class ZoomStream(RESTStream[str | None]):
         where = self.where(context)
         request = self._prepare(context, paginator.current_value)
         first_refused_at = inf
-        attempts = 0
+        attempts = refused_tokens = 0
 
         def attempt(request: requests.PreparedRequest, _: Context | None) -> requests.Response:
-            nonlocal attempts, first_refused_at
+            nonlocal attempts, first_refused_at, refused_tokens
             attempts += 1
             if attempts > 1:
                 before_retry()
@@ -154,7 +154,8 @@ class ZoomStream(RESTStream[str | None]):
                 refusal = self._refusal(error, context, first_refused_at)
                 first_refused_at = min(first_refused_at, time.monotonic())
                 if refusal.rule.action is Action.RENEW_TOKEN:
-                    self.zoom.renew_token(refused, is_first=attempts == 1)
+                    refused_tokens += 1
+                    self.zoom.renew_token(refused, is_first=refused_tokens == 1)
                 raise refusal from error
             paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
             return response

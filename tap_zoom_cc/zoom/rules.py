@@ -212,7 +212,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         Action.FAIL_ACCOUNT,
         "Zoom answers something else than was asked for",
-        "run again; if it stays, report it",
+        "if Zoom keeps less history, set start_date later; else report it",
         "own choice",
         statuses=(OK,),
         condition=Condition.OTHER_RANGE,
