@@ -495,6 +495,14 @@ def test_a_list_that_lives_is_told_from_one_that_stands(
     assert findings[of.LIVING] == finding
 
 
+def test_one_shorter_answer_is_not_enough_to_say_why() -> None:
+    answer = Seen(base(NOW), 200, told=((NOW - timedelta(days=7)).isoformat(), NOW.isoformat()))
+    log = Log(lambda _: answer, NOW, 1)
+    log.ask(base(NOW))
+    findings = {each.question: each.finding for each in of.verdicts(log, {})}
+    assert findings[of.HISTORY] == findings[of.COVERED] == of.UNDETERMINED
+
+
 # Privacy
 
 
