@@ -320,6 +320,7 @@ def test_the_busiest_of_the_first_accounts_is_observed(simulator: SimulatorProce
     for stream in STREAMS:
         assert requests[stream].keys() == {"idle", "busy", "quiet"}
         assert requests[stream]["idle"] == requests[stream]["quiet"] == 1
+    assert requests["sms"]["busy"] <= 9, "what lies far back is asked for in one log"
     assert 15 <= sum(requests[stream]["busy"] for stream in STREAMS) <= MOST_REQUESTS
 
 
@@ -468,7 +469,49 @@ def test_rows_that_changed_are_told_by_their_fields() -> None:
     assert findings[of.CHANGES] == "1 changed: `recorded`"
 
 
+@pytest.mark.parametrize(
+    ("fresh", "second", "repeated", "finding"),
+    [
+        (203, 200, 0, "stands still"),
+        (203, 203, 3, "lives: the total grows from page to page, and a token is an offset into it"),
+        (203, 203, 0, "lives: the total grows from page to page"),
+        (200, 200, 0, of.UNDETERMINED),
+        (201, 200, 0, of.UNDETERMINED),
+    ],
+)
+def test_a_list_that_lives_is_told_from_one_that_stands(
+    fresh: int, second: int, repeated: int, finding: str
+) -> None:
+    rows = [Engagement(str(number), NOW, NOW, "Z") for number in range(203)]
+    first_page = base(NOW)
+    again = replace(first_page, purpose="living")
+    log = Log(lambda asked: Seen(asked, 200), NOW, 0)
+    log.seen += [
+        Seen(first_page, 200, rows=tuple(rows[3:103]), token="t", total=200),
+        Seen(again, 200, rows=tuple(rows[:100]), token="u", total=fresh),
+        Seen(again, 200, rows=tuple(rows[103 - repeated : 200]), total=second),
+    ]
+    findings = {each.question: each.finding for each in of.verdicts(log, {})}
+    assert findings[of.LIVING] == finding
+
+
+def test_one_shorter_answer_is_not_enough_to_say_why() -> None:
+    answer = Seen(base(NOW), 200, told=((NOW - timedelta(days=7)).isoformat(), NOW.isoformat()))
+    log = Log(lambda _: answer, NOW, 1)
+    log.ask(base(NOW))
+    findings = {each.question: each.finding for each in of.verdicts(log, {})}
+    assert findings[of.HISTORY] == findings[of.COVERED] == of.UNDETERMINED
+
+
 # Privacy
+
+
+def test_an_error_that_ends_it_names_no_account(simulator: SimulatorProcess) -> None:
+    limits = Limits(requests_per_day=4)
+    simulator.replace(recent(Account(id=MARK, sms=90, voice_calls=90), limits=limits))
+    run = observe(simulator).check(1)
+    assert "the daily limit is spent" in run.logged("ERROR")[0]
+    assert MARK not in run.stdout.decode() + run.stderr
 
 
 def test_nothing_of_a_row_is_told(simulator: SimulatorProcess) -> None:
