@@ -21,6 +21,7 @@ import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.checkout import copy_checkout
+from tests.harness.rows import without_nulls
 from tests.meltano_project import ROOT, MeltanoProject
 from tests.model_truth import KEYS, MODELS, Truth, described_columns
 from tests.postgres_server import connect, loader_settings, postgres_server
@@ -242,16 +243,21 @@ def fetched(cursor: Any, query: str) -> list[Row]:  # noqa: ANN401 (of any datab
 
 
 def comparable(row: Row) -> Row:
-    """Return a row without what only a load knows, documents parsed, fractions to a millionth."""
+    """Return a row without what only a load knows, documents parsed, fractions to a millionth.
+
+    In a document, a field that Zoom did not send and a null are the same.
+    """
     return {name: _comparable(value) for name, value in row.items() if name != "extracted_at"}
 
 
 def _comparable(value: object) -> object:
     if isinstance(value, str) and value[:1] in "[{":
         try:
-            return json.loads(value)
+            return _comparable(json.loads(value))
         except json.JSONDecodeError:
             return value
+    if isinstance(value, list):
+        return [without_nulls(entry) if isinstance(entry, dict) else entry for entry in value]
     return round(value, 6) if isinstance(value, float) else value
 
 
