@@ -1,337 +1,255 @@
-"""The command line's edges: input files, the environment, and exit codes that tell the truth.
-
-Nothing here knows what a sync does. A file that cannot be used, or a setting in the environment
-that cannot be read, is said in one line and never quoted.
-"""
+"""The command ``tap-zoom-cc``: its options, and what is checked before anything is requested."""
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-import os
-import ssl
 import sys
-import traceback
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from abc import abstractmethod
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from dotenv import find_dotenv, load_dotenv
-from singer_sdk.exceptions import (
-    ConfigValidationError,
-    MapExpressionError,
-    StreamMapConfigError,
-)
-from singer_sdk.plugin_base import SingerCommand
+from singer_sdk import Tap
+from singer_sdk.cli import plugin_cli
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError
+from tap_zoom_cc import catalog as catalogs
+from tap_zoom_cc import state as states
+from tap_zoom_cc.configuration import settings_from
+from tap_zoom_cc.exit_codes import Command
+from tap_zoom_cc.observe.command import observe_option
+from tap_zoom_cc.reconcile import reconcile_option
+from tap_zoom_cc.run.log import leave_out_chatter
+from tap_zoom_cc.run.stopping import Stop, end_on_signals
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
+from tap_zoom_cc.user_input import (
+    ConfigInput,
+    InputError,
+    certificate_problems,
+    forget_unknown_log_levels,
+    from_environment,
+    read_config,
+    read_json,
+)
 from tap_zoom_cc.writer import writing
-from tap_zoom_cc.zoom.answers import printable, shorten
+from tap_zoom_cc.zoom.answers import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import NoReturn, TextIO
+    from typing import TextIO
 
-USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
-
-TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
-"""What is taken for a boolean in the environment."""
-
-SHOWN_CHARACTERS = 40
-
-DEEPEST_LEVELS = 50
-"""How deep input may be nested (own choice).
-
-The SDK and the schemas' validator call themselves for each level, and Python bounds that.
-"""
-
-LARGEST_INTEGER = 2**64 - 1
-SMALLEST_INTEGER = -(2**63)
-"""What the writer of messages takes: a state is sent on as it came."""
-
-CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Name the certificates to trust; requests takes the first that is set."""
+    import click
+    from typing_extensions import Self
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigInput:
-    """What ``--config`` gave: the settings of all files, and whether the environment counts too."""
+class CommandLineTap(Tap):
+    """A tap with a command line, which refuses wrong input in words; its runs are abstract."""
 
-    config: dict[str, Any] = field(default_factory=dict)
-    parse_env: bool = False
+    def __init__(self, *, stop: Stop | None = None, **sdk_arguments: Any) -> None:  # noqa: ANN401 (as the SDK)
+        """Set up the tap.
 
+        Args:
+            stop: what ends a run early when it is asked; the command line asks it for signals.
+            sdk_arguments: as the SDK takes them.
+        """
+        self._stop = stop or Stop()
+        super().__init__(**sdk_arguments)
 
-class InputError(Exception):
-    """The input cannot be used.
+    @abstractmethod
+    def sync(self) -> int:
+        """Sync every selected stream and return the exit code: 0 only if nothing was missed."""
 
-    Attributes:
-        lines: what is wrong and where, one line each; they quote no secret.
-    """
+    @abstractmethod
+    def test(self) -> int:
+        """Say for each stream and account whether it can be read; return the exit code."""
 
-    def __init__(self, *lines: str) -> None:
-        """Take the lines."""
-        super().__init__(*lines)
-        self.lines = lines
+    @abstractmethod
+    def reconcile(self, days: str) -> int:
+        """Write how many engagements Zoom counts on each day; return the exit code.
 
+        Args:
+            days: as the option ``--reconcile`` gives them.
 
-# JSON
+        Raises:
+            InputError: if they cannot be counted.
+        """
 
+    @abstractmethod
+    def observe(self, account_id: str) -> int:
+        """Print what an account tells about Zoom's open questions; return the exit code.
 
-def parse_json(content: bytes | str) -> object:
-    """Return what any JSON of the input holds: of files, and of variables in the environment.
-
-    What the standard does not know is refused (NaN, numbers without end, half a character), and so
-    is what would break something later (numbers and nesting without measure).
-
-    Args:
-        content: the text, or its bytes in UTF-8, UTF-16 or UTF-32.
-
-    Raises:
-        ValueError: with what is wrong; nothing is quoted.
-    """
-    try:
-        value = json.loads(content)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        message = f"is not valid JSON: {error.msg} in {where}"
-        raise ValueError(message) from error
-    except UnicodeDecodeError as error:
-        message = "is not valid JSON: it is not UTF-8 text"
-        raise ValueError(message) from error
-    except RecursionError as error:
-        raise ValueError(_TOO_DEEP) from error
-    level = [value]
-    for _ in range(DEEPEST_LEVELS):
-        level = [part for container in level for part in _parts(container)]
-    if level:
-        raise ValueError(_TOO_DEEP)
-    return value
-
-
-_TOO_DEEP = f"is nested deeper than {DEEPEST_LEVELS} levels"
-
-
-def _parts(value: object) -> Iterable[object]:
-    """Return what a value consists of.
-
-    Raises:
-        ValueError: if it is a scalar that JSON does not know.
-    """
-    if isinstance(value, dict):
-        return [*value, *value.values()]
-    if isinstance(value, list):
-        return value
-    if isinstance(value, float) and not math.isfinite(value):
-        message = "is not valid JSON: it has a number that is none (NaN), or without end"
-        raise ValueError(message)
-    if isinstance(value, int) and not SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
-        message = "has an integer of more than 64 bits"
-        raise ValueError(message)
-    if isinstance(value, str) and not _is_text(value):
-        message = "has a text with half of a surrogate pair"
-        raise ValueError(message)
-    return ()
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-# Files
-
-
-def read_config(paths: Sequence[str]) -> ConfigInput:
-    """Read configuration files; settings of later ones replace those of earlier ones.
-
-    Args:
-        paths: of JSON files; ``ENV`` stands for the environment.
-
-    Raises:
-        InputError: if one of them is no JSON object.
-    """
-    config: dict[str, Any] = {}
-    for path in paths:
-        if path == "ENV":
-            continue
-        value, problems = _read(lambda path=path: Path(path).read_bytes(), f"--config {path}")  # type: ignore[misc]
-        if problems:
-            raise InputError(*problems)
-        if not isinstance(value, dict):
-            raise InputError(f"--config {path}: must be a JSON object")
-        config |= value
-    return ConfigInput(config, parse_env="ENV" in paths)
-
-
-def read_json(file: TextIO | None, name: str) -> tuple[object, list[str]]:
-    """Return a JSON file's value, and what is wrong with the file."""
-    return (None, []) if file is None else _read(file.buffer.read, name)
-
-
-def _read(content: Callable[[], bytes], name: str) -> tuple[object, list[str]]:
-    try:
-        return parse_json(content()), []
-    except OSError as error:
-        return None, [f"{name}: {error.strerror or type(error).__name__}"]
-    except ValueError as error:
-        return None, [f"{name}: {error}"]
-
-
-# The environment
-
-
-def from_environment(
-    declared: Mapping[str, Mapping[str, Any]], prefix: str
-) -> tuple[dict[str, Any], list[str]]:
-    """Return the settings in the environment and in a file ``.env``, and what is wrong with them.
-
-    Args:
-        declared: the JSON schemas of the settings, by name.
-        prefix: what the variables' names begin with.
-    """
-    values: dict[str, Any] = {}
-    problems = []
-    try:
-        load_dotenv(find_dotenv(usecwd=True))
-    except (OSError, ValueError) as error:
-        problems.append(f".env: cannot be read: {type(error).__name__}")
-    for name, declaration in declared.items():
-        variable = f"{prefix}{name.upper()}"
-        text = os.environ.get(variable)
-        if text is None:
-            continue
-        types = declaration.get("type", ())
-        kind = next((kind for kind in _READERS if kind in types), "string")
-        try:
-            values[name] = _READERS[kind](text) if kind in _READERS else text
-        except ValueError as error:
-            right = _RIGHT.get(kind)
-            wrong = f"must be {right}, not '{text[:SHOWN_CHARACTERS]}'" if right else str(error)
-            problems.append(f"{name}: {variable} {wrong}")
-    return values, problems
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
-def _boolean(text: str) -> bool:
-    return (*TRUE, *FALSE).index(text.lower()) < len(TRUE)
-
-
-def _list(text: str) -> object:
-    """Read a JSON list, or entries with commas between them."""
-    return parse_json(text) if text.lstrip().startswith("[") else text.split(",")
-
-
-_READERS: dict[str, Callable[[str], object]] = {
-    "integer": int,
-    "number": _number,
-    "boolean": _boolean,
-    "array": _list,
-    "object": parse_json,
-}
-
-_RIGHT = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
-
-
-def certificate_problems() -> list[str]:
-    """Say whether the file or folder of certificates that the environment names can be used."""
-    name = next((name for name in CERTIFICATE_VARIABLES if os.environ.get(name)), "")
-    path = os.environ.get(name, "")
-    if not path:
-        return []
-    try:
-        if Path(path).is_dir():
-            ssl.create_default_context(capath=path)
-        else:
-            ssl.create_default_context(cafile=path)
-    except OSError as error:
-        reason = "holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
-        return [f"{name}: {path}: {reason}; it must name a file of certificates to trust"]
-    return []
-
-
-def forget_unknown_log_levels(prefix: str) -> list[str]:
-    """Take log levels that do not exist out of the environment, and say so.
-
-    The SDK's own set-up would fail; other programs may know more levels, so that is no error.
-
-    Args:
-        prefix: what the name of the tap's own variable begins with.
-    """
-    warnings = []
-    for name in (f"{prefix}LOGLEVEL", "LOGLEVEL"):
-        level = os.environ.get(name, "")
-        try:
-            logging.NullHandler(level.upper() if level else logging.INFO)
-        except ValueError:
-            del os.environ[name]
-            shown = printable(level[:SHOWN_CHARACTERS])
-            warnings.append(f"{name}: there is no level '{shown}', so it is ignored")
-    return warnings
-
-
-# The end
-
-
-class Command(SingerCommand):
-    """The SDK's command, with exit codes that tell the truth."""
+        Args:
+            account_id: as the option ``--observe`` gives it.
+        """
 
     @override
-    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run, and end the process."""
-        sys.exit(exit_code_of(partial(super().main, *args, **kwargs), self.logger))
+    def _setup_signal_handlers(self) -> None:
+        """Leave the handlers as they are.
 
+        The SDK's would write the state of the moment, which is empty while the tap is being set up,
+        and end with exit code 0. It has no public way to go without them.
+        """
 
-def exit_code_of(command: Callable[[], object], logger: logging.Logger) -> int | str | None:
-    """Run a command to its end; what the user can mend becomes lines, and code 1.
+    @classmethod
+    def known_settings(cls) -> dict[str, dict[str, Any]]:
+        """Return the declarations of all settings, those of the SDK's own capabilities included."""
+        schema: dict[str, dict[str, Any]] = dict(cls.config_jsonschema)
+        cls.append_builtin_config(schema)
+        return schema["properties"]
 
-    This is the one place where an error becomes an exit code.
-
-    Args:
-        command: returns, or ends the process with an exit code.
-        logger: for the lines, one for each thing that is wrong.
-
-    Raises:
-        Exception: what is nobody's input but a fault of the tap.
-    """
-    exit_code: int | str | None = 0
-    try:
+    @plugin_cli
+    @override
+    def cli(cls) -> click.Command:  # noqa: N805 (as the SDK has it)
+        """The command ``tap-zoom-cc``."""
+        ignored = forget_unknown_log_levels(cls.env_prefix())
         try:
-            command()
-        except SystemExit as end:
-            exit_code = end.code
+            command = super().cli
+        except Exception as error:  # noqa: BLE001 (a file can be wrong in any way)
+            reason = f"{type(error).__name__}: {shorten(str(error))}"
+            sys.exit(f"SINGER_SDK_LOG_CONFIG: cannot be used: {reason}")
+        for line in ignored:
+            cls.logger.warning(line)
+        return command
+
+    @classmethod
+    def env_prefix(cls) -> str:
+        """Return what the names of the tap's environment variables begin with."""
+        return f"{cls.name.upper().replace('-', '_')}_"
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        """Return the SDK's command, with the options that only this tap has."""
+        # The SDK asks for the command when it has set up the log, and then runs it.
+        leave_out_chatter()
+        command = super().get_singer_command()
+        command.params += [reconcile_option(), observe_option(cls.cb_observe)]
+        return Command(
+            name=command.name,
+            callback=command.callback,
+            params=command.params,
+            help=command.help,
+            context_settings=command.context_settings,
+            logger=cls.logger,
+        )
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]  # as in the SDK
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: ConfigInput | None = None,
+        state: TextIO | None = None,
+        catalog: TextIO | None = None,
+        reconcile: str | None = None,
+    ) -> None:
+        """Run the tap; ends the process with the exit code that tells the truth."""
+        if about:
+            with writing():
+                cls.print_about(about_format)
+            return
+        versions = (cls.name, cls.plugin_version, cls.sdk_version)
+        cls.logger.info("%s v%s, Meltano SDK v%s", *versions)
+        tap = cls._from_input(config, state, catalog)
+        sys.exit(tap.sync() if reconcile is None else tap.reconcile(reconcile))
+
+    @classmethod
+    @override
+    def cb_config(  # type: ignore[override]  # the SDK's class has no public name
+        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> ConfigInput:
+        """Read the configuration files."""
+        return read_config(value)
+
+    @classmethod
+    @override
+    def cb_discover(cls, ctx: click.Context, param: click.Option, value: bool) -> None:
+        """Print the catalog: ``sub_account_ids`` alone counts, and settings may be wrong."""
+        if not value:
+            return
+        config, problems = cls._settings_of(ctx.params.get("config"))
+        for problem in problems:
+            cls.logger.warning(problem)
+        # The SDK would say once more that something is wrong, and not what.
+        cls.logger.setLevel(logging.ERROR)
+        ids = config.get("sub_account_ids")
+        tap = cls(config={"sub_account_ids": ids}, validate_config=False, setup_mapper=False)
         with writing():
-            """Whatever was printed has to leave, too."""
-    except InputError as error:
-        lines = list(error.lines)
-    except OutputError as error:
-        lines = [str(error)]
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        lines = [f"The system refused something: {where}{error.strerror or type(error).__name__}"]
-    except Exception as error:
-        if not isinstance(error, USER_ERRORS) and not _comes_from_a_stream_map(error):
-            raise
-        lines = [f"stream_maps: an expression fails: {type(error).__name__}: {shorten(str(error))}"]
-    else:
-        return exit_code
-    for line in lines:
-        logger.error(printable(line))
-    return EXIT_FAILED
+            tap.run_discovery()
+        ctx.exit()
 
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Say for each stream and account whether it can be read, and if not, why."""
+        if value == CliTestOptionValue.Disabled.value:
+            return
+        tap = cls._from_input(ctx.params.get("config"))
+        if value == CliTestOptionValue.Schema.value:
+            tap.write_schemas()
+            ctx.exit()
+        ctx.exit(tap.test())
 
-def _comes_from_a_stream_map(error: Exception) -> bool:
-    """Say whether an error came out of an expression in ``stream_maps``: it can be of any type."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_globals.get("__name__") == "singer_sdk.mapper" for frame, _ in frames)
+    @classmethod
+    def _settings_of(cls, given: ConfigInput | None) -> tuple[dict[str, Any], list[str]]:
+        """Return the settings of files and of the environment, and what of it is unreadable."""
+        given = given or ConfigInput()
+        values, problems = dict(given.config), list[str]()
+        if given.parse_env:
+            from_variables, problems = from_environment(cls.known_settings(), cls.env_prefix())
+            values |= from_variables
+        return {name: value for name, value in values.items() if value is not None}, problems
+
+    @classmethod
+    def cb_observe(cls, ctx: click.Context, _: click.Option, value: str | None) -> None:
+        """Find out from one account what Zoom's documents leave open."""
+        if value is not None:
+            ctx.exit(cls._from_input(ctx.params.get("config")).observe(value))
+
+    @classmethod
+    def _from_input(
+        cls,
+        config: ConfigInput | None,
+        state: TextIO | None = None,
+        catalog: TextIO | None = None,
+    ) -> Self:
+        """Return a tap whose settings, state and catalog are all in order, and that signals end.
+
+        Raises:
+            InputError: with everything that is wrong, one line each.
+        """
+        stop = Stop()
+        end_on_signals(stop, cls.logger)
+        values, problems = cls._settings_of(config)
+        now = datetime.now(timezone.utc)
+        try:
+            settings_from(values, now=now, known=cls.known_settings())
+        except ConfigValidationError as error:
+            unreadable = {problem.split(":")[0] for problem in problems}
+            problems += [line for line in error.errors if line.split(":")[0] not in unreadable]
+        problems += certificate_problems()
+        state_value, wrong = read_json(state, "state")
+        problems += wrong
+        if state and not wrong:
+            names = [stream.name for stream in ENGAGEMENT_STREAMS]
+            problems += states.problems(state_value, partitioned=names, streams=KEYS, now=now)
+        catalog_value, wrong = read_json(catalog, "catalog")
+        problems += wrong
+        if catalog and not wrong:
+            problems += catalogs.problems(catalog_value, KEYS)
+        if problems:
+            raise InputError(*problems)
+        try:
+            tap = cls(
+                stop=stop,
+                config=values,
+                state=state_value if state else None,
+                catalog=catalog_value if catalog else None,
+            )
+        except ConfigValidationError as error:
+            raise InputError(*error.errors) from error
+        if not any(stream.selected for stream in tap.streams.values()):
+            raise InputError("catalog: no stream is selected, so nothing would be read")
+        return tap

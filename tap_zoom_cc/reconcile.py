@@ -13,6 +13,8 @@ from datetime import date, datetime, time, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+import click
+
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.sync.check import answered_range
@@ -47,6 +49,19 @@ class Count:
 
 
 Counts: TypeAlias = "Prefetcher[WindowJob, Count]"
+
+
+def reconcile_option() -> click.Option:
+    """Return the option of the command line."""
+    return click.Option(
+        ["--reconcile"],
+        metavar="FROM/TO",
+        help=(
+            "Count instead of reading: write how many engagements Zoom has of each stream, "
+            "account and day, as JSON lines. For example 2026-01-01/2026-02-01: the days "
+            "in UTC, the last one not included."
+        ),
+    )
 
 
 def days_from(text: str, *, now: datetime) -> Cut:

@@ -1,0 +1,81 @@
+"""Exit codes that tell the truth: the one place where an error becomes lines and a code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.exceptions import (
+    ConfigValidationError,
+    MapExpressionError,
+    StreamMapConfigError,
+)
+from singer_sdk.plugin_base import SingerCommand
+from typing_extensions import override
+
+from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError
+from tap_zoom_cc.user_input import InputError
+from tap_zoom_cc.writer import writing
+from tap_zoom_cc.zoom.answers import printable, shorten
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+    from typing import NoReturn
+
+USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
+
+
+class Command(SingerCommand):
+    """The SDK's command, with exit codes that tell the truth."""
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run, and end the process."""
+        sys.exit(exit_code_of(partial(super().main, *args, **kwargs), self.logger))
+
+
+def exit_code_of(command: Callable[[], object], logger: logging.Logger) -> int | str | None:
+    """Run a command to its end; what the user can mend becomes lines, and code 1.
+
+    This is the one place where an error becomes an exit code.
+
+    Args:
+        command: returns, or ends the process with an exit code.
+        logger: for the lines, one for each thing that is wrong.
+
+    Raises:
+        Exception: what is nobody's input but a fault of the tap.
+    """
+    exit_code: int | str | None = 0
+    try:
+        try:
+            command()
+        except SystemExit as end:
+            exit_code = end.code
+        with writing():
+            """Whatever was printed has to leave, too."""
+    except InputError as error:
+        lines = list(error.lines)
+    except OutputError as error:
+        lines = [str(error)]
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        lines = [f"The system refused something: {where}{error.strerror or type(error).__name__}"]
+    except Exception as error:
+        if not isinstance(error, USER_ERRORS) and not _comes_from_a_stream_map(error):
+            raise
+        lines = [f"stream_maps: an expression fails: {type(error).__name__}: {shorten(str(error))}"]
+    else:
+        return exit_code
+    for line in lines:
+        logger.error(printable(line))
+    return EXIT_FAILED
+
+
+def _comes_from_a_stream_map(error: Exception) -> bool:
+    """Say whether an error came out of an expression in ``stream_maps``: it can be of any type."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__") == "singer_sdk.mapper" for frame, _ in frames)
