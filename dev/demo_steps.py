@@ -155,7 +155,7 @@ def demo(*, again: bool) -> int:
     if again:
         late = late_rows(target, scenario.history_end - BETWEEN_RUNS)
         note("")
-        note(f"{late} of them were still open at the first run, when Zoom did not list them yet.")
+        note(f"{late} of them were still open at the first run, so that Zoom did not list them.")
     step(4, "dbt builds the models of transform/ on it, and tests them")
     if target == "target-duckdb":
         note(f"Its log: {relative(BUILD_LOG)}")
@@ -341,7 +341,7 @@ def late_rows(target: str, first_run: datetime) -> int:
         for source in sources:
             found = database.execute(
                 "select count(distinct (account_id, engagement_id)) "  # noqa: S608 - our own names
-                f"from {source} where start_time < $1 and end_time >= $1",
+                f"from {source} where start_time::timestamp < $1 and end_time::timestamp >= $1",
                 # The target stores instants in UTC, without saying so.
                 [first_run.astimezone(timezone.utc).replace(tzinfo=None)],
             ).fetchone()

@@ -23,6 +23,8 @@ import pytest
 from simulator.demo import demo_scenario
 from simulator.process import SimulatorProcess
 from simulator.scenario import STREAMS, Clock, load
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
+from tap_zoom_cc.sync.lookback import depth, phase_of
 from tests.checkout import ROOT, copy_checkout
 from tests.harness.rows import without_nulls
 from tests.model_truth import Truth
@@ -38,6 +40,7 @@ Row: TypeAlias = dict[str, Any]
 Rows: TypeAlias = dict[tuple[str, str], Row]
 """Rows by their key: account and engagement."""
 
+A_WEEK = timedelta(weeks=1)
 TARGET_IS_DUCKDB = sys.version_info < (3, 14)
 
 
@@ -86,7 +89,7 @@ def a_week_later(scenario: Scenario) -> Scenario:
     """Give the scenario of the second run."""
     first_run = scenario.clock.now
     assert first_run
-    return replace(scenario, clock=Clock(now=first_run + timedelta(weeks=1)))
+    return replace(scenario, clock=Clock(now=first_run + A_WEEK))
 
 
 def truth(scenario: Scenario, stream: Stream) -> Rows:
@@ -206,6 +209,23 @@ def test_the_answers_in_the_documentation_are_those_of_the_demo(
             assert rows == answer.splitlines()
 
 
+def test_in_every_week_the_next_run_looks_back_to_the_longest_conversation() -> None:
+    for week in range(100):
+        scenario = demo_scenario(datetime(2026, 3, 2, tzinfo=timezone.utc) + week * A_WEEK)
+        assert scenario.profile
+        for stream in ENGAGEMENT_STREAMS:
+            name: Stream = "sms" if stream.name == "sms" else "voice_calls"
+            longest = scenario.profile.lengths(name).longest + scenario.completion_delay_seconds
+            for account in scenario.accounts:
+                looks_back = depth(
+                    bookmark=scenario.history_end - A_WEEK,
+                    end=scenario.history_end,
+                    lookback=timedelta(days=stream.default_lookback_days),
+                    phase=phase_of(stream.name, account.id),
+                )
+                assert looks_back > timedelta(seconds=longest)
+
+
 def test_the_demo_is_the_same_on_each_day_of_a_week() -> None:
     monday = datetime(2026, 3, 2, tzinfo=timezone.utc)
     sunday = datetime(2026, 3, 8, 23, 59, 59, tzinfo=timezone.utc)
@@ -220,6 +240,19 @@ def test_the_query_that_is_suggested_can_be_copied(checkout: Path, first_run: st
     )
     assert result.returncode == 0, result.stderr
     assert "inbound" in result.stdout
+
+
+def test_the_picture_that_is_suggested_can_be_drawn(checkout: Path, first_run: str) -> None:
+    found = re.findall(r"^ +PLOT_STORE=(\S+) (\S+ invoke \S+)$", first_run, re.MULTILINE)
+    ((store, command),) = found
+    subprocess.run(
+        shlex.split(command),
+        cwd=checkout,
+        env={**os.environ, "HOME": str(checkout.parent / "home"), "PLOT_STORE": store},
+        check=True,
+    )
+    picture = checkout / "output" / "engagements_per_hour.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("stream", STREAMS)
