@@ -2,7 +2,13 @@
 
 Started by demo.py, which installs what this needs. Everything that the demo makes is in
 `output/demo/`: the database, Meltano's log and state, and the simulated Zoom's scenario. The first
-run plays yesterday; `--again` plays the same scenario a day later, when it holds a day more.
+run plays Monday of last week; `--again` plays the same scenario a week later.
+
+Why a week: an engagement that was open for long comes with one of the next syncs, not always with
+the next one (docs/increments.md). After a day, one may still be due. But a sync that goes on for
+128 hours or more passes a mark of that step, and so brings all that was open for up to 128 hours.
+In the demo nothing is open for longer than five days, which are 120 hours. So both runs end with
+all that there is, and the comparison allows for nothing.
 """
 
 from __future__ import annotations
@@ -45,25 +51,41 @@ DATABASE = FOLDER / "zoom_cc.duckdb"
 LAST_PYTHON_WITH_DUCKDB = (3, 13)
 """The newest Python for which there is a build of duckdb 1.2.2, which target-duckdb needs."""
 
-BUSIEST_HOURS = """
+BETWEEN_RUNS = timedelta(weeks=1)
+
+QUEUES = """
+with hours as (
+    select
+        queue_name,
+        strftime(hour_start, '%A %H:00') as hour,
+        extract(isodow from hour_start) * 24 + extract(hour from hour_start) as hour_of_week,
+        sum(engagements) as engagements
+    from contact_center.queue_hours
+    group by all
+),
+busiest as (
+    select queue_name, first(hour order by engagements desc, hour_of_week) as hour
+    from hours
+    group by queue_name
+)
 select
-    strftime(hour_start, '%H:00') as hour,
     queue_name as queue,
     sum(engagements) as engagements,
     sum(engagements) filter (where channel = 'voice') as calls,
     sum(engagements) filter (where channel = 'sms') as sms,
     sum(abandoned) as abandoned,
-    sum(transferred) as transferred
+    sum(transferred) as transferred,
+    busiest.hour as busiest
 from contact_center.queue_hours
-where queue_name is not null
-group by hour, queue
-order by engagements desc, hour, queue
-limit 8
+inner join busiest using (queue_name)
+group by queue_name, busiest.hour
+order by engagements desc, queue
 """
-"""The busiest queues and hours of the day (UTC), from the model queue_hours."""
+"""What came to each queue, and the hour of the week in which most of it began, in UTC."""
 
 STREAMS = ("sms", "voice_calls")
 FAILED_LOG_LINES = 20
+WIDTH = 90
 
 
 class DemoError(Exception):
@@ -99,7 +121,7 @@ def main() -> int:
     parser.add_argument(
         "--again",
         action="store_true",
-        help="go on from the last demo, a day later, instead of starting anew",
+        help="go on from the last demo, a week later, instead of starting anew",
     )
     again = parser.parse_args().again
     try:
@@ -115,26 +137,30 @@ def demo(*, again: bool) -> int:
     target, why = choose_target(sys.version_info[:2])
     with SimulatorProcess(scenario) as simulator:
         step(1, f"The simulator stands in for Zoom at {simulator.url}")
-        day = " a day later than in the first run," if again else ""
-        note(f"Its clock stands{day} at {moment_text(scenario.clock.now)} UTC.")
+        later = " a week later than in the first run," if again else ""
+        note(f"Its clock stands{later} at {moment_text(scenario.clock.now)} UTC.")
         step(2, f"Meltano runs the tap into {target}")
         if why:
             note(why)
         if not again:
             note("The first time it installs what that needs, which takes about a minute.")
         note(f"Its log: {relative(LOG)}")
-        note(f"Loaded: {load_rows(simulator, scenario, target)}")
+        note_list(f"Loaded: {load_rows(simulator, scenario, target)}")
         truth = truth_of(simulator.counts(), own_account=scenario.account_id)
     step(3, "What was loaded, next to what the simulator holds (times in UTC)")
     loaded = read_duckdb() if target == "target-duckdb" else read_jsonl()
     if not compare(loaded, truth):
         msg = "The two differ: rows are missing, or there are too many."
         raise DemoError(msg)
+    if again:
+        late = late_rows(target, scenario.history_end - BETWEEN_RUNS)
+        note("")
+        note(f"{late} of them were still open at the first run, so that Zoom did not list them.")
     step(4, "dbt builds the models of transform/ on it, and tests them")
     if target == "target-duckdb":
         note(f"Its log: {relative(BUILD_LOG)}")
-        note(f"Built: {build_models()}")
-        print_busiest_hours()
+        note_list(f"Built: {build_models()}")
+        print_queues()
     else:
         note("Not here: they need DuckDB or PostgreSQL.")
     step(5, "Look at it yourself")
@@ -154,7 +180,7 @@ def choose_target(python: tuple[int, int]) -> tuple[str, str]:
 
 
 def prepare(*, again: bool) -> Scenario:
-    """Return the scenario to play: a new one in an empty folder, or the last one a day later.
+    """Return the scenario to play: a new one in an empty folder, or the last one a week later.
 
     Raises:
         DemoError: when there is no demo to go on from.
@@ -168,7 +194,7 @@ def prepare(*, again: bool) -> Scenario:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     scenario = demo_scenario()
-    scenario = replace(scenario, clock=Clock(now=scenario.history_end - timedelta(days=1)))
+    scenario = replace(scenario, clock=Clock(now=scenario.history_end - BETWEEN_RUNS))
     SCENARIO.write_bytes(dump(scenario))
     return scenario
 
@@ -203,17 +229,21 @@ def build_models() -> str:
     settings |= dict.fromkeys(("DBT_TARGET_PATH", "DBT_LOG_PATH"), str(FOLDER / "dbt"))
     began = time.monotonic()
     lines = run_meltano("dbt-duckdb:build", settings=settings, log=BUILD_LOG)
-    summaries = [found[1] for line in lines if (found := re.search(r"Finished running (.*)", line))]
+    summaries = [
+        found[1]
+        for line in lines
+        if (found := re.search(r"Finished running (.*?)(?: in \d+ hours|$)", line))
+    ]
     return summaries[-1] if summaries else f"in {time.monotonic() - began:.0f} s"
 
 
-def print_busiest_hours() -> None:
-    """Print a table of the busiest queues by hour."""
+def print_queues() -> None:
+    """Print a table of the queues."""
     with duckdb.connect(str(DATABASE), read_only=True) as database:
-        found = database.sql(BUSIEST_HOURS)
+        found = database.sql(QUEUES)
         rows = [tuple(found.columns), *found.fetchall()]
     lines = [tuple("-" if cell is None else str(cell) for cell in row) for row in rows]
-    print("\n    Busiest queues by hour of the day (UTC)")
+    print("\n    The queues, and the hour of the week in which each is busiest (UTC)")
     print_table(lines)
 
 
@@ -299,6 +329,26 @@ def read_jsonl() -> dict[Key, Extent]:
     return extents
 
 
+def late_rows(target: str, first_run: datetime) -> int:
+    """Return how many of the loaded engagements were open at the time of the first run."""
+    if target == "target-duckdb":
+        path, sources = str(DATABASE), list(STREAMS)
+    else:
+        path = ":memory:"
+        sources = [f"read_ndjson('{FOLDER / stream}.jsonl')" for stream in STREAMS]
+    counted = 0
+    with duckdb.connect(path, read_only=target == "target-duckdb") as database:
+        for source in sources:
+            found = database.execute(
+                "select count(distinct (account_id, engagement_id)) "  # noqa: S608 - our own names
+                f"from {source} where start_time::timestamp < $1 and end_time::timestamp >= $1",
+                # The target stores instants in UTC, without saying so.
+                [first_run.astimezone(timezone.utc).replace(tzinfo=None)],
+            ).fetchone()
+            counted += found[0] if found else 0
+    return counted
+
+
 def compare(loaded: dict[Key, Extent], truth: dict[Key, Extent]) -> bool:
     """Print both ends, a line for each stream and account; return whether they are equal."""
     nothing = Extent()
@@ -349,9 +399,14 @@ def print_hints(target: str, *, again: bool) -> None:
         files = relative(FOLDER / "voice_calls.jsonl")
         query = f"import duckdb; duckdb.sql('''{select} from '{files}' group by all''').show()"
     print(f'\n    {python} -c "{query}"')
+    store = relative(DATABASE if target == "target-duckdb" else FOLDER)
+    meltano = python.with_name("meltano")
+    note("")
+    note("A picture of when each queue is busy, output/engagements_per_hour.png:")
+    print(f"\n    PLOT_STORE={store} {meltano} invoke plot:hours")
     if not again:
         note("")
-        note("And the next run, a day later, which reads only what may be new:")
+        note("And the next run, a week later, which reads only what may be new:")
         print("\n    python3 dev/demo.py --again")
 
 
@@ -363,6 +418,17 @@ def step(number: int, text: str) -> None:
 def note(text: str) -> None:
     """Print a line that belongs to the step."""
     print(f"      {text}".rstrip(), flush=True)
+
+
+def note_list(text: str) -> None:
+    """Print a long list that belongs to the step, in lines that end at a comma."""
+    lines = [""]
+    for part in re.split(r"(?<=, )", text):
+        if len(lines[-1]) + len(part) > WIDTH:
+            lines.append("")
+        lines[-1] += part
+    for line in lines:
+        note(line)
 
 
 def relative(path: Path) -> Path:

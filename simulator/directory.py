@@ -1,7 +1,7 @@
 """The users, queues, flows, regions and teams of one simulated account.
 
-Names are words for "example" in many scripts, numbers come from ranges reserved for fiction and
-documentation, so that nothing here can be taken for a real person or address.
+Without a profile, names are words for "example" in many scripts. Numbers come from ranges reserved
+for fiction and documentation. Nothing here can be taken for a real person or address.
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulator.profile import Profile
 
 WORDS = (
     "Example",
@@ -64,13 +68,21 @@ def random_id(random: Random) -> str:
     return base64.urlsafe_b64encode(random.randbytes(16))[:22].decode()
 
 
-def make_directory(seed: int, account_id: str) -> Directory:
+def make_directory(seed: int, account_id: str, profile: Profile | None = None) -> Directory:
     """Make the directory of an account, always the same for the same seed."""
     random = Random(f"{seed}/{account_id}/directory")
 
     def named(names: tuple[str, ...]) -> tuple[Named, ...]:
         return tuple(Named(random_id(random), name) for name in names)
 
+    if profile is not None:
+        return Directory(
+            users=named(profile.agents),
+            queues=named(tuple(queue.name for queue in profile.queues)),
+            flows=named(profile.flows),
+            regions=named(profile.regions),
+            teams=named(profile.teams),
+        )
     return Directory(
         users=named(tuple(f"{WORDS[n % len(WORDS)]} agent {n + 1}" for n in range(24))),
         queues=named(tuple(f"{WORDS[n]} queue" for n in range(8))),

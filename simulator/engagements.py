@@ -19,6 +19,7 @@ import msgspec
 
 from simulator.directory import make_directory
 from simulator.instants import instant_of, parse_instant
+from simulator.profile import Lengths
 from simulator.rows import BodyMaker, explicit_body
 
 if TYPE_CHECKING:
@@ -30,14 +31,17 @@ if TYPE_CHECKING:
 
 _HOUR = 3600
 _DIFFERENT_BODIES = 512
-_LONG_EVERY = 101
-"""One of so many engagements is a long one, between six hours and two days."""
 _FIRST_LONG = 5
-_LONGEST_USUAL = 6 * _HOUR
-_LONGEST = 48 * _HOUR
-_WEEKEND = (6, 7)
+_HOURS_OF_DAY = 24
 _BUSINESS_HOURS = range(8, 18)
-_MEAN_DURATION = {"sms": 2 * _HOUR, "voice_calls": 300}
+_USUAL_WEEK = [
+    share * (10.0 if hour in _BUSINESS_HOURS else 1.0)
+    for share in (1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
+    for hour in range(_HOURS_OF_DAY)
+]
+"""How busy each hour of the week is without a profile: there is none in which nothing begins."""
+_LENGTHS = {"sms": Lengths(mean=2 * _HOUR), "voice_calls": Lengths(mean=300)}
+"""How long engagements are open without a profile."""
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _ID_SPACE = 1 << 128
@@ -53,16 +57,22 @@ class History:
     """
 
     def __init__(self, scenario: Scenario, account: Account, stream: Stream) -> None:
-        self.directory = make_directory(scenario.seed, account.id)
+        self.directory = make_directory(scenario.seed, account.id, scenario.profile)
         self._seed = f"{scenario.seed}/{account.id}/{stream}"
         self._maker = BodyMaker(
-            stream, self.directory, scenario.nulls, support_fields=account.support_fields
+            stream,
+            self.directory,
+            scenario.nulls,
+            support_fields=account.support_fields,
+            profile=scenario.profile,
         )
         random = Random(self._seed)
         self._id_base = random.getrandbits(128)
         self._generated = account.generated(stream)
-        starts = _generated_starts(scenario, account, self._generated, random)
-        ends = _generated_ends(stream, starts, random)
+        starts, self._queue_numbers = _generated_starts(
+            scenario, account, stream, self._generated, random
+        )
+        ends = _generated_ends(_lengths(scenario, stream), starts, random)
         self._explicit = account.explicit(stream)
         self._explicit_bodies = [explicit_body(row) for row in self._explicit]
         for row in self._explicit:
@@ -79,7 +89,10 @@ class History:
         self.longest = max(
             (end - start for start, end in zip(starts, ends, strict=True)), default=0
         )
-        self._bodies: list[Body | None] = [None] * min(self._generated, _DIFFERENT_BODIES)
+        self._bodies_of_queue = min(self._generated, _DIFFERENT_BODIES)
+        self._bodies: list[Body | None] = [None] * (
+            self._bodies_of_queue * (len(self.directory.queues) if scenario.profile else 1)
+        )
         self.users = frozenset(user.id for user in self.directory.users) | self._named("agents")
         self.queues = frozenset(queue.id for queue in self.directory.queues) | self._named("queues")
 
@@ -92,13 +105,18 @@ class History:
         number = self._numbers[position]
         if number >= self._generated:
             return self._explicit_bodies[number - self._generated]
-        return self._generated_body(number % len(self._bodies))
+        slot = number % self._bodies_of_queue
+        if self._queue_numbers:
+            slot += self._bodies_of_queue * self._queue_numbers[number]
+        return self._generated_body(slot)
 
     def _generated_body(self, slot: int) -> Body:
         body = self._bodies[slot]
         if body is None:
             body = self._bodies[slot] = self._maker.make(
-                Random(f"{self._seed}/{slot}"), complete=slot == 0
+                Random(f"{self._seed}/{slot}"),
+                complete=slot == 0,
+                queue=slot // self._bodies_of_queue,
             )
         return body
 
@@ -157,38 +175,68 @@ class History:
 
 
 def _generated_starts(
-    scenario: Scenario, account: Account, number: int, random: Random
-) -> array[int]:
-    """Draw start times in order: busy on weekdays in the account's business hours, never empty."""
+    scenario: Scenario, account: Account, stream: Stream, number: int, random: Random
+) -> tuple[array[int], array[int]]:
+    """Draw start times in order, and to each the number of its queue if there is a profile."""
     begin, end = instant_of(scenario.history_begin), instant_of(scenario.history_end)
     hours = range(begin, end, _HOUR)
     zone = timezone(timedelta(hours=account.utc_offset_hours))
+    lengths = [min(hour + _HOUR, end) - hour for hour in hours]
+    of_week = [_hour_of_week(datetime.fromtimestamp(hour, zone)) for hour in hours]
+    rhythms = _rhythms(scenario, stream)
     weights = [
-        _busyness(datetime.fromtimestamp(hour, zone)) * (min(hour + _HOUR, end) - hour)
-        for hour in hours
+        rhythm[place] * length
+        for rhythm in rhythms
+        for place, length in zip(of_week, lengths, strict=True)
     ]
-    chosen = random.choices(hours, cum_weights=list(accumulate(weights)), k=number)
+    # A start and its queue as one number, so that a million of them are sorted fast.
+    number_of_queues = len(rhythms)
+    begins = [
+        hour * number_of_queues + queue for queue in range(number_of_queues) for hour in hours
+    ]
+    spans = lengths * number_of_queues
+    places = random.choices(range(len(weights)), cum_weights=list(accumulate(weights)), k=number)
     part = random.random
-    return array(
-        "q", sorted(hour + int(part() * (min(hour + _HOUR, end) - hour)) for hour in chosen)
+    drawn = array(
+        "q",
+        sorted(begins[place] + int(part() * spans[place]) * number_of_queues for place in places),
+    )
+    if scenario.profile is None:
+        return drawn, array("B")
+    return (
+        array("q", (both // number_of_queues for both in drawn)),
+        array("B", (both % number_of_queues for both in drawn)),
     )
 
 
-def _busyness(hour: datetime) -> float:
-    weekend = hour.isoweekday() in _WEEKEND
-    business = hour.hour in _BUSINESS_HOURS
-    return (0.2 if weekend else 1.0) * (10.0 if business else 1.0)
+def _hour_of_week(moment: datetime) -> int:
+    """Give the number of an hour, from Monday's first on."""
+    return moment.weekday() * _HOURS_OF_DAY + moment.hour
 
 
-def _generated_ends(stream: Stream, starts: array[int], random: Random) -> array[int]:
-    rate = 1 / _MEAN_DURATION[stream]
+def _rhythms(scenario: Scenario, stream: Stream) -> list[list[float]]:
+    """Give for each queue how busy each hour of the week is; without a profile for all together."""
+    if scenario.profile is None:
+        return [_USUAL_WEEK]
+    nothing = [0.0] * len(_USUAL_WEEK)
+    rhythms = [queue.rhythm(stream) for queue in scenario.profile.queues]
+    return [rhythm.weights() if rhythm else nothing for rhythm in rhythms]
+
+
+def _lengths(scenario: Scenario, stream: Stream) -> Lengths:
+    return scenario.profile.lengths(stream) if scenario.profile else _LENGTHS[stream]
+
+
+def _generated_ends(lengths: Lengths, starts: array[int], random: Random) -> array[int]:
+    rate = 1 / lengths.mean
     draw = random.expovariate
+    usual, longest, long_every = lengths.longest_usual, lengths.longest, lengths.long_every
     return array(
         "q",
         (
-            start + random.randint(_LONGEST_USUAL, _LONGEST)
-            if number % _LONG_EVERY == _FIRST_LONG
-            else start + min(int(draw(rate)), _LONGEST_USUAL)
+            start + random.randint(usual, longest)
+            if number % long_every == _FIRST_LONG
+            else start + min(int(draw(rate)), usual)
             for number, start in enumerate(starts)
         ),
     )

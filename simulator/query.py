@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from simulator.instants import WrittenTime
-    from simulator.rows import Row
+    from simulator.row_maker import Row
     from simulator.scenario import Account, Readings, Stream
 
 PAGE_SIZE_DEFAULT = 10

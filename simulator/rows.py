@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from simulator.directory import COUNTRIES, WORDS
+from simulator.row_maker import ProfiledRowMaker, RowMaker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
     from simulator.directory import Directory
     from simulator.instants import TimeFormat
+    from simulator.profile import Profile
+    from simulator.row_maker import Row
     from simulator.scenario import Stream
 
-Row = dict[str, Any]
-"""A row of Zoom's, as JSON has it."""
-
 _KEPT = frozenset({"engagement_id", "start_time", "end_time", "voice_call_details"})
+_KEPT_WHOLE = frozenset({"queues", "queue"})
+"""With a profile each engagement names its queues, or their rhythms could not be seen."""
 
 BLANKS = (
     "id",
@@ -43,46 +44,6 @@ BLANKS = (
 
 _BLANK = re.compile(f'"<<({"|".join(BLANKS)})>>"'.encode())
 
-_TYPES = (
-    "external_call",
-    "external_conference_call",
-    "external_callback_call",
-    "internal_call",
-    "internal_conference_call",
-    "internal_callback_call",
-)
-_SUB_TYPES = (
-    "external_warm_conference_call",
-    "external_direct_conference_call",
-    "external_warm_transfer_call",
-    "external_direct_transfer_call",
-    "internal_warm_conference_call",
-    "internal_direct_conference_call",
-    "internal_warm_transfer_call",
-    "internal_direct_transfer_call",
-    "flow_initiated_outgoing_call",
-)
-_RESULTS = (
-    "completed",
-    "short_abandoned",
-    "long_abandoned",
-    "hold_abandoned",
-    "long_calls",
-    "short_calls",
-    "hang_up_calls",
-    "overflowed_to_disconnect",
-    "overflowed_to_inbox",
-    "overflowed",
-    "abandon_quit",
-    "auto_closed",
-    "contained",
-    "missed",
-    "declined",
-    "callback_abandoned_by_consumer",
-)
-_NUMBER_TYPES = ("toll_free_number", "virtual_service_number", "byoc_number")
-_DIRECTIONS = ("inbound", "outbound")
-_DISTRIBUTIONS = ("acd", "non_acd")
 _MISSING, _NULL, _EMPTY = 0.03, 0.05, 0.08
 """Of the optional fields: the share left out, the share left out or null, and so on."""
 
@@ -158,16 +119,31 @@ class BodyMaker:
     directory: Directory
     nulls: bool
     support_fields: bool
+    profile: Profile | None = None
 
-    def make(self, random: Random, *, complete: bool) -> Body:
-        """Make up a body; a complete one has a value in every field of the document."""
-        maker = _RowMaker(self.directory, random, complete=complete)
+    def make(self, random: Random, *, complete: bool, queue: int = 0) -> Body:
+        """Make up a body; a complete one has a value in every field of the document.
+
+        Args:
+            random: where its values are drawn from.
+            complete: with a value in every field.
+            queue: with a profile, the number of the queue that it came to.
+        """
+        maker = self._maker(random, queue, complete=complete)
         row = maker.sms() if self.stream == "sms" else maker.voice_call()
         if not complete:
-            row = _thin(row, random, nulls=self.nulls)
+            whole = _KEPT_WHOLE if self.profile else frozenset[str]()
+            row = _thin(row, random, nulls=self.nulls, whole=whole)
         if not self.support_fields:
             _leave_out_support_fields(row)
         return _encode(row)
+
+    def _maker(self, random: Random, queue: int, *, complete: bool) -> RowMaker:
+        if self.profile is None:
+            return RowMaker(self.directory, random, complete=complete)
+        return ProfiledRowMaker(
+            self.directory, random, queue, complete=complete, ordinary=self.profile.ordinary
+        )
 
 
 def _encode(row: Row) -> Body:
@@ -184,10 +160,13 @@ def _template(row: Row) -> Template:
     )
 
 
-def _thin(row: Row, random: Random, *, nulls: bool) -> Row:
-    """Leave out, null or empty some of the optional values, at every depth."""
+def _thin(row: Row, random: Random, *, nulls: bool, whole: frozenset[str]) -> Row:
+    """Leave out, null or empty some of the optional values, at every depth but in whole ones."""
     thinned: Row = {}
     for name, value in row.items():
+        if name in whole:
+            thinned[name] = value
+            continue
         chance = 1.0 if name in _KEPT else random.random()
         if chance < _MISSING:
             continue
@@ -196,10 +175,10 @@ def _thin(row: Row, random: Random, *, nulls: bool) -> Row:
         elif chance < _EMPTY and isinstance(value, list):
             thinned[name] = []
         elif isinstance(value, dict):
-            thinned[name] = _thin(value, random, nulls=nulls)
+            thinned[name] = _thin(value, random, nulls=nulls, whole=whole)
         elif isinstance(value, list):
             thinned[name] = [
-                _thin(item, random, nulls=nulls) if isinstance(item, dict) else item
+                _thin(item, random, nulls=nulls, whole=whole) if isinstance(item, dict) else item
                 for item in value
             ]
         else:
@@ -218,171 +197,3 @@ def _leave_out_support_fields(row: Row) -> None:
                 "sip_zone_ip_address",
             ):
                 agent.pop(name, None)
-
-
-class _RowMaker:
-    """Makes up rows of an account, every field of the document with a value."""
-
-    def __init__(self, directory: Directory, random: Random, *, complete: bool) -> None:
-        self.directory = directory
-        self.random = random
-        self.fewest = 1 if complete else 0
-
-    def sms(self) -> Row:
-        """Make up an sms row."""
-        random = self.random
-        return {
-            "direction": random.choice(_DIRECTIONS),
-            "engagement_id": "<<id>>",
-            "contact_center_number": self.number(),
-            "start_time": "<<start>>",
-            "end_time": "<<end>>",
-            "consumer_number": self.number(),
-            "consumer_display_name": self.consumer(),
-            "queues": self.queues(),
-            "agents": [
-                {"user_id": user.id, "display_name": user.name}
-                for user in random.sample(self.directory.users, random.randint(self.fewest, 2))
-            ],
-            "country_name": random.choice(list(COUNTRIES.values())),
-            "sms_types": random.sample(("sms", "mms"), random.randint(1, 2)),
-            "total_sent_messages": random.randrange(40),
-            "total_received_messages": random.choice((0, 3, 2**40)),
-            "total_sent_files": random.randrange(3),
-            "total_received_files": random.randrange(3),
-        }
-
-    def voice_call(self) -> Row:
-        """Make up a row of a voice call, with its details."""
-        random = self.random
-        cuts = random.choice(
-            (
-                (("start", "end", "duration"),),
-                (("start", "first_cut", "third"), ("first_cut", "end", "after_first_cut")),
-                (
-                    ("start", "first_cut", "third"),
-                    ("first_cut", "second_cut", "third"),
-                    ("second_cut", "end", "after_second_cut"),
-                ),
-            )
-        )
-        numbers = {
-            "caller_number": self.number(),
-            "caller_number_type": random.choice(_NUMBER_TYPES),
-            "callee_number": self.number(),
-            "callee_number_type": random.choice(_NUMBER_TYPES),
-        }
-        consumer = {
-            "consumer_number": self.number(),
-            "consumer_display_name": self.consumer(),
-        }
-        queues, agents, flows = self.queues(), self.agents(), self.flows()
-        outcome = {
-            "country_name": random.choice(list(COUNTRIES.values())),
-            "recorded": random.random() < 0.5,  # noqa: PLR2004 - even odds
-            "monitored": random.random() < 0.1,  # noqa: PLR2004 - few calls
-            "inbox": random.random() < 0.1,  # noqa: PLR2004 - few calls
-            "result": random.choice(_RESULTS),
-            "caller_id": self.number(),
-            "calling_party": random.choice(("consumer", "agent")),
-            "charge": f"${random.random():.3f}",
-        }
-        details = [
-            {
-                "engagement_id": "<<id>>",
-                "call_leg": random.choice(_DIRECTIONS),
-                "distribution": random.choice(_DISTRIBUTIONS),
-                "type": random.choice(_TYPES),
-                **numbers,
-                "start_time": f"<<{start}>>",
-                "end_time": f"<<{end}>>",
-                "total_duration": f"<<{duration}>>",
-                **consumer,
-                **({"queue": _without(queues[0], "queue_id")} if queues else {}),
-                "agents": agents[:1],
-                **({"flow": flows[0]} if flows else {}),
-                **outcome,
-                "rate": "$0.019",
-                "charge_type": "per_minute",
-            }
-            for start, end, duration in cuts
-        ]
-        return {
-            "engagement_id": "<<id>>",
-            "direction": random.choice(_DIRECTIONS),
-            "call_legs": [detail["call_leg"] for detail in details],
-            "distributions": sorted({detail["distribution"] for detail in details}),
-            "types": sorted({detail["type"] for detail in details}),
-            "sub_types": random.sample(_SUB_TYPES, random.randint(self.fewest, 3)),
-            **numbers,
-            "start_time": "<<start>>",
-            "end_time": "<<end>>",
-            "total_duration": "<<duration>>",
-            **consumer,
-            "queues": queues,
-            "agents": agents,
-            "flows": flows,
-            **outcome,
-            "rates": ["$0.019"] * len(details),
-            "charge_type": "per_minute",
-            "session_border_controller_list": [
-                {
-                    "session_border_controller_name": f"sbc{random.randrange(9)}",
-                    "session_border_controller_ip_address": self.address(),
-                    "consumer_zoom_trunk_name": f"TRUNK{random.randrange(99):02}",
-                    "consumer_sbc_ip_address": self.address(),
-                }
-                for _ in range(random.randint(self.fewest, 2))
-            ],
-            "voice_call_details": details,
-        }
-
-    def queues(self) -> list[Row]:
-        """Choose the queues of an engagement, none among them."""
-        chosen = self.random.sample(self.directory.queues, self.random.randint(self.fewest, 2))
-        return [
-            {"queue_id": queue.id, "cc_queue_id": queue.id, "queue_name": queue.name}
-            for queue in chosen
-        ]
-
-    def agents(self) -> list[Row]:
-        """Choose the agents of a call and where they were."""
-        random = self.random
-        return [
-            {
-                "user_id": user.id,
-                "display_name": user.name,
-                "user_email": f"agent{random.randrange(99)}@example.com",
-                "user_ip_address": self.address(),
-                "user_device_mac_address": f"00:00:5E:00:53:{random.randrange(256):02X}",
-                "user_registered_sip_zone": f"zone{random.randrange(4)}",
-                "sip_zone_ip_address": self.address(),
-                "user_region": random.choice(self.directory.regions).name,
-                "team_ids": [team.id for team in teams],
-                "team_names": [team.name for team in teams],
-            }
-            for user in random.sample(self.directory.users, random.randint(self.fewest, 2))
-            for teams in [random.sample(self.directory.teams, random.randint(self.fewest, 2))]
-        ]
-
-    def flows(self) -> list[Row]:
-        """Choose the flows that a call went through."""
-        chosen = self.random.sample(self.directory.flows, self.random.randint(self.fewest, 2))
-        return [{"flow_id": flow.id, "flow_name": flow.name} for flow in chosen]
-
-    def number(self) -> str:
-        """Make up a telephone number, of those reserved for fiction."""
-        return f"+1{self.random.choice(('202', '312', '415'))}55501{self.random.randrange(100):02}"
-
-    def consumer(self) -> str:
-        """Make up the name of a consumer."""
-        return f"{self.random.choice(WORDS)} consumer {self.random.randrange(1000)}"
-
-    def address(self) -> str:
-        """Make up an IPv4 address, of those reserved for documentation."""
-        network = self.random.choice(("192.0.2", "198.51.100", "203.0.113"))
-        return f"{network}.{self.random.randrange(1, 255)}"
-
-
-def _without(row: Row, name: str) -> Row:
-    return {key: value for key, value in row.items() if key != name}

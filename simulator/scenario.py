@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 
 from simulator.instants import parse_instant
+from simulator.profile import Profile  # noqa: TC001 - msgspec reads the annotation
 
 Stream = Literal["sms", "voice_calls"]
 Endpoint = Literal["token", "accounts", "sms", "voice_calls"]
@@ -235,7 +236,8 @@ class Scenario:
     that id in ``accounts``, and only the ordinary endpoints serve them. Generated engagements start
     between ``history_begin`` and ``history_end``. An engagement is visible once its end plus
     ``completion_delay_seconds`` has passed. With ``nulls`` off no value is null, as the document
-    has it. ``scopes`` are those of the access token. A disabled app gets no token.
+    has it. ``scopes`` are those of the access token. A disabled app gets no token. ``profile``
+    makes the accounts look like contact centers at work.
     """
 
     seed: int = 1
@@ -253,6 +255,7 @@ class Scenario:
     scopes: tuple[str, ...] = SCOPES
     app_disabled: bool = False
     faults: tuple[Fault, ...] = ()
+    profile: Profile | None = None
 
     def __post_init__(self) -> None:
         """Refuse a scenario that contradicts itself."""

@@ -12,21 +12,24 @@ import re
 import shlex
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import duckdb
 import pytest
 
+from simulator.demo import demo_scenario
 from simulator.process import SimulatorProcess
 from simulator.scenario import STREAMS, Clock, load
-from tests.checkout import copy_checkout
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
+from tap_zoom_cc.sync.lookback import depth, phase_of
+from tests.checkout import ROOT, copy_checkout
 from tests.harness.rows import without_nulls
 from tests.model_truth import Truth
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from simulator.scenario import Scenario, Stream
@@ -37,6 +40,7 @@ Row: TypeAlias = dict[str, Any]
 Rows: TypeAlias = dict[tuple[str, str], Row]
 """Rows by their key: account and engagement."""
 
+A_WEEK = timedelta(weeks=1)
 TARGET_IS_DUCKDB = sys.version_info < (3, 14)
 
 
@@ -79,6 +83,13 @@ def run_demo(checkout: Path, *arguments: str, exit_code: int = 0) -> str:
 def played(checkout: Path) -> Scenario:
     """Give the scenario that the demo has played."""
     return load((checkout / "output/demo/scenario.json").read_bytes())
+
+
+def a_week_later(scenario: Scenario) -> Scenario:
+    """Give the scenario of the second run."""
+    first_run = scenario.clock.now
+    assert first_run
+    return replace(scenario, clock=Clock(now=first_run + A_WEEK))
 
 
 def truth(scenario: Scenario, stream: Stream) -> Rows:
@@ -154,20 +165,72 @@ def test_the_first_run_loads_exactly_the_engagements_of_zoom(
 
 
 @pytest.mark.skipif(not TARGET_IS_DUCKDB, reason="models need a database")
-def test_the_busiest_queues_are_those_of_zoom(checkout: Path, first_run: str) -> None:
+def test_the_queues_and_their_busiest_hours_are_those_of_zoom(
+    checkout: Path, first_run: str
+) -> None:
     scenario = played(checkout)
     rows: dict[str, list[Row]] = {"sub_accounts": []}
     rows |= {stream: list(truth(scenario, stream).values()) for stream in STREAMS}
     names = {account.id: account.name for account in scenario.accounts}
-    busy: Counter[tuple[str, str]] = Counter()
+    came: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    busy: defaultdict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
     for hour in Truth(rows, names).model("queue_hours").values():
-        if hour["queue_name"]:
-            busy[f"{hour['hour_start']:%H:00}", hour["queue_name"]] += hour["engagements"]
-    table = first_run.partition("Busiest queues")[2]
-    shown = re.findall(r"^ +(\d\d:00)  (.+?)  +(\d+)  ", table, re.MULTILINE)
-    expected = sorted(busy.items(), key=lambda item: (-item[1], item[0]))[: len(shown)]
-    assert len(shown) > 1
-    assert [((hour, queue), int(count)) for hour, queue, count in shown] == expected
+        queue, start, engagements = hour["queue_name"], hour["hour_start"], hour["engagements"]
+        came[queue].update({"all": engagements, hour["channel"]: engagements})
+        busy[queue][start.isoweekday(), f"{start:%A %H:00}"] += engagements
+    expected = {
+        queue: (
+            *(str(counts[which]) for which in ("all", "voice", "sms")),
+            min(busy[queue].items(), key=lambda item: (-item[1], item[0]))[0][1],
+        )
+        for queue, counts in came.items()
+    }
+    table = first_run.partition("The queues, and")[2]
+    shown = re.findall(
+        r"^ +(\S.*?)  +(\d+) +(\d+) +(\d+) +\d+ +\d+ +(\w+day \d\d:00)$", table, re.MULTILINE
+    )
+    assert {queue: tuple(cells) for queue, *cells in shown} == expected
+    assert {"Sales", "Support", "Billing"} < set(expected)
+    order = [-int(total) for _, total, *_ in shown]
+    assert order == sorted(order)
+
+
+@pytest.mark.skipif(not TARGET_IS_DUCKDB, reason="models need a database")
+def test_the_answers_in_the_documentation_are_those_of_the_demo(
+    checkout: Path, first_run: str
+) -> None:
+    assert first_run
+    text = (ROOT / "docs" / "models.md").read_text("utf-8")
+    answered = re.findall(r"```sql\n(.*?)```\n\n\|.*?\|\n\|[-|]+\|\n(.*?)\n\n", text, re.DOTALL)
+    assert len(answered) == text.count("```sql\n")
+    with duckdb.connect(str(checkout / "output/demo/zoom_cc.duckdb"), read_only=True) as database:
+        for sql, answer in answered:
+            rows = [f"| {' | '.join(map(str, row))} |" for row in database.sql(sql).fetchall()]
+            assert rows == answer.splitlines()
+
+
+def test_in_every_week_the_next_run_looks_back_to_the_longest_conversation() -> None:
+    for week in range(100):
+        scenario = demo_scenario(datetime(2026, 3, 2, tzinfo=timezone.utc) + week * A_WEEK)
+        assert scenario.profile
+        for stream in ENGAGEMENT_STREAMS:
+            name: Stream = "sms" if stream.name == "sms" else "voice_calls"
+            longest = scenario.profile.lengths(name).longest + scenario.completion_delay_seconds
+            for account in scenario.accounts:
+                looks_back = depth(
+                    bookmark=scenario.history_end - A_WEEK,
+                    end=scenario.history_end,
+                    lookback=timedelta(days=stream.default_lookback_days),
+                    phase=phase_of(stream.name, account.id),
+                )
+                assert looks_back > timedelta(seconds=longest)
+
+
+def test_the_demo_is_the_same_on_each_day_of_a_week() -> None:
+    monday = datetime(2026, 3, 2, tzinfo=timezone.utc)
+    sunday = datetime(2026, 3, 8, 23, 59, 59, tzinfo=timezone.utc)
+    assert demo_scenario(monday) == demo_scenario(sunday)
+    assert demo_scenario(monday).history_end == monday
 
 
 def test_the_query_that_is_suggested_can_be_copied(checkout: Path, first_run: str) -> None:
@@ -179,6 +242,19 @@ def test_the_query_that_is_suggested_can_be_copied(checkout: Path, first_run: st
     assert "inbound" in result.stdout
 
 
+def test_the_picture_that_is_suggested_can_be_drawn(checkout: Path, first_run: str) -> None:
+    found = re.findall(r"^ +PLOT_STORE=(\S+) (\S+ invoke \S+)$", first_run, re.MULTILINE)
+    ((store, command),) = found
+    subprocess.run(
+        shlex.split(command),
+        cwd=checkout,
+        env={**os.environ, "HOME": str(checkout.parent / "home"), "PLOT_STORE": store},
+        check=True,
+    )
+    picture = checkout / "output" / "engagements_per_hour.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 def test_the_next_run_adds_what_is_new_and_doubles_nothing(
     checkout: Path, second_run: str, stream: Stream
@@ -186,10 +262,32 @@ def test_the_next_run_adds_what_is_new_and_doubles_nothing(
     assert "differs" not in second_run
     assert "equal" in second_run
     scenario = played(checkout)
-    a_day_later = replace(scenario, clock=Clock(now=scenario.history_end))
-    expected = truth(a_day_later, stream)
+    expected = truth(a_week_later(scenario), stream)
     assert len(expected) > len(truth(scenario, stream))
     assert_equal(loaded(checkout, stream), expected)
+
+
+def test_the_next_run_says_how_many_conversations_were_open_in_the_first(
+    checkout: Path, second_run: str
+) -> None:
+    scenario = played(checkout)
+    first_run = scenario.clock.now
+    assert first_run
+    late = [
+        row
+        for stream in STREAMS
+        for row in truth(a_week_later(scenario), stream).values()
+        if row["start_time"] < first_run.isoformat() <= row["end_time"]
+    ]
+    assert len(late) > 1
+    assert f"{len(late)} of them were still open at the first run" in second_run
+
+
+def test_conversations_are_open_for_days_and_none_asks_for_a_longer_lookback(
+    checkout: Path, second_run: str
+) -> None:
+    assert re.search(r"longest open: sms 1[01]\d h \d\d min, voice_calls 2 h", second_run)
+    assert "lookback" not in (checkout / "output/demo/meltano.log").read_text("utf-8")
 
 
 def test_a_row_that_is_missing_does_not_pass_for_equal(checkout: Path, second_run: str) -> None:

@@ -1543,7 +1543,7 @@ def test_it_says_where_it_listens_and_leaves_on_sigterm() -> None:
         }
         answer = requests.get(f"{where['url']}/_simulator/counts", timeout=TIMEOUT)
         counts = [count["rows"] for count in answer.json()]
-        assert 2_500 < sum(counts) < 3_500
+        assert 4_000 < sum(counts) < 5_000
         process.terminate()
         assert process.wait(TIMEOUT) in (0, -signal.SIGTERM)
 
