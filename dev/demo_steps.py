@@ -238,12 +238,12 @@ def build_models() -> str:
 
 
 def print_queues() -> None:
-    """Print a table of the queues."""
+    """Print a table of the queues, and of the hour of the week in which each is busiest."""
     with duckdb.connect(str(DATABASE), read_only=True) as database:
         found = database.sql(QUEUES)
         rows = [tuple(found.columns), *found.fetchall()]
     lines = [tuple("-" if cell is None else str(cell) for cell in row) for row in rows]
-    print("\n    The queues, and the hour of the week in which each is busiest (UTC)")
+    print("\n    Busiest queues by hour of the week (UTC)")
     print_table(lines)
 
 
