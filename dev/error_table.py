@@ -1,4 +1,6 @@
-"""Writes the README's table of errors from the tap's own rules: `python dev/error_table.py`.
+"""Writes the table of errors in docs/errors.md from the tap's own rules.
+
+Run it after a rule has changed: `python dev/error_table.py`.
 
 With `--check` nothing is written, and the exit code is 1 when the table is not current.
 """
@@ -14,7 +16,7 @@ from tap_zoom_cc.zoom.rules import NO_ANSWER, PATIENCE_SECONDS, RULES
 if TYPE_CHECKING:
     from tap_zoom_cc.zoom.rules import Rule
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 COLUMNS = (
     *("HTTP status", "Zoom code", "message", "only if"),
     *("what it means", "what the tap does", "what to do", "source"),
@@ -64,16 +66,18 @@ def _statuses(rule: Rule) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write or check the table; returns the exit code."""
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN, 1)
     _, after = rest.split(END, 1)
     current = f"{before}{BEGIN}\n{table()}\n{END}{after}"
     if "--check" in arguments:
         if current != text:
-            print("README.md: the table of errors is not current; run python dev/error_table.py")
+            print(
+                "docs/errors.md: the table of errors is not current; run python dev/error_table.py"
+            )
             return 1
         return 0
-    README.write_text(current, encoding="utf-8")
+    PAGE.write_text(current, encoding="utf-8")
     return 0
 
 

@@ -117,7 +117,7 @@ def test_the_newest_versions_still_lose_the_first_row_of_a_batch(
     kept = load(newest, tmp_path, "sms", ["account_id", "engagement_id"], engagements)
     assert kept == ROWS - 1, (
         "target-duckdb has been mended, or duckdb has: the version of duckdb in meltano.yml and "
-        "pyproject.toml need not be fixed any more, and README.md need not speak of it"
+        "pyproject.toml need not be fixed any more, and docs/targets.md need not speak of it"
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,7 +124,17 @@ def test_the_hub_takes_the_definition() -> None:
     validator = jsonschema.Draft7Validator(entry, registry=registry)
     assert not list(map(str, validator.iter_errors(PLUGIN_YAML)))
     assert list(PLUGIN_YAML) == sorted(PLUGIN_YAML)
+
+
+def test_the_definition_says_what_the_hub_asks_of_a_tap_that_is_built_on_the_sdk() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    pythons = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
+    assert PLUGIN_YAML["quality"] == "silver"
     assert "meltano_sdk" in PLUGIN_YAML["keywords"]
+    assert PLUGIN_YAML["log_parser"] == "singer-sdk"
+    assert PLUGIN_YAML["supported_python_versions"] == pythons
+    assert PLUGIN_YAML["settings_group_validation"]
+    assert all(each["label"] and each["description"] for each in PLUGIN_YAML["settings"])
 
 
 @pytest.mark.meltano

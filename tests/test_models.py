@@ -21,6 +21,7 @@ import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.checkout import copy_checkout
+from tests.harness.pages import block
 from tests.harness.rows import without_nulls
 from tests.meltano_project import ROOT, MeltanoProject
 from tests.model_truth import KEYS, MODELS, Truth, described_columns
@@ -416,11 +417,13 @@ def test_the_models_are_a_package_for_a_dbt_project_of_ones_own(
         subprocess.run([*git, *arguments], check=True)
     own = tmp_path / "own"
     own.mkdir()
-    package = {"git": f"file://{repository}", "revision": "main", "subdirectory": "transform"}
+    (package,) = yaml.safe_load(block("packages").text)["packages"]
+    package["git"] = f"file://{repository}"
     variables = {"zoom_cc_schema": "raw_zoom"}
     variables |= {
         f"zoom_cc_{name}_identifier": f"{name}_rows" for name in (*STREAMS, "sub_accounts")
     }
+    assert set(variables) < set(yaml.safe_load(block("vars").text)["vars"]["zoom_contact_center"])
     database = project.output / "zoom_cc.duckdb"
     output = {"type": "duckdb", "path": str(database), "schema": "contact_center"}
     files: dict[str, dict[str, Any]] = {
@@ -443,6 +446,14 @@ def test_the_models_are_a_package_for_a_dbt_project_of_ones_own(
         subprocess.run([dbt, command], cwd=own, check=True)
 
     assert warehouse.differences() == {}
+
+
+def test_the_variables_that_are_shown_are_those_that_the_models_read() -> None:
+    shown = yaml.safe_load(block("vars").text)["vars"]["zoom_contact_center"]
+    sources = [*(ROOT / "transform").rglob("*.sql"), *(ROOT / "transform").rglob("*.yml")]
+    texts = "".join(path.read_text("utf-8") for path in sources)
+    read = re.findall(r"var\(\s*['\"](zoom_cc_\w+)['\"]", texts)
+    assert set(shown) == set(read)
 
 
 def test_a_column_that_is_a_field_of_zoom_is_described_as_the_field() -> None:

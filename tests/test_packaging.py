@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkout import ROOT, copy_checkout
+from tests.harness.pages import block
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -132,6 +133,35 @@ def test_the_installed_tap_describes_itself(tap: Path, tmp_path: Path) -> None:
     version = run(tap, "--version", folder=tmp_path)
     assert about["version"] in version
     assert re.match(r"\d+\.\d+", about["version"])
+
+
+@pytest.mark.parametrize(
+    "line", [*block("install").text.splitlines(), *block("install the target").text.splitlines()]
+)
+def test_each_line_that_is_shown_installs_its_command(
+    line: str, checkout: Path, tmp_path: Path
+) -> None:
+    active, programs = tmp_path / "active", tmp_path / "programs"
+    run(PROGRAMS / "uv", "venv", "--seed", "--python", sys.executable, active)
+    programs.mkdir()
+    (programs / "uv").symlink_to(PROGRAMS / "uv")
+    (programs / "pipx").write_text('#!/bin/sh\nexec uv tool run pipx "$@"\n', encoding="utf-8")
+    (programs / "pipx").chmod(0o755)
+    commands = tmp_path / "bin"
+    places = {
+        "PATH": os.pathsep.join([str(active / "bin"), str(programs), os.defpath]),
+        "PIPX_BIN_DIR": str(commands),
+        "PIPX_DEFAULT_PYTHON": sys.executable,
+        "PIPX_HOME": str(tmp_path / "pipx"),
+        "UV_PYTHON": sys.executable,
+        "UV_TOOL_BIN_DIR": str(commands),
+        "UV_TOOL_DIR": str(tmp_path / "tools"),
+    }
+    run("bash", "-e", "-c", line, folder=checkout, **places)
+
+    name = "target-jsonl" if "target-jsonl" in line else "tap-zoom-cc"
+    folder = active / "bin" if line.startswith("pip ") else commands
+    assert "usage" in run(folder / name, "--help", folder=tmp_path).lower()
 
 
 @pytest.mark.parametrize("source", ["wheel", "sdist", "checkout"])

@@ -1,4 +1,7 @@
-"""The README and the page on increments are true: their tables are current, their blocks run."""
+"""The pages are true: tables are current, links lead somewhere, each block says how it is tested.
+
+The README leads to all of them. That commands run as they are written is in test_commands.py.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,8 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections import Counter
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -16,34 +18,28 @@ import pytest
 from tap_zoom_cc import state
 from tap_zoom_cc.configuration import settings_from
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
+from tests.harness.pages import AS_WRITTEN, PAGES, ROOT, blocks, text_of, without_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = {
-    page: page.read_text(encoding="utf-8")
-    for page in (ROOT / "README.md", ROOT / "docs" / "increments.md")
-}
+    from tests.harness.pages import Block
+
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
 NOW = datetime(2026, 2, 1, tzinfo=timezone.utc)
 
-NEEDS_ZOOM = "needs a Zoom account"
 CHECKED_HERE = "checked by tests/test_readme.py"
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of a page, and the comment before it that says how it is tested."""
-
-    marker: str
-    language: str
-    text: str
-
-
-def blocks() -> list[Block]:
-    pattern = re.compile(r"(?:<!-- ([^\n]*) -->\n)?```(\w+)\n(.*?)\n```", re.DOTALL)
-    found = [parts for text in PAGES.values() for parts in pattern.findall(text)]
-    return [Block(*parts) for parts in found if parts[1] != "mermaid"]
+NOT_RUN = {
+    "a formula",
+    "asks the package index",
+    "needs a Zoom account",
+    "needs podman",
+    "needs Zoom's OpenAPI documents",
+    "takes twenty minutes",
+}
+"""What is said of a block that no test can run."""
 
 
 def checked_here() -> list[Mapping[str, object]]:
@@ -54,21 +50,44 @@ def checked_here() -> list[Mapping[str, object]]:
     ]
 
 
-@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.text[:40])
-def test_every_block_is_tested_or_says_that_it_needs_zoom(block: Block) -> None:
-    elsewhere = ("an excerpt of", "compared by tests/test_log.py: ")
-    if block.marker in {NEEDS_ZOOM, CHECKED_HERE} or block.marker.startswith(elsewhere):
+@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.name)
+def test_every_block_is_tested_or_says_why_it_is_not(block: Block) -> None:
+    if block.marker in NOT_RUN or block.marker.startswith("an excerpt of "):
         return
-    how, _, name = block.marker.partition(" ")
-    file = ROOT / name.removeprefix("by ").removeprefix("as ")
-    assert how in {"run", "same"}, f"no word on how this is tested: {block.text}"
+    said = re.fullmatch(
+        rf"(?P<how>{AS_WRITTEN}|run by |same as |checked by |compared by )"
+        r"(?P<file>[\w./]+)(?:: (?P<name>.+))?",
+        block.marker,
+    )
+    assert said, f"no word on how this is tested: {block.text}"
+    file = ROOT / said["file"]
     assert file.is_file(), f"there is no {file}"
-    text = file.read_text(encoding="utf-8")
-    if how == "same":
+    text = text_of(file)
+    if said["how"] == "same as ":
         assert block.text.strip() == text.strip()
+    elif said["name"]:
+        found = re.search(rf"[\"']{said['name']}[\"']|def {said['name']}\(", text)
+        assert found, f"{file.name} knows of no {said['name']}"
     else:
+        assert said["how"] != AS_WRITTEN, "name the block, so that its test can find it"
         for word in re.findall(r"[\w./-]+\.(?:py|yaml)|--[\w-]+", block.text):
             assert word in text, f"{file.name} does not run {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_block_is_hidden_from_the_tests(page: Path) -> None:
+    prose = without_blocks(page)
+    assert "```" not in prose, "a fence that is not closed, or is indented"
+    assert not re.search(r"\n\n    \S", prose), "a block by indentation, which cannot say its test"
+
+
+def test_a_block_that_is_run_as_written_can_be_found_by_its_name() -> None:
+    names = Counter(
+        block.marker.partition(": ")[2] for block in blocks() if block.marker.startswith(AS_WRITTEN)
+    )
+    del names["questions"]  # Several queries of one page, each of which is asked.
+    assert names
+    assert set(names.values()) == {1}
 
 
 def test_the_configurations_shown_are_valid() -> None:
@@ -108,12 +127,53 @@ def test_the_generated_tables_are_current(script: str) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_links_lead_to_files_that_exist() -> None:
-    for page, text in PAGES.items():
-        for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", text):
-            assert (page.parent / target).exists(), target
-    everything = "".join(PAGES.values())
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """Give where a page's links within the repository lead: the file, and the place in it."""
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", without_blocks(page)):
+        target, _, place = link.partition("#")
+        yield (page.parent / target).resolve() if target else page, place
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the places that a page's headings make, as GitHub names them."""
+    found: Counter[str] = Counter()
+    names = set()
+    for heading in re.findall(r"^#+ (.+)$", without_blocks(page), re.MULTILINE):
+        name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        names.add(f"{name}-{found[name]}" if found[name] else name)
+        found[name] += 1
+    return names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    for target, place in links(page):
+        assert target.exists(), target
+        assert not place or place in anchors(target), f"{target.name}#{place}"
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    assert {target for target, _ in links(README)} >= set(DOCS.glob("*.md"))
+
+
+def test_the_tests_that_are_named_exist() -> None:
+    everything = "".join(map(text_of, PAGES))
     named = re.findall(r"`(?:tests/)?((?:\w+/)?test_\w+\.py)`", everything)
     assert "test_properties.py" in named, "no file of tests was found"
     for target in named:
         assert (ROOT / "tests" / target).is_file(), target
+
+
+def test_the_readme_is_short_and_begins_with_the_demo_and_the_tests() -> None:
+    text = text_of(README)
+    assert len(text.splitlines()) <= 200
+    commands = re.findall(r"^```shell\n(.*?)```$", text, re.DOTALL | re.MULTILINE)
+    assert commands[:2] == ["python3 dev/demo.py\n", "python3 dev/test.py\n"]
+
+
+def test_the_errors_in_the_readme_are_among_all_errors() -> None:
+    _, _, rest = text_of(README).partition("| the line says |")
+    shown = re.findall(r"^\| `(.+?)` \|", rest.partition("\n\n")[0], re.MULTILINE)
+    assert len(shown) == 5
+    for line in shown:
+        assert line in text_of(DOCS / "errors.md")

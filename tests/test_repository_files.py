@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,15 @@ def test_files_fit_the_schema_of_the_program_that_reads_them(
 def test_no_workflow_can_hang_for_hours() -> None:
     workflows = sorted(GITHUB.glob("workflows/*.yml"))
     check("--builtin-schema", "custom.github-workflows-require-timeout", *workflows)
+
+
+def test_actions_are_pinned_by_their_hash_with_the_version_beside() -> None:
+    workflows = "".join(path.read_text("utf-8") for path in GITHUB.glob("workflows/*.yml"))
+    used = re.findall(r"uses: (?!\./)(\S+?)@(.+)$", workflows, re.MULTILINE)
+    assert used
+    for action, version in used:
+        assert re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", version), f"{action}@{version}"
+    assert len(set(used)) == len(dict(used)), "an action is used in two versions"
 
 
 def check(*arguments: str | Path) -> None:

@@ -2,7 +2,7 @@
 
 Each test loads twice, with the simulator's clock moved on in between, reads the store back and
 compares it with the simulator's truth, row for row. What a target changes in a value is written
-down here, and in the README.
+down here, and in docs/targets.md.
 """
 
 from __future__ import annotations
@@ -291,7 +291,9 @@ def test_jsonl_has_each_version_of_an_engagement_as_the_api_gave_it(
         text = (project.output / f"{stream}.jsonl").read_text("utf-8")
         rows = [json.loads(line) for line in text.rstrip("\n").split("\n")]
         assert by_key(stream, [in_full(stream, row) for row in rows]) == truth(simulator, stream)
-        assert len(rows) > len(truth(simulator, stream)), "this target appends, says the README"
+        assert len(rows) > len(truth(simulator, stream)), (
+            "this target appends, says docs/targets.md"
+        )
         if stream in STREAMS:
             assert by_key(stream, rows) == by_key(stream, engagements(simulator)[stream])
 
@@ -319,7 +321,7 @@ def test_csv_has_each_version_of_an_engagement_with_nested_values_as_literals(
                 ]
         expected = {key: without_empty_texts(row) for key, row in truth(simulator, stream).items()}
         assert by_key(stream, [in_full(stream, row) for row in rows]) == expected
-        assert len(rows) > len(expected), "each run writes files of its own, says the README"
+        assert len(rows) > len(expected), "each run writes files of its own, says docs/targets.md"
 
     latest = latest_by_query(project, "latest_rows_csv.sql")
     assert latest == {

@@ -2,7 +2,7 @@
 
 `RULES` is read from top to bottom; the first rule that fits an answer decides (`decide`), whether
 it came from an endpoint of the API or from the token endpoint, and whether there was an answer at
-all. The table in the README is made from it. What a rule says of an account ends the run where
+all. The table in docs/errors.md is made from it. What a rule says of an account ends the run where
 there is no account to fail: at the token endpoint, and for the list of sub accounts.
 
 Each rule names its source: *document* for Zoom's own documentation, *seen* for answers that users
