@@ -185,7 +185,7 @@ def test_the_queues_and_their_busiest_hours_are_those_of_zoom(
         )
         for queue, counts in came.items()
     }
-    table = first_run.partition("The queues, and")[2]
+    table = first_run.partition("Busiest queues")[2]
     shown = re.findall(
         r"^ +(\S.*?)  +(\d+) +(\d+) +(\d+) +\d+ +\d+ +(\w+day \d\d:00)$", table, re.MULTILINE
     )

@@ -108,9 +108,14 @@ class WarmTap:
         with tempfile.TemporaryFile() as log:
             socket.send_fds(self._connection, [order.encode()], [writing, log.fileno()])
             os.close(writing)
-            pid = int(self._reply())
-            output, ended = _read(pid, reading, kill)
-            exit_code = int(self._reply())
+            try:
+                pid = int(self._reply())
+                output, ended = _read(pid, reading, kill)
+                exit_code = int(self._reply())
+            except BaseException:
+                # The test was stopped. What this run replies later is not for the next one.
+                self._connection.close()
+                raise
             log.seek(0)
             text = log.read().decode(errors="replace")
             if not ended:
@@ -138,24 +143,27 @@ def _read(pid: int, reading: int, kill: Kill | None) -> tuple[bytes, bool]:
     output = bytearray()
     begin = time.monotonic()
     is_open = True
-    while is_open and time.monotonic() - begin < LONGEST_RUN_SECONDS:
-        wanted = _BLOCK
-        if kill and kill.after_bytes is not None:
-            wanted = min(wanted, kill.after_bytes - len(output))
-        if kill and _is_due(kill, len(output), time.monotonic() - begin):
-            if not kill.signal_name:
-                break
-            os.kill(pid, getattr(signal, kill.signal_name))
-            kill = None
-        elif select.select([reading], [], [], 0.005)[0]:
-            block = os.read(reading, wanted)
-            output += block
-            is_open = bool(block)
-    ended = time.monotonic() - begin < LONGEST_RUN_SECONDS
-    if not ended:
-        # Its fault handler writes where all threads stand.
-        os.kill(pid, signal.SIGABRT)
-    os.close(reading)
+    try:
+        while is_open and time.monotonic() - begin < LONGEST_RUN_SECONDS:
+            wanted = _BLOCK
+            if kill and kill.after_bytes is not None:
+                wanted = min(wanted, kill.after_bytes - len(output))
+            if kill and _is_due(kill, len(output), time.monotonic() - begin):
+                if not kill.signal_name:
+                    break
+                os.kill(pid, getattr(signal, kill.signal_name))
+                kill = None
+            elif select.select([reading], [], [], 0.005)[0]:
+                block = os.read(reading, wanted)
+                output += block
+                is_open = bool(block)
+        ended = time.monotonic() - begin < LONGEST_RUN_SECONDS
+        if not ended:
+            # Its fault handler writes where all threads stand.
+            os.kill(pid, signal.SIGABRT)
+    finally:
+        # A tap that still writes ends by this.
+        os.close(reading)
     return bytes(output), ended
 
 
