@@ -595,6 +595,19 @@ def test_headers_of_the_limits_are_read() -> None:
     assert decide(answer).action is Action.STOP_RUN
 
 
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(minutes=-10), timedelta(0)])
+def test_an_instant_to_come_back_at_is_meant_by_the_clock_of_the_answer(ahead: timedelta) -> None:
+    date = NOW + ahead
+    for opens in (
+        (date + timedelta(seconds=2)).isoformat(),
+        format_datetime(date + timedelta(seconds=2), usegmt=True),
+    ):
+        headers = {"Date": format_datetime(date, usegmt=True), "Retry-After": opens}
+        answer = read_answer(_response(429, b"{}", headers), NOW)
+        assert answer.wait == 2
+        assert decide(answer).action is Action.COOL_DOWN
+
+
 @pytest.mark.parametrize(
     ("text", "instant"),
     [
