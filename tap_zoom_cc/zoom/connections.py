@@ -13,6 +13,7 @@ import ssl
 import time
 from contextlib import ExitStack, nullcontext
 from http.client import HTTPResponse
+from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
@@ -67,6 +68,8 @@ def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext
     session.verify = environment["verify"]
     session.cert = environment["cert"]
     session.trust_env = False
+    # Nothing here rests on cookies; each new one would make all later requests longer.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = _Adapter(session)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
