@@ -5,14 +5,18 @@ Against a server that sends without an end, or little that stands for much.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import tracemalloc
+import weakref
 import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
+from tap_zoom_cc.run.stopping import Stop
+from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.bodies import (
     LARGEST_BODY_BYTES,
     LARGEST_ERROR_BYTES,
@@ -21,6 +25,9 @@ from tap_zoom_cc.zoom.bodies import (
     read_body,
 )
 from tap_zoom_cc.zoom.connections import session_for
+from tap_zoom_cc.zoom.errors import AnswerError
+from tap_zoom_cc.zoom.retries import retrying
+from tap_zoom_cc.zoom.rules import TRIES, decide
 from tests.harness.raw_server import raw_server, read_head, without_proxies
 
 if TYPE_CHECKING:
@@ -173,3 +180,36 @@ def test_of_an_endless_error_the_beginning_is_read(coding: str) -> None:
             response = session.get(url, timeout=30)
             assert response.status_code == 503
             assert response.content == bytes(LARGEST_ERROR_BYTES)
+
+
+def test_no_body_of_a_failed_try_is_held_until_garbage_is_collected() -> None:
+    class Body:
+        """Something that can be looked for."""
+
+    held: list[weakref.ref[Body]] = []
+
+    def send() -> None:
+        body = Body()
+        held.append(weakref.ref(body))
+        try:
+            raise_of(body)
+        except ValueError as error:
+            # An error that its own traceback refers to.
+            refusal = AnswerError(decide(answer), answer)
+            raise refusal from error
+
+    def raise_of(body: Body) -> None:
+        message = f"{body} is no page"
+        raise ValueError(message)
+
+    def none_is_held(_: object, __: float) -> None:
+        assert not [body for body in held if body()]
+
+    answer = Answer(200, wait=0.0)
+    gc.disable()
+    try:
+        with pytest.raises(AnswerError):
+            retrying(send, stop=Stop(), on_retry=none_is_held)()
+    finally:
+        gc.enable()
+    assert len(held) == TRIES

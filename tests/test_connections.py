@@ -228,6 +228,40 @@ def test_a_connection_that_was_idle_for_long_is_opened_again(
     assert len(server.connections) > 1
 
 
+def test_cookies_are_not_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(connection: socket.socket) -> None:
+        while head := read_head(connection):
+            heads.append(head)
+            cookie = f"c{len(heads)}=x; Path=/".encode()
+            connection.sendall(b"HTTP/1.1 200 OK\r\nSet-Cookie: " + cookie + b"\r\n")
+            connection.sendall(b"Content-Length: 2\r\n\r\n{}")
+
+    heads: list[bytes] = []
+    without_proxies(monkeypatch)
+    with raw_server(serve) as url:
+        session = session_for(url)
+        for _ in range(3):
+            assert get(session, url).ok
+    assert len(set(heads)) == 1, "the requests differ"
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
+def test_what_a_server_announces_before_its_answer_is_not_taken_for_it(
+    status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(connection: socket.socket) -> None:
+        while head := read_head(connection):
+            for _ in range(2):
+                connection.sendall(f"HTTP/1.1 {status}\r\nLink: </style>\r\n\r\n".encode())
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            connection.sendall(head.split()[1][-2:])
+
+    without_proxies(monkeypatch)
+    with raw_server(serve) as url:
+        session = session_for(url)
+        assert [get(session, f"{url}{name}").text for name in ("aa", "bb")] == ["aa", "bb"]
+
+
 @pytest.mark.parametrize("scheme", ["http", pytest.param("https", marks=needs_openssl)])
 def test_many_threads_with_a_slow_rate_lose_no_request_to_a_server_without_patience(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -155,7 +155,7 @@ CASES = (
         )
         for code, what in ((1001, "User"), (1201, "Queue"), (2901, "Engagement"))
     ),
-    Case(Answer(400, 2300, "Not recognized."), Action.STOP_RUN, "the endpoint does not exist"),
+    Case(Answer(400, 2300, "Not recognized."), Action.FAIL_ACCOUNT, "the endpoint does not exist"),
     Case(Answer(400, 300, "Invalid field."), Action.FAIL_ACCOUNT, "a parameter was refused"),
     *(
         Case(answer, Action.FAIL_ACCOUNT, "the account is not there")
@@ -166,9 +166,9 @@ CASES = (
             Answer(404, 2001, "Account does not exist: x."),
         )
     ),
-    Case(Answer(302, None, "Found"), Action.STOP_RUN, "a redirect", "redirect"),
+    Case(Answer(302, None, "Found"), Action.FAIL_ACCOUNT, "a redirect", "redirect"),
     *(
-        Case(Answer(status, 0, "Moved."), Action.STOP_RUN, "a redirect")
+        Case(Answer(status, 0, "Moved."), Action.FAIL_ACCOUNT, "a redirect")
         for status in (300, 301, 303, 307, 308)
     ),
     *(
@@ -209,6 +209,8 @@ CASES_BY_CONDITION = (
     (Answer(NO_ANSWER, message="ReadTimeout"), Condition.OUTAGE, Action.STOP_RUN),
     (Answer(400, 124, BAD_TOKEN), Condition.OUTAGE, Action.STOP_RUN),
     (Answer(401, None, BAD_TOKEN), Condition.OUTAGE, Action.STOP_RUN),
+    (Answer(302, None, "Found"), Condition.OUTAGE, Action.STOP_RUN),
+    (Answer(400, 2300, "Not recognized."), Condition.OUTAGE, Action.STOP_RUN),
     (Answer(400, None, "Invalid client_id"), Condition.TOKEN_ENDPOINT, Action.STOP_RUN),
 )
 """Answers that another rule is for, or that mean something else, under a condition."""
@@ -593,6 +595,19 @@ def test_headers_of_the_limits_are_read() -> None:
     assert answer.limit_type == "Daily-limit"
     assert answer.retry_after == datetime(2024, 1, 21, tzinfo=timezone.utc)
     assert decide(answer).action is Action.STOP_RUN
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(minutes=-10), timedelta(0)])
+def test_an_instant_to_come_back_at_is_meant_by_the_clock_of_the_answer(ahead: timedelta) -> None:
+    date = NOW + ahead
+    for opens in (
+        (date + timedelta(seconds=2)).isoformat(),
+        format_datetime(date + timedelta(seconds=2), usegmt=True),
+    ):
+        headers = {"Date": format_datetime(date, usegmt=True), "Retry-After": opens}
+        answer = read_answer(_response(429, b"{}", headers), NOW)
+        assert answer.wait == 2
+        assert decide(answer).action is Action.COOL_DOWN
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ FATES: dict[FaultKind, Fate] = {
     "401_status_false": Fate.ACCOUNT_FAILS,
     "access_token_expired": Fate.ACCOUNT_FAILS,
     "account_refuses": Fate.ACCOUNT_FAILS,
-    "redirect": Fate.RUN_ENDS,
+    "redirect": Fate.ACCOUNT_FAILS,
     "page_token_expired": Fate.ACCOUNT_FAILS,
     "page_token_repeated": Fate.ROWS_MISS,
     "page_repeated": Fate.ROWS_MISS,
@@ -161,12 +161,18 @@ def test_fault_that_passes_leaves_no_trace(zoom: SimulatorProcess, kind: FaultKi
     _assert_all_is_read(zoom, run)
 
 
-def test_an_outage_ends_the_run_without_trying_every_account(zoom: SimulatorProcess) -> None:
+@pytest.mark.parametrize(
+    ("kind", "meaning"),
+    [("reset_before_body", "nothing answers"), ("redirect", "a redirect")],
+)
+def test_an_outage_ends_the_run_without_trying_every_account(
+    zoom: SimulatorProcess, kind: FaultKind, meaning: str
+) -> None:
     accounts = [f"account{number}" for number in range(40)]
     zoom.replace(replace(SCENARIO, accounts=tuple(Account(id=name) for name in accounts)))
-    outage = Fault(kind="reset_before_body", endpoint="sms")
+    outage = Fault(kind=kind, endpoint="sms")
     run = _sync(zoom, outage, sub_account_ids=accounts).check(1)
-    assert any("nothing answers" in line for line in run.logged("ERROR"))
+    assert any(meaning in line for line in run.logged("ERROR"))
     assert len(zoom.stats().requests["sms"]) < len(accounts)
     assert not run.bookmarks
 

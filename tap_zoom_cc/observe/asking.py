@@ -15,8 +15,7 @@ import msgspec
 from typing_extensions import override
 
 from tap_zoom_cc.observe.sightings import OK, Engagement, Seen
-from tap_zoom_cc.zoom.answers import read_answer
-from tap_zoom_cc.zoom.auth import date_of
+from tap_zoom_cc.zoom.answers import date_of, read_answer
 from tap_zoom_cc.zoom.engagement_log import EngagementLogStream
 from tap_zoom_cc.zoom.errors import AnswerError
 from tap_zoom_cc.zoom.instants import parse_instant

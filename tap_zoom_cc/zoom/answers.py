@@ -11,7 +11,7 @@ import email.utils
 import html
 import re
 from dataclasses import dataclass
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
@@ -22,12 +22,14 @@ from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     import requests
 
 MOST_DIGITS = 9
 """Digits of a code; Zoom's have up to eight."""
+
+EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
+"""A ``Date`` before the year in which Zoom Contact Center began tells no time (own choice)."""
 
 LONGEST_MESSAGE = 200
 """Characters of Zoom's own message that are shown: an answer may hold personal data."""
@@ -71,8 +73,10 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
 
     Args:
         response: the HTTP response.
-        now: the present, for a ``Retry-After`` in seconds.
+        now: the present by this machine's clock, for an answer that does not tell Zoom's.
     """
+    # An instant in Retry-After is meant by the clock of whoever wrote it.
+    now = date_of(response) or now
     try:
         body = msgspec.json.decode(response.content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -197,3 +201,13 @@ def missing_scopes(message: str) -> str:
     """Return the scopes that Zoom's message names, or an empty text."""
     found = re.search(r"scopes?\s*:?\s*\[([^\]]*)\]", message, re.IGNORECASE)
     return found.group(1).strip() if found else ""
+
+
+def date_of(response: requests.Response) -> datetime | None:
+    """Return the server's clock as its ``Date`` header tells it, in UTC; None if it is no time."""
+    try:
+        date = email.utils.parsedate_to_datetime(response.headers["Date"])
+        date = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+    return date if date >= EARLIEST_TIME else None

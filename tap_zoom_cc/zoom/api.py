@@ -70,7 +70,7 @@ class ZoomApi:
         self.pacer.speed_up()
 
     def note_failure(self, place: str) -> None:
-        """Note that a request got no answer, or no token was good for it, in all its tries."""
+        """Note that a request failed for good, in a way that may be no fault of the account."""
         self._failed_in_a_row.add(place)
 
     def renew_token(self, refused: str, *, is_first: bool) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import requests
 
-from tap_zoom_cc.zoom.answers import Answer, read_answer
+from tap_zoom_cc.zoom.answers import Answer, date_of, read_answer
 from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 from tap_zoom_cc.zoom.retries import retrying
@@ -37,8 +36,6 @@ SHORTEST_LIFETIME_SECONDS = 1.0
 A token that dies earlier than expected is refused, and renewed for that.
 """
 
-EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
-"""A ``Date`` before the year in which Zoom Contact Center began tells no time (own choice)."""
 TIMEOUT_SECONDS = (10.0, 30.0)
 
 
@@ -144,13 +141,3 @@ class ServerToServerOAuth:
     def _refusal(self, answer: Answer) -> AnswerError:
         where = f"token_url {self._settings.token_url}"
         return AnswerError(decide(answer, {Condition.TOKEN_ENDPOINT}), answer, where)
-
-
-def date_of(response: requests.Response) -> datetime | None:
-    """Return the server's clock as its ``Date`` header tells it, in UTC; None if it is no time."""
-    try:
-        date = parsedate_to_datetime(response.headers["Date"])
-        date = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None
-    return date if date >= EARLIEST_TIME else None

@@ -25,7 +25,7 @@ from tap_zoom_cc.zoom.bodies import BodyTooLargeError
 from tap_zoom_cc.zoom.errors import AnswerError, error_for
 from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
 from tap_zoom_cc.zoom.retries import retrying
-from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Action, Condition, decide
+from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Action, Condition, decide, may_be_an_outage
 from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class ZoomStream(RESTStream[str | None]):
         try:
             response = self.request_decorator(attempt)(request, context)
         except AnswerError as error:
-            if not error.answer.status or error.rule.action is Action.RENEW_TOKEN:
+            if may_be_an_outage(error.answer):
                 self.zoom.note_failure(where)
             raise error_for(error, where) from error
         self.zoom.note_answer(where, request.headers.get("Authorization", ""))

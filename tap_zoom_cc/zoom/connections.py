@@ -12,6 +12,8 @@ import logging
 import ssl
 import time
 from contextlib import ExitStack, nullcontext
+from http.client import HTTPResponse
+from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,6 +68,8 @@ def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext
     session.verify = environment["verify"]
     session.cert = environment["cert"]
     session.trust_env = False
+    # Nothing here rests on cookies; each new one would make all later requests longer.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = _Adapter(session)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -118,8 +122,24 @@ class _Adapter(HTTPAdapter):
         return pool
 
 
+class _Answer(HTTPResponse):
+    """The final answer to a request, whatever a server announces before it.
+
+    Python passes over 100 alone. Any other interim answer, such as 103, would be taken for the
+    final one, and this for the answer to the next request, perhaps about another account.
+    """
+
+    @override
+    def begin(self) -> None:
+        super().begin()
+        while self.status < codes.ok:
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+
+
 class _Connection(HTTPConnection):
     session: _Session
+    response_class = _Answer
     _tunnel_arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     _active_at = 0.0
 

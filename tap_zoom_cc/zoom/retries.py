@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING, TypeVar
@@ -52,6 +53,7 @@ def retrying(
 
     def is_final(error: Exception) -> bool:
         nonlocal first_refused_at
+        _let_go_of_bodies(error)
         if not isinstance(error, AnswerError) or stop.asked:
             return True
         rule = error.rule
@@ -77,6 +79,17 @@ def retrying(
         waits, AnswerError, jitter=None, giveup=is_final, on_backoff=notice, logger=None
     )(send)
     return decorated
+
+
+def _let_go_of_bodies(error: BaseException | None) -> None:
+    """Clear the frames that an error came through, and those of its causes.
+
+    They refer to the error, and it to them, so they would stay until garbage is collected, with
+    all that was read of the answer: of some retries that is hundreds of megabytes.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__
 
 
 def waits() -> Generator[float, object, None]:

@@ -186,12 +186,16 @@ RULES: tuple[Rule, ...] = (
         "seen",
         codes=(4717,),
     ),
-    Rule(
-        Action.STOP_RUN,
-        "a redirect, which is not followed: the token stays with the configured host",
-        "check api_url and token_url",
-        "own choice",
-        statuses=(300, 301, 302, 303, 307, 308),
+    *(
+        Rule(
+            Action.STOP_RUN if condition else Action.FAIL_ACCOUNT,
+            "a redirect, which is not followed: the token stays with the configured host",
+            "check api_url and token_url",
+            "own choice",
+            statuses=(300, 301, 302, 303, 307, 308),
+            condition=condition,
+        )
+        for condition in (Condition.OUTAGE, None)
     ),
     Rule(
         Action.FAIL_ACCOUNT,
@@ -300,13 +304,17 @@ RULES: tuple[Rule, ...] = (
         codes=(1001, 1201, 2901),
         condition=Condition.FILTERED,
     ),
-    Rule(
-        Action.STOP_RUN,
-        "the endpoint does not exist there",
-        "check api_url",
-        "document",
-        statuses=(400,),
-        codes=(2300,),
+    *(
+        Rule(
+            Action.STOP_RUN if condition else Action.FAIL_ACCOUNT,
+            "the endpoint does not exist there",
+            "check api_url",
+            "document",
+            statuses=(400,),
+            codes=(2300,),
+            condition=condition,
+        )
+        for condition in (Condition.OUTAGE, None)
     ),
     Rule(
         Action.FAIL_ACCOUNT,
@@ -338,6 +346,11 @@ RULES: tuple[Rule, ...] = (
         "own choice",
     ),
 )
+
+
+def may_be_an_outage(answer: Answer) -> bool:
+    """Say whether an answer is none of the account's own fault if enough others get it too."""
+    return decide(answer, {Condition.OUTAGE}).condition is Condition.OUTAGE
 
 
 def decide(answer: Answer, conditions: Collection[Condition] = ()) -> Rule:

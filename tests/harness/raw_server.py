@@ -54,9 +54,11 @@ def raw_server(
         thread = threading.Thread(target=accept)
         thread.start()
         scheme = "https" if context else "http"
-        yield f"{scheme}://localhost:{listener.getsockname()[1]}/"
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield f"{scheme}://localhost:{listener.getsockname()[1]}/"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def read_head(connection: socket.socket) -> bytes:
