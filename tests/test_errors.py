@@ -98,8 +98,7 @@ class Promise:
 
 PROMISES = {
     Action.RETRY: Promise(passes=True, others_read=True),
-    # With one request at a time nobody else is answered meanwhile.
-    Action.COOL_DOWN: Promise(passes=True, others_read=False),
+    Action.COOL_DOWN: Promise(passes=True, others_read=True),
     Action.RENEW_TOKEN: Promise(passes=True, others_read=True),
     Action.READ_AGAIN: Promise(passes=True, others_read=True),
     Action.FAIL_ACCOUNT: Promise(passes=False, others_read=True),
@@ -566,16 +565,17 @@ def test_any_body_is_read(body: bytes, code: int | None, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code"),
+    ("body", "codes"),
     [
-        (b'{"code": "' + b"9" * 5000 + b'"}', None),
-        (b'{"code": ' + b"9" * 5000 + b"}", None),
-        (b'{"code": 300, "more": ' + b"[" * 5000 + b"]" * 5000 + b"}", None),
+        (b'{"code": "' + b"9" * 5000 + b'"}', {None}),
+        (b'{"code": ' + b"9" * 5000 + b"}", {None}),
+        # Python says how deep the decoder may go: 3.13.0 lets it read this.
+        (b'{"code": 300, "more": ' + b"[" * 5000 + b"]" * 5000 + b"}", {None, 300}),
     ],
     ids=["long text", "long number", "deep"],
 )
-def test_a_monstrous_body_is_an_answer_too(body: bytes, code: int | None) -> None:
-    assert read_answer(_response(400, body), NOW).code == code
+def test_a_monstrous_body_is_an_answer_too(body: bytes, codes: set[int | None]) -> None:
+    assert read_answer(_response(400, body), NOW).code in codes
 
 
 def test_credentials_that_an_answer_quotes_are_not_passed_on() -> None:

@@ -237,6 +237,24 @@ def test_fault_that_stays_moves_no_bookmark(zoom: SimulatorProcess, kind: FaultK
     assert everything == truth_of(zoom)
 
 
+@pytest.mark.parametrize("max_concurrency", [1, 10])
+def test_a_limit_that_stays_spent_for_everybody_ends_the_run_without_trying_every_account(
+    zoom: SimulatorProcess, max_concurrency: int
+) -> None:
+    accounts = [f"account{number}" for number in range(40)]
+    zoom.replace(replace(SCENARIO, accounts=tuple(Account(id=name) for name in accounts)))
+    run = _sync(
+        zoom,
+        Fault(kind="429_per_second", endpoint="sms"),
+        sub_account_ids=accounts,
+        max_concurrency=max_concurrency,
+    ).check(1)
+    assert "too many requests in a second" in run.logged("ERROR")[-1]
+    requests = zoom.stats().requests
+    assert len(requests["sms"]) <= max(2, max_concurrency)
+    assert "voice_calls" not in requests
+
+
 def test_rows_that_shift_for_ever_are_read_or_named(zoom: SimulatorProcess) -> None:
     for seed in range(5):
         zoom.replace(replace(SCENARIO, seed=seed))

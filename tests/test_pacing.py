@@ -154,20 +154,6 @@ def test_what_a_refusal_asks_for_is_kept_in_full(clock: Clock, asked: float, wai
     assert clock.now >= refused + waited
 
 
-def test_the_pacer_knows_since_when_nothing_but_refusals_came(clock: Clock) -> None:
-    pacer = Pacer(10, clock)
-    seen = [pacer.refused_since]
-    take(pacer)
-    first = clock.now
-    for _ in range(3):
-        pacer.cool_down(None)
-        seen.append(pacer.refused_since)
-        take(pacer)
-    pacer.speed_up()
-    seen.append(pacer.refused_since)
-    assert seen == [None, first, first, first, None]
-
-
 def test_a_request_is_near_its_turn_when_it_may_open_its_connection(clock: Clock) -> None:
     pacer = Pacer(10, clock)
     take(pacer)

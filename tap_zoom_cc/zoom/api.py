@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
@@ -39,6 +41,7 @@ class ZoomApi:
         self._sessions = threading.local()
         self._answered: set[str] = set()
         self._failed_in_a_row: set[str] = set()
+        self._refused_since: dict[str, float] = {}
         self._accepted = ""
 
     @property
@@ -67,11 +70,38 @@ class ZoomApi:
         self._answered.add(place)
         self._failed_in_a_row.clear()
         self._accepted = authorization
-        self.pacer.speed_up()
+        self.speed_up()
 
     def note_failure(self, place: str) -> None:
         """Note that a request failed for good, in a way that may be no fault of the account."""
         self._failed_in_a_row.add(place)
+
+    def cool_down(self, account_id: str, seconds: float | None) -> float:
+        """Hold back the whole run after a refusal for the rate, and return for how many seconds.
+
+        Args:
+            account_id: the account that was refused.
+            seconds: what Zoom asks for, or None when it does not say.
+        """
+        self._refused_since.setdefault(account_id, time.monotonic())
+        return self.pacer.cool_down(seconds)
+
+    def speed_up(self) -> None:
+        """Come back towards the full rate after an answer that was no refusal for the rate."""
+        self._refused_since.clear()
+        self.pacer.speed_up()
+
+    def refuses_all(self, account_id: str, *, since: float) -> bool:
+        """Say whether the limit is spent for everybody, or one account alone is refused.
+
+        Args:
+            account_id: an account that is refused.
+            since: when it was first refused, on `time.monotonic`'s clock.
+
+        Returns:
+            Whether nothing else has come since then, and others were refused too.
+        """
+        return self._refused_since.get(account_id, inf) <= since and len(self._refused_since) > 1
 
     def renew_token(self, refused: str, *, is_first: bool) -> None:
         """Ask for another token before the next request, unless that would help nobody.

@@ -229,17 +229,17 @@ class ZoomStream(RESTStream[str | None]):
                     conditions.add(Condition.SLOW)
             case _:
                 answer = Answer(OK, message=shorten(str(error)))
-        refused_since = self.zoom.pacer.refused_since
-        if refused_since is None or refused_since <= first_refused_at:
+        account_id = (context or {}).get("account_id", "")
+        if self.zoom.refuses_all(account_id, since=first_refused_at):
             conditions.add(Condition.ALL_REFUSED)
         rule = decide(answer, conditions)
         if rule.action is Action.COOL_DOWN:
-            seconds = self.zoom.pacer.cool_down(answer.wait)
+            seconds = self.zoom.cool_down(account_id, answer.wait)
             self.zoom.report.warn_once(
                 "cool down", f"{answer} - the whole run waits {seconds:.1f} s; {rule.advice}"
             )
         elif answer.status:
-            self.zoom.pacer.speed_up()
+            self.zoom.speed_up()
         return AnswerError(rule, answer, where)
 
     @override

@@ -1,4 +1,4 @@
-"""The pace of the whole run: one rate, one cool-down, one budget for all threads and streams.
+"""The pace of the whole run: one rate and one cool-down for all threads and streams.
 
 Zoom counts requests per account and second over all endpoints of a label, and may disable an app
 that is refused too often. So requests leave about evenly spaced, never in bursts.
@@ -83,7 +83,6 @@ class Pacer:
         self._cooled_until = 0.0
         self._cooled_at = 0.0
         self._unasked_wait = 0.0
-        self._refused_since: float | None = None
         self._closed = False
 
     @property
@@ -95,14 +94,6 @@ class Pacer:
     def _period(self) -> float:
         """The seconds that must lie between a request and the one ``count`` before it."""
         return (self._shortest_period + self._margin) * self._slowness
-
-    @property
-    def refused_since(self) -> float | None:
-        """Since when every answer has been a refusal, on `time.monotonic`'s clock, in seconds.
-
-        None when the last answer was none, or nothing was refused yet.
-        """
-        return self._refused_since
 
     @contextmanager
     def approach(self) -> Iterator[None]:
@@ -175,8 +166,6 @@ class Pacer:
                     max(self._unasked_wait * 2, SHORTEST_COOL_DOWN_SECONDS),
                     LONGEST_COOL_DOWN_SECONDS,
                 )
-            if self._refused_since is None:
-                self._refused_since = now
             wait = self._unasked_wait if seconds is None else min(seconds, LONGEST_ASKED_SECONDS)
             wait = max(wait, SHORTEST_COOL_DOWN_SECONDS)
             self._cooled_until = max(self._cooled_until, now + wait)
@@ -191,5 +180,4 @@ class Pacer:
         if self._slowness > 1.0:  # As it is after each refusal.
             with self._state:
                 self._unasked_wait = 0.0
-                self._refused_since = None
                 self._slowness = max(1.0, self._slowness * SPEED_UP)

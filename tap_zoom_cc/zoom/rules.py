@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.zoom.answers import Answer
 
 LONG_WAIT_SECONDS = 300.0
-"""The tap waits no longer than this for one answer."""
+"""The longest ``Retry-After`` that is waited for; a longer one ends the account or the run."""
 
 TRIES = 8
 """How often a request is sent before its rule's last word counts."""
@@ -63,7 +63,7 @@ class Condition(enum.Enum):
     OTHER_RANGE = "the answer names a range that does not meet the one asked for"
     NARROWER_RANGE = "what an answer left out was asked for by itself, and left out again"
     SLOW = "the answer was not complete within a minute"
-    ALL_REFUSED = "no request at all was answered since the first of its tries"
+    ALL_REFUSED = "other accounts are refused too, and nothing was answered since its first try"
     OUTAGE = f"{PLACES_OF_AN_OUTAGE} accounts in a row failed so, with no answer to any other"
 
 
