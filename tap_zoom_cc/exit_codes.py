@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,9 @@ def exit_code_of(command: Callable[[], object], logger: logging.Logger) -> int |
         return exit_code
     for line in lines:
         logger.error(printable(line))
+    # What could not leave would fail once more when the process ends, and change its exit code.
+    with suppress(OutputError), writing():
+        pass
     return EXIT_FAILED
 
 

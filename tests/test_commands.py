@@ -116,7 +116,8 @@ def test_the_first_run_the_schedule_and_the_picture(
 ) -> None:
     run("first run", project)
 
-    recent = NOW - timedelta(days=28)
+    # The run began after NOW, and so did its 28 days.
+    recent = datetime.now(timezone.utc) - timedelta(days=28)
     for stream in STREAMS:
         starts = [datetime.fromisoformat(row["start_time"]) for row in zoom.truth(stream)]
         assert loaded(project, stream) >= sum(start >= recent for start in starts) > 0

@@ -50,6 +50,7 @@ class Server(ThreadingHTTPServer):
         self.connections: list[socket.socket] = []
         self.connected = threading.Semaphore(0)
         self.closed = threading.Semaphore(0)
+        self.tunnel_closed: threading.Semaphore | None = None
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.context: ssl.SSLContext | None = None
@@ -69,6 +70,8 @@ class Server(ThreadingHTTPServer):
             socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for _ in self.connections:
             assert self.closed.acquire(timeout=PATIENCE_SECONDS)
+            if self.tunnel_closed is not None:
+                assert self.tunnel_closed.acquire(timeout=PATIENCE_SECONDS)
         self.connections.clear()
 
 
@@ -140,7 +143,8 @@ def url(
     if request.param == "tls":
         yield f"https://localhost:{server.server_port}/"
         return
-    with raw_server(tunnel) as proxy:
+    closed = server.tunnel_closed = threading.Semaphore(0)
+    with raw_server(lambda connection: tunnel(connection, closed.release)) as proxy:
         monkeypatch.setenv("https_proxy", proxy)
         yield f"https://localhost:{server.server_port}/"
 

@@ -72,13 +72,19 @@ def read_head(connection: socket.socket) -> bytes:
     return head
 
 
-def tunnel(connection: socket.socket) -> None:
-    """Serve a connection as a proxy does that is asked for a tunnel."""
+def tunnel(connection: socket.socket, closed: Callable[[], object] = lambda: None) -> None:
+    """Serve a connection as a proxy does that is asked for a tunnel.
+
+    Args:
+        connection: of the one who asks.
+        closed: called when the target has closed the tunnel, and the one who asked can see it.
+    """
     host, _, port = read_head(connection).split()[1].decode().partition(":")
     with socket.create_connection((host, int(port))) as target:
         connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         threading.Thread(target=_pass_on, args=(connection, target), daemon=True).start()
         _pass_on(target, connection)
+        closed()
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:
