@@ -1,4 +1,7 @@
-"""``--test``: one request for each stream and account, and a line about each."""
+"""``--test``: one request for each stream and account, and a line about each.
+
+Each asks for the newest 28 days, as a first sync would: a refusal there is a refusal then.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
+from tap_zoom_cc.run.log import excerpt
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
 from tap_zoom_cc.sync.bookmarks import REPLICATION_KEY
 from tap_zoom_cc.zoom.filters import nearest
@@ -38,7 +39,7 @@ def problems(catalog: object, keys: Mapping[str, tuple[str, ...]]) -> list[str]:
         if not isinstance(entry, dict) or not isinstance(name, str):
             lines.append(f"catalog: streams[{number}]: has no tap_stream_id")
         elif name not in keys:
-            lines.append(f"catalog: there is no stream {name[:40]}{nearest(name, keys)}")
+            lines.append(f"catalog: there is no stream {excerpt(name)}{nearest(name, keys)}")
         elif name in names:
             lines.append(f"catalog: stream {name}: is there twice")
         else:
@@ -80,10 +81,10 @@ def _entry(entry: dict[str, object], name: str, keys: tuple[str, ...]) -> list[s
         or root.get("replication-method")
     )
     if method is not None and method not in METHODS:
-        lines.append(f"replication_method must be {' or '.join(METHODS)}, not {str(method)[:40]}")
+        lines.append(f"replication_method must be {' or '.join(METHODS)}, not {excerpt(method)}")
     key = entry.get("replication_key")
     if key is not None and key != REPLICATION_KEY:
-        lines.append(f"replication_key must be {REPLICATION_KEY}, not {str(key)[:40]}")
+        lines.append(f"replication_key must be {REPLICATION_KEY}, not {excerpt(key)}")
     if key is None and method != METHODS[1]:
         lines.append(f"replication_key must be {REPLICATION_KEY}: bookmarks are of it")
     return lines

@@ -21,6 +21,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
+from tap_zoom_cc.run.log import excerpt
 from tap_zoom_cc.run.settings import Settings
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
@@ -55,9 +56,6 @@ REFUSED_SETTINGS = {
 
 LEFT_OUT = (None, "__NULL__")
 """What a stream map gives a field, or a stream, that is not to be loaded."""
-
-SHOWN_CHARACTERS = 40
-"""How much of a wrong value a message shows."""
 
 FORMATS = {
     "credential": (
@@ -384,7 +382,7 @@ def _said(error: ValidationError, given: Mapping[str, Value]) -> list[str]:
     declaration = {**DECLARED, **NOT_DECLARED}[name]
     if error.instance == "":
         return [f"{name}: is empty; remove it, or set {what_is_right(declaration)}"]
-    shown = f"'{str(error.instance)[:SHOWN_CHARACTERS]}'"
+    shown = f"'{excerpt(error.instance)}'"
     if len(error.absolute_path) > 1:
         return [f"{name}: {shown} is not {what_is_right(declaration['items'])}"]
     # A URL may hold a password.

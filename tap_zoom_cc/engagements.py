@@ -20,7 +20,7 @@ from tap_zoom_cc.sync.bookmarks import (
     lag_of,
 )
 from tap_zoom_cc.sync.emit import decoder_for
-from tap_zoom_cc.sync.plan import Reach, in_order
+from tap_zoom_cc.sync.plan import SyncRange, in_order
 from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom.engagement_log import EngagementLogStream
@@ -184,7 +184,7 @@ class EngagementStream(EngagementLogStream):
         return StreamSync(
             self,
             states={self._account(each): self.get_context_state(each) for each in self.partitions},
-            reach=Reach(
+            sync_range=SyncRange(
                 stream=self.name,
                 start_date=settings.start_date,
                 end_date=settings.end_date,

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
+from tap_zoom_cc.run.log import excerpt
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
 from tap_zoom_cc.sync.check import answered_range
 from tap_zoom_cc.sync.plan import AccountPlan
 from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
@@ -90,7 +92,7 @@ def days_from(text: str, *, now: datetime) -> Cut:
 
 
 def _refused(text: str, why: str) -> str:
-    return f"--reconcile: '{text[:40]}' {why}"
+    return f"--reconcile: '{excerpt(text)}' {why}"
 
 
 def count_days(
@@ -133,7 +135,8 @@ def _announce(
         RunError: if that is nothing, or takes more requests than ``max_requests_per_run``.
     """
     if not streams:
-        raise RunError("--reconcile counts sms and voice_calls, and the catalog selects neither")
+        names = ", ".join(stream.name for stream in ENGAGEMENT_STREAMS)
+        raise RunError(f"--reconcile counts {names}, and the catalog selects none of them")
     settings, logger = services.settings, services.report.logger
     requests = len(streams) * len(accounts.by_id) * len(days)
     allowed = settings.max_requests_per_run

@@ -1,23 +1,21 @@
 """State: refusing a state that a sync could silently lose rows by.
 
 State is the SDK's: ``bookmarks.<stream>.partitions[]`` with a context of ``account_id``, the
-replication key and its value in UTC.
+replication key and its value in UTC; after a sync that was cut short, also where it goes on.
+`tap_zoom_cc.sync.bookmarks` writes it.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tap_zoom_cc.sync.bookmarks import REPLICATION_KEY, REREAD_FIELDS
+from tap_zoom_cc.run.log import excerpt
+from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, REPLICATION_KEY, REREAD_FIELDS
 from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
-
-CLOCK_TOLERANCE = timedelta(hours=1)
-"""How far a bookmark may lie in the future: clocks differ, but not by more."""
 
 NO_CONTEXT = 'has no context such as {"account_id": "…"}'
 
@@ -41,7 +39,7 @@ def problems(
     if not isinstance(bookmarks, dict):
         return ["state: has no object 'bookmarks'; it is not the state of a Singer tap"]
     if bookmarks and not any(name in streams for name in bookmarks):
-        found = ", ".join(str(name)[:40] for name in bookmarks)
+        found = ", ".join(map(excerpt, bookmarks))
         return [f"state: belongs to another tap: it has bookmarks of {found}"]
     lines = []
     for name, bookmark in bookmarks.items():
@@ -112,10 +110,10 @@ def _instant_problem(name: str, value: object, now: datetime) -> str:
     except ValueError:
         instant = None
     if instant is None:
-        return f"{name} '{str(value)[:40]}' is no date-time"
+        return f"{name} '{excerpt(value)}' is no date-time"
     if instant < BEFORE_ZOOM:
         return f"{name} {format_instant(instant)} is older than Zoom; remove it"
-    if instant > now + CLOCK_TOLERANCE:
+    if instant > now + MOST_AHEAD:
         return (
             f"{name} {format_instant(instant)} lies in the future; check this machine's "
             "clock, or set the bookmark back"

@@ -1,7 +1,8 @@
 """The streams of engagements: one class for each endpoint, and all that differs between them.
 
 This is the one registry: catalog, settings, state, budget and discovery read `ENGAGEMENT_STREAMS`.
-A further endpoint of the same shape is a class here and a schema in ``schemas/``.
+A further endpoint of the same shape is a class here and a schema in ``schemas/``; CONTRIBUTING.md
+has the steps.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the user gives: input files and the environment, read as JSON.
 
 Nothing here knows what a sync does. A file that cannot be used, or a setting in the environment
-that cannot be read, is said in one line and never quoted.
+that cannot be read, is said in one line. Of a file nothing is quoted, of a variable at most the
+beginning of what should be a number, a boolean or a log level.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotenv import find_dotenv, load_dotenv
 
-from tap_zoom_cc.zoom.answers import printable
+from tap_zoom_cc.run.log import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 """What is taken for a boolean in the environment."""
-
-SHOWN_CHARACTERS = 40
 
 DEEPEST_LEVELS = 50
 """How deep input may be nested (own choice).
@@ -198,7 +197,7 @@ def from_environment(
             values[name] = _READERS[kind](text) if kind in _READERS else text
         except ValueError as error:
             right = _RIGHT.get(kind)
-            wrong = f"must be {right}, not '{text[:SHOWN_CHARACTERS]}'" if right else str(error)
+            wrong = f"must be {right}, not '{excerpt(text)}'" if right else str(error)
             problems.append(f"{name}: {variable} {wrong}")
     return values, problems
 
@@ -262,6 +261,5 @@ def forget_unknown_log_levels(prefix: str) -> list[str]:
             logging.NullHandler(level.upper() if level else logging.INFO)
         except ValueError:
             del os.environ[name]
-            shown = printable(level[:SHOWN_CHARACTERS])
-            warnings.append(f"{name}: there is no level '{shown}', so it is ignored")
+            warnings.append(f"{name}: there is no level '{excerpt(level)}', so it is ignored")
     return warnings

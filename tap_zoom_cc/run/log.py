@@ -1,4 +1,4 @@
-"""What the log shows at its default level: what the tap itself says, and no chatter of the SDK.
+"""What the log shows: what the tap itself says, no chatter of the SDK, of the input a little.
 
 The SDK has a line at level info for every account of every stream, and its metrics as JSON. They
 are there for whoever sets ``LOGLEVEL=DEBUG``. Its warnings and errors are always shown.
@@ -13,6 +13,14 @@ import singer_sdk
 from typing_extensions import override
 
 SDK_FOLDER = str(Path(singer_sdk.__file__).parent)
+
+SHOWN_CHARACTERS = 40
+"""How much of a wrong value of the input a message shows."""
+
+
+def excerpt(value: object) -> str:
+    """Return the beginning of a value of the input, as messages show it."""
+    return str(value)[:SHOWN_CHARACTERS]
 
 
 class WithoutChatter(logging.Filter):

@@ -1,6 +1,7 @@
-"""Bookmarks: the end of the last window that was read whole, kept in the SDK's state.
+"""Bookmarks: the fields of an account's state, what moves them, and when STATE is written.
 
-A bookmark is set by windows alone, never by a row's date, and never moves back.
+A bookmark is the end of the last window that was read whole. It is set by windows alone, never by a
+row's date, and never moves back.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ REREAD_FIELDS = ("reread_to", "reread_at")
 
 BEHIND = timedelta(days=1)
 """An account whose bookmark is older than this at the end of a run is behind (own choice)."""
+
+MOST_AHEAD = timedelta(hours=1)
+"""How far a bookmark may lie after the present: clocks differ, but not by more (own choice)."""
 
 SECONDS_BETWEEN_STATES = 1.0
 

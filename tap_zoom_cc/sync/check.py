@@ -1,4 +1,4 @@
-"""Check: which rows of a range have come, and whether they are all.
+"""Check: which rows of a range have come, whether they are all, and into which parts it is split.
 
 The third of four stages: plan, fetch, check, emit. Pure bookkeeping, page by page. The list that is
 read lives on meanwhile: engagements end and are added, old ones go. So a range is read in passes
@@ -166,7 +166,7 @@ class RangeRows(Generic[KeyType]):
         self.is_whole = self._pass.is_whole or settled
 
     def _counts_as_news(self, key: KeyType) -> bool:
-        """Say whether a row that earlier passes lacked tells that they lacked some."""
+        """Say whether a row that is new in this pass shows that earlier passes missed rows."""
         del key
         return True
 

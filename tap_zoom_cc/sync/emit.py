@@ -1,7 +1,7 @@
 """Emit: turns checked windows into records, each version once, and says how far they reach.
 
 The last of four stages: plan, fetch, check, emit. It runs in the main thread, window by window, in
-order; between two windows the caller moves the bookmark if `Emitter.may_pass` says so.
+order; between two windows the caller moves the bookmark if `Emitter.judge` says so.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Emitter:
                 self.longest = max(self.longest, key.end_time - key.start_time)
             yield record
 
-    def may_pass(self, rows: WindowRows) -> bool:
+    def judge(self, rows: WindowRows) -> bool:
         """Say whether the bookmark may move to a window's end, and report what is odd about it.
 
         It may not pass a window that lacks rows, nor any window after that.

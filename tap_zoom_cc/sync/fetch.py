@@ -52,7 +52,7 @@ def read_in_passes(
     rows: RangeRows[KeyType],
     *,
     budget: Budget | None = None,
-    is_replaced: Callable[[Page], bool] = lambda _: False,
+    after_page: Callable[[Page], bool] = lambda _: False,
 ) -> None:
     """Read a range from its first page to its last until a pass is whole, at most `MOST_PASSES`.
 
@@ -61,7 +61,7 @@ def read_in_passes(
         context: the partition, and what else the query depends on.
         rows: takes in the pages, and then says whether it is whole.
         budget: has room for every page that is asked for; None is no limit.
-        is_replaced: called after each page; when it is true the range is not read on.
+        after_page: called with each page; says whether the range is not to be read on.
 
     Raises:
         AccountError: if the pages cannot be had.
@@ -72,7 +72,7 @@ def read_in_passes(
     passes = expiries = 0
     while passes < MOST_PASSES and not rows.is_whole:
         try:
-            if not _read_pass(stream, context, rows, budget, is_replaced):
+            if not _read_pass(stream, context, rows, budget, after_page):
                 return
         except WindowExpiredError as error:
             expiries += 1
@@ -88,7 +88,7 @@ def _read_pass(
     context: Context | None,
     rows: RangeRows[KeyType],
     budget: Budget | None,
-    is_replaced: Callable[[Page], bool],
+    after_page: Callable[[Page], bool],
 ) -> bool:
     """Read all pages once, and say whether the pass came to its end."""
     pages: list[Page] = []
@@ -110,7 +110,7 @@ def _read_pass(
         reserve(max(0, needed - reserved), begins=is_first)
         reserved = max(reserved, needed)
         stream.next_page(context, paginator, take_in, before_retry=lambda: reserve(1))
-        if is_replaced(pages[0]):
+        if after_page(pages[0]):
             return False
     return True
 
@@ -145,9 +145,9 @@ class WindowFetcher:
         parts: list[WindowJob] = []
         pages = 0
 
-        def is_replaced(page: Page) -> bool:
+        def note_page(page: Page) -> bool:
             nonlocal pages
-            parts[:] = self._unanswered(job, page) or _smaller(job, rows)
+            parts[:] = self._parts_after_narrower_answer(job, page) or _smaller(job, rows)
             if not parts:
                 known, pages = pages, pages_for(rows.total or 0)
                 self._report.read_page(self._stream.name, more=pages - known, begins=not known)
@@ -155,7 +155,7 @@ class WindowFetcher:
 
         try:
             read_in_passes(
-                self._stream, job.context, rows, budget=self._budget, is_replaced=is_replaced
+                self._stream, job.context, rows, budget=self._budget, after_page=note_page
             )
         except RunError as error:
             self._stream.zoom.give_up(error)
@@ -165,8 +165,10 @@ class WindowFetcher:
             return Parts(parts)
         return Fetched(rows, rows.size)
 
-    def _unanswered(self, job: WindowJob, page: Page) -> list[WindowJob]:
-        """Return the parts that a window is read in when the answer is for only some of it.
+    def _parts_after_narrower_answer(self, job: WindowJob, page: Page) -> list[WindowJob]:
+        """Return what was answered and what is left on either side, if an answer is for less.
+
+        Each is read by itself; none where the whole window was answered.
 
         Raises:
             AccountError: if it is for something else, or if that happens to such a part again.
@@ -175,7 +177,7 @@ class WindowFetcher:
         if answered == job.window:
             return []
         said = f"asked for {job.window}, Zoom answered for {page.begin} to {page.end}"
-        if job.is_rest:
+        if job.is_asked_again:
             if job.accepts_less:
                 self._report.warn_once(
                     f"narrower {self._stream.name} {job.account.account_id}",
@@ -188,7 +190,7 @@ class WindowFetcher:
             raise self._refusal(job, said, Condition.OTHER_RANGE)
         cuts = (job.window.begin, answered.begin, answered.end, job.window.end)
         return [
-            job.part(Window(begin, end), is_rest=True)
+            job.part(Window(begin, end), is_asked_again=True)
             for begin, end in itertools.pairwise(cuts)
             if begin < end
         ]

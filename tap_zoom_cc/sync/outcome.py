@@ -19,7 +19,7 @@ class Outcome:
         """Start with no account read."""
         self._stream_name = stream_name
         self._report = report
-        self._accounts_read = 0
+        self._accounts_not_refused = 0
         self._accounts_without_rows = 0
         self._has_advanced = False
         self._is_stuck = False
@@ -28,9 +28,9 @@ class Outcome:
         """Note that a bookmark moved forward."""
         self._has_advanced = True
 
-    def read(self) -> None:
+    def was_read(self) -> None:
         """Note that an account was read to its end."""
-        self._accounts_read += 1
+        self._accounts_not_refused += 1
 
     def ran_out_of_budget(self) -> None:
         """Note that the budget ended an account.
@@ -38,7 +38,7 @@ class Outcome:
         Accounts come with the oldest bookmark first. If none has moved before the first one that
         the budget ends, the next run will begin there again, and no run comes any further.
         """
-        self._accounts_read += 1
+        self._accounts_not_refused += 1
         self._is_stuck = self._is_stuck or not self._has_advanced
 
     def refused(self, account_id: str, error: AccountError) -> None:
@@ -57,7 +57,7 @@ class Outcome:
     def conclude(self, budget: Budget, *, full_table: bool) -> None:
         """Report what only the end shows: nothing was read, or the budget leaves no way forward."""
         name = self._stream_name
-        if self._accounts_without_rows and not self._accounts_read:
+        if self._accounts_without_rows and not self._accounts_not_refused:
             self._report.fail(
                 f"{name}: not one account could be read: refused, or without what the filters "
                 "name; see the lines above, and correct the filters or the app's permissions"

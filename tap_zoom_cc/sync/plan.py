@@ -44,16 +44,16 @@ class Account:
 class WindowJob:
     """A window of an account to be read.
 
-    ``parent_total`` is the number of rows of the window that a part was split from; ``is_rest``
-    says that it is a part because Zoom answered for only some of its parent's range, and
-    ``accepts_less`` that such an answer is taken for whole when it comes again.
+    ``parent_total`` is the number of rows of the window that a part was split from. A part
+    ``is_asked_again`` because Zoom answered for only some of its parent's range; ``accepts_less``
+    says that such an answer is taken for whole when it comes again.
     """
 
     account: Account
     window: Window
     accepts_less: bool = False
     parent_total: int | None = None
-    is_rest: bool = False
+    is_asked_again: bool = False
 
     @property
     def context(self) -> LogContext:
@@ -66,19 +66,19 @@ class WindowJob:
         )
 
     def part(
-        self, window: Window, *, parent_total: int | None = None, is_rest: bool = False
+        self, window: Window, *, parent_total: int | None = None, is_asked_again: bool = False
     ) -> WindowJob:
         """Return the job for a part of this window."""
         return replace(
             self,
             window=window,
             parent_total=parent_total or self.parent_total,
-            is_rest=is_rest or self.is_rest,
+            is_asked_again=is_asked_again or self.is_asked_again,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class SyncRange:
     """How far a stream's sync reaches, whatever the account: instants in UTC."""
 
     stream: str

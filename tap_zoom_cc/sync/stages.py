@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError, StoppedError
-from tap_zoom_cc.sync.bookmarks import StateSchedule, move, progress_of
+from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, StateSchedule, move, progress_of
 from tap_zoom_cc.sync.budget import BudgetSpentError
 from tap_zoom_cc.sync.check import MOST_ROWS, pages_for
 from tap_zoom_cc.sync.emit import Emitter
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.sync.budget import Budget
     from tap_zoom_cc.sync.check import WindowRows
-    from tap_zoom_cc.sync.plan import Account, AccountPlan, Reach, WindowJob
+    from tap_zoom_cc.sync.plan import Account, AccountPlan, SyncRange, WindowJob
     from tap_zoom_cc.sync.rows.decoder import RowDecoder
     from tap_zoom_cc.sync.rows.row_types import Record
     from tap_zoom_cc.zoom.client import ZoomStream
@@ -41,9 +41,6 @@ MEMORY_BYTES = 56 * 1024 * 1024
 FIRST_WINDOW_BYTES = 6 * 1024 * 1024
 """What a window is taken to need before one has been read: 1,800 voice calls of 3.5 kB."""
 
-CLOCK_TOLERANCE = timedelta(hours=1)
-"""How far a bookmark may lie after the present by Zoom's clock: clocks differ, but not by more."""
-
 DAY = timedelta(days=1)
 
 
@@ -55,7 +52,7 @@ class StreamSync:
         stream: ZoomStream,
         *,
         states: States,
-        reach: Reach,
+        sync_range: SyncRange,
         budget: Budget,
         decoder: RowDecoder,
         stop: Stop,
@@ -67,7 +64,7 @@ class StreamSync:
         Args:
             stream: sends the requests and writes STATE.
             states: the state of each account, in the order in which they are emitted.
-            reach: how far the sync reaches.
+            sync_range: what is read, whatever the account.
             budget: the requests that the stream may send.
             decoder: turns rows into records.
             stop: ends the sync early when it is asked.
@@ -76,7 +73,7 @@ class StreamSync:
         """
         self._stream = stream
         self._states = states
-        self._reach = reach
+        self._range = sync_range
         self._budget = budget
         self._decoder = decoder
         self._report: Report = stream.zoom.report
@@ -86,7 +83,7 @@ class StreamSync:
         self._outcome = Outcome(stream.name, self._report)
         self._state_schedule = StateSchedule()
         self._prefetcher: Prefetcher[WindowJob, WindowRows] = Prefetcher(
-            WindowFetcher(stream, budget, self._report, reach.now).fetch,
+            WindowFetcher(stream, budget, self._report, sync_range.now).fetch,
             self._plan(),
             workers=workers,
             capacity=MEMORY_BYTES,
@@ -98,21 +95,21 @@ class StreamSync:
         plans = {}
         for account, state in self._states.items():
             progress = None if self._full_table else progress_of(state)
-            plans[account.account_id] = self._reach.jobs_for(account, progress)
-            if progress and progress.bookmark > self._reach.now + CLOCK_TOLERANCE:
+            plans[account.account_id] = self._range.jobs_for(account, progress)
+            if progress and progress.bookmark > self._range.now + MOST_AHEAD:
                 where = self._stream.where({"account_id": account.account_id})
                 self._report.fail(
                     f"{where}: its bookmark lies after the present by Zoom's clock, "
-                    f"{format_instant(self._reach.now)}, so nothing was read; if that is right, "
+                    f"{format_instant(self._range.now)}, so nothing was read; if that is right, "
                     "set the bookmark back"
                 )
         windows = sum(map(len, plans.values()))
         self._report.plan_more(self._stream.name, windows)
         begin = min((plan.windows.begin for plan in plans.values() if plan), default=None)
-        span = str(Window(begin, self._reach.end)) if begin else ""
+        span = str(Window(begin, self._range.end)) if begin else ""
         self._report.begin(self._stream.name, len(plans), span, windows)
         read_already = sum(not jobs for jobs in plans.values())
-        if read_already and self._reach.end_date:
+        if read_already and self._range.end_date:
             self._report.warn_once(
                 f"end_date {self._stream.name}",
                 f"{self._stream.name}: {read_already} of {len(plans)} accounts were read up to "
@@ -129,7 +126,7 @@ class StreamSync:
         where = self._stream.where({"account_id": account.account_id})
         try:
             yield from self._records(account, where)
-            self._outcome.read()
+            self._outcome.was_read()
         except AccountError as error:
             self._outcome.refused(account.account_id, error)
         except BudgetSpentError:
@@ -157,14 +154,14 @@ class StreamSync:
             decoder=self._decoder,
             report=self._report,
             stop=self._stop,
-            mismatch_fails=not self._reach.accepts_less,
+            mismatch_fails=not self._range.accepts_less,
         )
         for rows in self._windows(account.account_id):
             emitted = self._tally.rows
             for record in emitter.records(rows):
                 self._tally.rows += 1
                 yield record
-            if emitter.may_pass(rows) and not self._full_table:
+            if emitter.judge(rows) and not self._full_table:
                 self._move_bookmark(state, rows.window, self._tally.rows - emitted)
             self._tally.windows_done += 1
             self._tally.longest = max(self._tally.longest, emitter.longest)
@@ -183,11 +180,12 @@ class StreamSync:
 
     def _move_bookmark(self, state: dict[str, object], window: Window, rows: int) -> None:
         """Move an account's bookmark to a window's end, and write STATE when it is due."""
-        if move(state, window, end=self._reach.end):
+        if move(state, window, end=self._range.end):
             self._outcome.advanced()
         self._state_schedule.count(rows)
         if self._state_schedule.is_due(len(self._states)):
             self._state_schedule.wrote()
+            # The SDK's public way to write STATE now.
             self._stream.finalize_state_progress_markers(state)
 
     def conclude(self) -> None:
@@ -202,7 +200,7 @@ class StreamSync:
             self._stop.ask(str(fatal_error), EXIT_FAILED)
             return
         self._outcome.conclude(self._budget, full_table=self._full_table)
-        name, longest, lookback = self._stream.name, self._tally.longest, self._reach.lookback
+        name, longest, lookback = self._stream.name, self._tally.longest, self._range.lookback
         if longest > lookback / 2:
             self._report.warn_once(
                 f"lookback {name}",

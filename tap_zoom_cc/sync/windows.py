@@ -1,4 +1,4 @@
-"""Time windows: which ranges of time a sync asks Zoom for, in which order, and how one is cut.
+"""Windows of time: what one is, where a sync begins and ends, and how a range is cut.
 
 Everything here is pure and in UTC. Instants are aware datetimes; windows begin and end at whole
 seconds, because that is the precision of the API's ``from`` and ``to``.

@@ -1,7 +1,7 @@
 """An answer that is not the page asked for: its status, code, message, and when to come back.
 
 A gateway may answer HTML, and a message may quote what was sent: any body is read, and nothing of
-the credentials is kept.
+the credentials is kept. Here texts of Zoom's are masked and shortened, for every error.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 
 import msgspec
 
+from tap_zoom_cc.run.log import excerpt
+
 BEFORE_ZOOM = datetime(2010, 1, 1, tzinfo=timezone.utc)
 """Nothing in Zoom is older, so nothing earlier is asked for: Zoom was founded in 2011."""
 
@@ -28,14 +30,14 @@ def parse_instant(text: str) -> datetime:
             return day.replace(tzinfo=timezone.utc)
         instant = msgspec.convert(text, datetime)
     except msgspec.ValidationError as error:
-        message = f"'{text[:40]}' is neither a date nor a date-time"
+        message = f"'{excerpt(text)}' is neither a date nor a date-time"
         raise ValueError(message) from error
     if instant.tzinfo is None:
         return instant.replace(tzinfo=timezone.utc)
     try:
         return instant.astimezone(timezone.utc)
     except OverflowError as error:
-        message = f"'{text[:40]}' is out of range"
+        message = f"'{excerpt(text)}' is out of range"
         raise ValueError(message) from error
 
 

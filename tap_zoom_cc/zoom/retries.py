@@ -1,4 +1,7 @@
-"""Sends a request again as the rules say, whether it is for a page or for an access token."""
+"""Sends a request again as the rules say, for a page or for an access token, after growing waits.
+
+After a refusal for the rate it is the pacer that waits, for the whole run.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 FIRST_WAIT_SECONDS = 0.5
+"""The longest wait before the second try; it doubles with each further one."""
+
 LONGEST_WAIT_SECONDS = 30.0
+"""What it grows to, where Zoom does not ask for another wait."""
 
 SENT_AGAIN = (Action.RETRY, Action.COOL_DOWN, Action.RENEW_TOKEN)
 

@@ -1,4 +1,4 @@
-"""The slow way: a row that does not fit its schema is conformed part by part.
+"""Rows that the compiled decoder refuses: they are conformed part by part, which is slow.
 
 Each part is tried as a whole first; only what does not fit is opened. What cannot be brought to its
 declared type becomes null in the record, and is kept beside it.
