@@ -73,7 +73,10 @@ def _listen(port: int) -> socket.socket:
     Answers leave at once: with Nagle's algorithm each would wait for the caller's delayed
     acknowledgement, 40 ms on Linux.
     """
-    listener = socket.create_server((_HOST, port), backlog=2048)
+    try:
+        listener = socket.create_server((_HOST, port), backlog=2048)
+    except OSError as error:
+        sys.exit(f"Port {port} cannot be used: {error.strerror}")
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

@@ -62,7 +62,8 @@ def check_access(
                 if record:
                     records.setdefault(stream.name, record)
     except RunError as error:
-        failures.append(str(error))
+        logger.error(str(error))  # noqa: TRY400 (what happened, not where)
+        return EXIT_FAILED
     except StoppedError:
         logger.error(stop.reason)  # noqa: TRY400 (what happened, not where)
         return stop.exit_code

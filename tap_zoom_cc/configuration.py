@@ -245,7 +245,8 @@ CONFIG_SCHEMA: dict[str, dict[str, Any]] = th.PropertiesList(
         title="Max requests per run",
         description=(
             "A share of Zoom's daily limit, divided evenly between the selected streams. When it "
-            "is spent the run ends well, and the next one goes on."
+            "is spent the run ends well, and the next one goes on. The list of sub accounts comes "
+            "on top."
         ),
     ),
     th.Property(

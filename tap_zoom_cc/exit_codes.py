@@ -26,11 +26,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    import click
+
 USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
 
 
 class Command(SingerCommand):
     """The SDK's command, with exit codes that tell the truth."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options; one that ends the command leaves none of its files open."""
+        try:
+            return super().parse_args(ctx, args)
+        except BaseException:
+            ctx.close()
+            raise
 
     @override
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:

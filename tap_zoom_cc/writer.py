@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FLUSH_BYTES = 1 << 16
 
 TARGET_IS_GONE = (
-    "The target closed its input, so the run was ended; see the target's own log. The next run "
+    "The target closed its input, so the run was ended; see the target's own log. The next sync "
     "goes on from the state that the target kept"
 )
 

@@ -270,6 +270,22 @@ def test_a_file_that_is_not_there_is_named(simulator: SimulatorProcess) -> None:
         assert not simulator.stats().log
 
 
+def test_a_refusal_leaves_no_file_open(tmp_path: Path) -> None:
+    options = []
+    for option in ("config", "state", "catalog"):
+        file = tmp_path / f"{option}.json"
+        file.write_text("{}")
+        options += [f"--{option}", str(file)]
+    # Meltano runs plugins so that Python tells of files that are left open, below the error.
+    command = [sys.executable, "-W", "always::ResourceWarning", "-m", "tap_zoom_cc"]
+    ended = subprocess.run(
+        [*command, *options, "--test"], check=False, capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert "| ERROR " in ended.stderr.splitlines()[-1]
+    assert "ResourceWarning" not in ended.stderr
+
+
 def test_no_config_at_all_is_refused(simulator: SimulatorProcess) -> None:
     run = run_tap(None)
     for name in ("account_id", "client_id", "client_secret"):

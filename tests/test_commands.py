@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -256,12 +257,29 @@ def test_a_range_is_read_again_without_meltano(
 ) -> None:
     settings = {**zoom.tap_config(), "sub_account_ids": ["other"], "start_date": "2026-01-01"}
     zoom.replace(JANUARY)
-    (without_meltano.folder / "reread.json").write_text(json.dumps(settings), encoding="utf-8")
+    folder = without_meltano.folder
+    (folder / "reread.json").write_text(json.dumps(settings), encoding="utf-8")
+    # As in docs/running.md: where the schedule's rows are, too.
+    (folder / "target.json").write_text('{"destination_path": "output"}', encoding="utf-8")
+    (folder / "output").mkdir(exist_ok=True)
 
     run("reread without Meltano", without_meltano)
 
-    (file,) = without_meltano.folder.glob("sms-*.jsonl")
+    (file,) = (folder / "output").glob("sms-*.jsonl")
     assert '"account_id": "other"' in file.read_text(encoding="utf-8")
+
+
+def test_the_settings_that_lead_to_the_simulator_are_those_of_the_demo() -> None:
+    definition = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
+    (demo,) = (
+        each for each in definition["plugins"]["extractors"] if each["name"] == "tap-zoom-cc-demo"
+    )
+    shown = dict(re.findall(r"TAP_ZOOM_CC_(\w+)=(\S+)", block("the simulator's settings").text))
+    assert shown == {
+        name.upper(): value
+        for name, value in demo["config"].items()
+        if name != "requests_per_second"
+    }
 
 
 @pytest.mark.parametrize("name", ["Snowflake", "BigQuery"])

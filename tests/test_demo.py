@@ -243,12 +243,19 @@ def test_the_query_that_is_suggested_can_be_copied(checkout: Path, first_run: st
 
 
 def test_the_picture_that_is_suggested_can_be_drawn(checkout: Path, first_run: str) -> None:
-    found = re.findall(r"^ +PLOT_STORE=(\S+) (\S+ invoke \S+)$", first_run, re.MULTILINE)
+    found = re.findall(
+        r"^ +UV_SYSTEM_CERTS=1 PLOT_STORE=(\S+) (\S+ invoke \S+)$", first_run, re.MULTILINE
+    )
     ((store, command),) = found
     subprocess.run(
         shlex.split(command),
         cwd=checkout,
-        env={**os.environ, "HOME": str(checkout.parent / "home"), "PLOT_STORE": store},
+        env={
+            **os.environ,
+            "HOME": str(checkout.parent / "home"),
+            "UV_SYSTEM_CERTS": "1",
+            "PLOT_STORE": store,
+        },
         check=True,
     )
     picture = checkout / "output" / "engagements_per_hour.png"

@@ -148,7 +148,8 @@ def test_accounts_that_fail_for_more_than_a_day_are_told_as_behind(
         assert oldest["tags"]["context"] == {"account_id": "sick"}
         assert oldest["tags"]["bookmark"] == NOW.isoformat()
         noun = "account" if behind == 1 else "accounts"
-        assert f"sms {NOW.isoformat()} ({behind} {noun} behind by" in summary_of(told)
+        said = f"({behind} {noun} behind by more than a day, 1 of them not begun)"
+        assert f"sms {NOW.isoformat()} {said}" in summary_of(told)
 
 
 def test_a_run_that_cannot_begin_tells_how_old_its_state_is(simulator: SimulatorProcess) -> None:

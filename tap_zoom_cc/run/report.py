@@ -93,13 +93,15 @@ class Lag:
     """How far a stream is behind at the end of a run, in UTC.
 
     ``end`` is up to where it should be read, ``oldest`` the oldest bookmark, None without any, and
-    ``account_id`` whose it is. ``behind`` counts the accounts that lack more than a day.
+    ``account_id`` whose it is. ``behind`` counts the accounts that lack more than a day, those
+    without a bookmark among them, which are ``not_begun``.
     """
 
     end: datetime
     oldest: datetime | None
     account_id: str
     behind: int
+    not_begun: int = 0
 
     def points(self, stream: str) -> list[metrics.Point[float]]:
         """Return what METRIC lines tell of it."""
@@ -273,7 +275,8 @@ class Report:
         """Return how old the bookmarks are, and how many accounts are behind, by stream."""
         return ", ".join(
             f"{name} {lag.oldest.isoformat() if lag.oldest else 'none'} "
-            f"({counted(lag.behind, 'account')} behind by more than a day)"
+            f"({counted(lag.behind, 'account')} behind by more than a day"
+            f"{f', {lag.not_begun} of them not begun' if lag.not_begun else ''})"
             for name, lag in sorted(self.lags.items())
         )
 

@@ -68,7 +68,7 @@ def lag_of(states: Mapping[str, Mapping[str, object]], *, end: datetime) -> Lag:
     known = [(bookmark, name) for name, bookmark in bookmarks.items() if bookmark]
     oldest, account_id = min(known, default=(None, ""))
     behind = sum(bookmark is None or end - bookmark > BEHIND for bookmark in bookmarks.values())
-    return Lag(end, oldest, account_id, behind)
+    return Lag(end, oldest, account_id, behind, not_begun=len(bookmarks) - len(known))
 
 
 def move(state: dict[str, object], window: Window, *, end: datetime) -> bool:
