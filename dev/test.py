@@ -10,5 +10,7 @@ import sys
 import bootstrap
 
 if __name__ == "__main__":
-    # A file of tests stays in one process: many share a simulator, or the plugins of Meltano.
-    sys.exit(bootstrap.call(["-m", "pytest", "-n", "2", "--dist", "loadfile", *sys.argv[1:]]))
+    # A file of tests stays in one process: many share a simulator, or the plugins of Meltano. The
+    # order of the files is that of tests/conftest.py.
+    spread = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    sys.exit(bootstrap.call(["-m", "pytest", *spread, *sys.argv[1:]]))

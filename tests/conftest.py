@@ -22,6 +22,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: at the end a worker would be alone with one."""
+    items.sort(key=lambda item: item.get_closest_marker("meltano") is None)
+
+
 @pytest.fixture(scope="session")
 def simulator_process() -> Iterator[SimulatorProcess]:
     """Give a running simulator, whatever it serves at the moment."""
