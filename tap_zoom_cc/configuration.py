@@ -377,8 +377,8 @@ def _said(error: ValidationError, given: Mapping[str, Value]) -> list[str]:
     """Say what an error of the validator means: the setting, the value, and what is right."""
     if not error.absolute_path:
         missing = [name for name in CONFIG_SCHEMA["required"] if name not in given]
-        advice = "copy it from the Zoom app's page 'App Credentials'"
-        return [f"{name}: is missing; {advice}" for name in missing]
+        advice = "copy it from the Zoom app's page 'App Credentials'; Meltano takes it from"
+        return [f"{name}: is missing; {advice} TAP_ZOOM_CC_{name.upper()}" for name in missing]
     name = str(error.absolute_path[0])
     declaration = {**DECLARED, **NOT_DECLARED}[name]
     if error.instance == "":
@@ -388,7 +388,8 @@ def _said(error: ValidationError, given: Mapping[str, Value]) -> list[str]:
         return [f"{name}: {shown} is not {what_is_right(declaration['items'])}"]
     # A URL may hold a password.
     is_private = declaration.get("secret") or declaration.get("format") == "uri"
-    found = "" if is_private else f", not {shown}"
+    is_text = error.validator == "type" and isinstance(error.instance, str)
+    found = "" if is_private else f", not {'the text ' if is_text else ''}{shown}"
     return [f"{name}: must be {what_is_right(declaration)}{found}"]
 
 

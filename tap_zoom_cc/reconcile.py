@@ -187,6 +187,7 @@ def _count_stream(
             for count in counts.results(account_id, while_waiting):
                 lines.append(_line(stream, account_id, count, services))
                 report.tallies[stream.name].windows_done += 1
+                report.show_progress(stream.name)
         except AnswerError as error:
             report.fail(str(error))
         counts.drop(account_id)
@@ -251,6 +252,7 @@ def _count(stream: EngagementStream, job: WindowJob) -> Fetched[Count]:
         stream.zoom.give_up(error)
         raise
     (page,) = pages
+    stream.zoom.report.read_page(stream.name, more=1, begins=True)
     if answered_range(asked, page) != asked:
         answer = Answer(
             OK, message=f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"

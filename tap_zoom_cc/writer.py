@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 FLUSH_BYTES = 1 << 16
 
 TARGET_IS_GONE = (
-    "The target closed its input, so the run was ended; see the target's own log. The next sync "
-    "goes on from the state that the target kept"
+    "Whoever read the output has closed it, so the run was ended. If that is a target, see its own "
+    "log: the next sync goes on from the state that it kept"
 )
 
 

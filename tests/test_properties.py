@@ -704,7 +704,7 @@ def _got_everything(death: Death | None) -> bool:
 def _was_violent(death: Death, ended: TapRun) -> bool:
     """Say whether a run came to its violent end before it had ended by itself."""
     if not death.signal_name:
-        return "closed its input" in ended.stderr
+        return "read the output has closed it" in ended.stderr
     return ended.exit_code in _ENDS_BY_SIGNAL[death.signal_name]
 
 

@@ -162,6 +162,14 @@ def test_counting_keeps_the_pace(simulator: SimulatorProcess) -> None:
     assert 429 not in {entry.status for entry in simulator.stats().log}
 
 
+def test_the_log_says_how_long_the_counting_will_take(simulator: SimulatorProcess) -> None:
+    simulator.replace(SCENARIO)
+    config = {**simulator.tap_config(), "requests_per_second": 20}
+    constants = replace(SHORT_WAITS, progress_seconds=0.1)
+    run = run_tap(config, arguments=[f"--reconcile={RANGE}"], constants=constants).check()
+    assert [line for line in run.logged("INFO") if "time left: about" in line]
+
+
 def test_only_what_passes_the_filters_is_counted_and_that_is_said(
     simulator: SimulatorProcess,
 ) -> None:

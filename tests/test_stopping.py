@@ -273,7 +273,9 @@ def test_a_target_that_dies_ends_the_run_with_one_line(
         tap.read_until("RECORD")
         tap.close_stdout()
         run = tap.wait_unread().check(1)
-    assert len([line for line in run.logged("ERROR") if "target closed its input" in line]) == 1
+    assert (
+        len([line for line in run.logged("ERROR") if "read the output has closed it" in line]) == 1
+    )
     assert "BrokenPipeError" not in run.stderr
     assert_goes_on(simulator, run)
 
@@ -283,7 +285,7 @@ def test_a_target_that_never_reads_ends_the_run_too(simulator: SimulatorProcess)
     with start_tap(settings_for(simulator)) as tap:
         tap.close_stdout()
         run = tap.wait_unread().check(1)
-    assert any("target closed its input" in line for line in run.logged("ERROR"))
+    assert any("read the output has closed it" in line for line in run.logged("ERROR"))
     assert "BrokenPipeError" not in run.stderr
 
 
