@@ -436,7 +436,9 @@ def test_the_newest_and_the_longest_engagement_are_measured(simulator: Simulator
     run = observe(simulator).check()
     told = re.match(r"at most (\d+) s after its end", found(run)["sms", of.DELAY])
     assert told
-    assert 300 <= int(told[1]) < 900
+    # By Zoom's clock, which has gone on since this test was written down as NOW.
+    age = (datetime.now(timezone.utc) - ended).total_seconds()
+    assert 300 <= int(told[1]) <= age + 1
     assert found(run)["sms", of.LONGEST] == "19 d 2 h"
     assert "open for 19 d 2 h: set `sms_lookback_days` to 20 at least" in meaning(run)
 

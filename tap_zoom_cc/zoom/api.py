@@ -42,7 +42,7 @@ class ZoomApi:
         self._answered: set[str] = set()
         self._failed_in_a_row: set[str] = set()
         self._refused_since: dict[str, float] = {}
-        self._accepted = ""
+        self._accepted = ("", 0.0)
 
     @property
     def session(self) -> requests.Session:
@@ -61,7 +61,7 @@ class ZoomApi:
             yield
 
     def note_answer(self, place: str, authorization: str) -> None:
-        """Note that a request got the page it asked for.
+        """Note that the calling thread's last request got the page it asked for.
 
         Args:
             place: the stream and account.
@@ -69,7 +69,7 @@ class ZoomApi:
         """
         self._answered.add(place)
         self._failed_in_a_row.clear()
-        self._accepted = authorization
+        self._accepted = (authorization, self.pacer.sent_at)
         self.speed_up()
 
     def note_failure(self, place: str) -> None:
@@ -103,17 +103,20 @@ class ZoomApi:
         """
         return self._refused_since.get(account_id, inf) <= since and len(self._refused_since) > 1
 
-    def renew_token(self, refused: str, *, is_first: bool) -> None:
+    def renew_token(self, refused: str, *, since: float | None) -> None:
         """Ask for another token before the next request, unless that would help nobody.
 
-        A token that others were answered with is not the reason why one account refuses it, but it
-        may have died since. So it is renewed for the first token that a request is refused with.
+        A token is not the reason why one account refuses it if others are answered with it
+        meanwhile. But it may have died since they were. So it is renewed for the first token that
+        a request is refused with, and later when nobody was answered with it between two tries.
 
         Args:
             refused: the header of the request that was refused.
-            is_first: whether it is the first token that the request was refused with.
+            since: when the try before left that was refused for its token, on `time.monotonic`'s
+                clock; None for the first.
         """
-        if is_first or refused != self._accepted:
+        accepted, sent_at = self._accepted
+        if since is None or refused != accepted or sent_at <= since:
             self.authenticator.discard(refused)
 
     def has_answered(self, place: str) -> bool:

@@ -138,10 +138,11 @@ class ZoomStream(RESTStream[str | None]):
         where = self.where(context)
         request = self._prepare(context, paginator.current_value)
         first_refused_at = inf
-        attempts = refused_tokens = 0
+        attempts = 0
+        token_refused_at: float | None = None
 
         def attempt(request: requests.PreparedRequest, _: Context | None) -> requests.Response:
-            nonlocal attempts, first_refused_at, refused_tokens
+            nonlocal attempts, first_refused_at, token_refused_at
             attempts += 1
             if attempts > 1:
                 before_retry()
@@ -154,8 +155,8 @@ class ZoomStream(RESTStream[str | None]):
                 refusal = self._refusal(error, context, first_refused_at)
                 first_refused_at = min(first_refused_at, time.monotonic())
                 if refusal.rule.action is Action.RENEW_TOKEN:
-                    refused_tokens += 1
-                    self.zoom.renew_token(refused, is_first=refused_tokens == 1)
+                    self.zoom.renew_token(refused, since=token_refused_at)
+                    token_refused_at = self.zoom.pacer.sent_at
                 raise refusal from error
             paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
             return response

@@ -95,6 +95,12 @@ class Pacer:
         """The seconds that must lie between a request and the one ``count`` before it."""
         return (self._shortest_period + self._margin) * self._slowness
 
+    @property
+    def sent_at(self) -> float:
+        """When the calling thread's last request left, on `time.monotonic`'s clock, in seconds."""
+        last: float = getattr(self._turns, "last", -inf)
+        return last
+
     @contextmanager
     def approach(self) -> Iterator[None]:
         """Wait until the turn is at most some `NEAR_SECONDS` away, and keep a place until then.
@@ -158,7 +164,7 @@ class Pacer:
         """
         with self._state:
             now = time.monotonic()
-            if self._turns.last > self._cooled_at:
+            if self.sent_at > self._cooled_at:
                 self._slowness = min(self._slowness * SLOW_DOWN, SLOWEST)
                 self._margin = min(self._margin + WIDEN_MARGIN, LONGEST_MARGIN)
                 self._cooled_at = now
