@@ -819,7 +819,7 @@ _SLOW = settings(
 
 @_with_examples
 @given(schedule=schedules())
-@settings(_SLOW, max_examples=30, derandomize=True)
+@settings(_SLOW, max_examples=15, derandomize=True)
 def test_nothing_is_lost_and_nothing_invented(
     simulator_process: SimulatorProcess, schedule: Schedule
 ) -> None:
