@@ -243,10 +243,11 @@ def test_accounts_that_refuse_every_token_fail_and_do_not_storm_the_token_endpoi
     for stream in STREAMS:
         for account in sick:
             assert len(lines_about(run, stream, account)) == 1
-    # Each is refused eight times in each stream, and asks for a new token only for few of them.
+    # Each is refused eight times in each stream. One that is alone may ask for a new token each
+    # time, for it may have died; of many together, each asks for few.
     stats = simulator.stats()
     assert stats.statuses["401"] >= 16 * count
-    assert stats.tokens_issued <= 8 + 4 * count
+    assert stats.tokens_issued <= 13 + 4 * count
 
 
 @pytest.mark.parametrize("concurrency", [1, 10])
