@@ -1,6 +1,6 @@
 """``--test``: one request for each stream and account, and a line about each.
 
-Each asks for the newest 28 days, as a first sync would: a refusal there is a refusal then.
+Each asks for one page of the newest 28 days: no account is refused for its range (own choice).
 """
 
 from __future__ import annotations

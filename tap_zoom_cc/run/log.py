@@ -18,9 +18,15 @@ SHOWN_CHARACTERS = 40
 """How much of a wrong value of the input a message shows."""
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, without the characters that a terminal obeys."""
+    spaced = " ".join(text.split())
+    return "".join(char for char in spaced if char.isprintable())
+
+
 def excerpt(value: object) -> str:
-    """Return the beginning of a value of the input, as messages show it."""
-    return str(value)[:SHOWN_CHARACTERS]
+    """Return the beginning of a value of the input, fit to stand in a message."""
+    return printable(str(value)[:SHOWN_CHARACTERS])
 
 
 class WithoutChatter(logging.Filter):

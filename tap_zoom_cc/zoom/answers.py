@@ -18,6 +18,7 @@ from urllib.parse import unquote, unquote_plus
 import msgspec
 from typing_extensions import override
 
+from tap_zoom_cc.run.log import printable
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
@@ -163,12 +164,6 @@ def _code(value: object) -> int | None:
     is_code = isinstance(value, (int, str)) and not isinstance(value, bool)
     digits = str(value) if is_code else ""
     return int(digits) if digits.isdecimal() and len(digits) <= MOST_DIGITS else None
-
-
-def printable(text: str) -> str:
-    """Return a text on one line, without the characters that a terminal obeys."""
-    spaced = " ".join(text.split())
-    return "".join(char for char in spaced if char.isprintable())
 
 
 def shorten(text: str) -> str:
