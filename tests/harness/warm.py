@@ -9,6 +9,7 @@ does nothing, and each run is a fork of it that calls the same function as the i
 from __future__ import annotations
 
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -223,4 +224,6 @@ def set_constants(values: Mapping[str, object]) -> None:
 
 if __name__ == "__main__":
     importlib.import_module("tap_zoom_cc.tap")
+    # What is imported lives as long as a run. Collecting it at a run's end would copy all of it.
+    gc.freeze()
     _serve(socket.socket(fileno=int(sys.argv[1])))
