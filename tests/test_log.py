@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator.scenario import Account, Clock, Fault, Scenario
-from tests.harness.constants import OWN, SHORT_WAITS, Constants
+from tests.harness.constants import OWN, SHORT_WAITS
 from tests.harness.tap import run_tap, settings_for, start_tap, sync
 from tests.meltano_project import ROOT, MeltanoProject
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
+    from tests.harness.singer import State
     from tests.harness.tap import TapRun
 
 PAGE = ROOT / "docs" / "log.md"
@@ -52,16 +53,20 @@ def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
     return simulator
 
 
-def backfill(
-    zoom: SimulatorProcess, now: datetime = NOW, constants: Constants = SHORT_WAITS
-) -> TapRun:
+def state_of_load(zoom: SimulatorProcess, now: datetime = NOW) -> State:
+    """Load everything for the first time, as fast as it can be, and give the state for the next."""
+    return sync(zoom, now).check().state
+
+
+def backfill(zoom: SimulatorProcess) -> TapRun:
     """Load everything for the first time."""
-    return sync(zoom, now, requests_per_second=10, constants=constants).check()
+    constants = replace(SHORT_WAITS, progress_seconds=0.0)
+    return sync(zoom, NOW, requests_per_second=10, constants=constants).check()
 
 
 def hourly(zoom: SimulatorProcess) -> TapRun:
     """Load what came in the hour after everything was loaded."""
-    state = backfill(zoom, NOW - timedelta(hours=1)).state
+    state = state_of_load(zoom, NOW - timedelta(hours=1))
     return sync(zoom, NOW, state=state, requests_per_second=10).check()
 
 
@@ -102,7 +107,7 @@ def test_an_hourly_run_reads_as_the_page_shows_it(zoom: SimulatorProcess) -> Non
 
 
 def test_a_backfill_reads_as_the_page_shows_it(zoom: SimulatorProcess) -> None:
-    assert_is_shown(backfill(zoom, constants=Constants(progress_seconds=0.0)), "backfill")
+    assert_is_shown(backfill(zoom), "backfill")
 
 
 def test_a_failure_reads_as_the_page_shows_it(zoom: SimulatorProcess) -> None:
@@ -134,7 +139,7 @@ def test_meltano_shows_the_same_lines(
 def test_the_requests_to_expect_are_those_of_a_run_without_new_rows(
     zoom: SimulatorProcess,
 ) -> None:
-    state = backfill(zoom).state
+    state = state_of_load(zoom)
     run = sync(zoom, NOW, state=state).check()
     told = [re.search(r"expected: (\d+) requests or more", line) for line in run.lines]
     expected = sum(int(found[1]) for found in told if found)
@@ -177,7 +182,7 @@ def test_a_list_of_accounts_that_is_refused_is_a_reason_to_name_them(
 
 
 def test_a_stream_that_was_read_already_says_so(zoom: SimulatorProcess) -> None:
-    state = backfill(zoom).state
+    state = state_of_load(zoom)
     run = sync(zoom, NOW, state=state, end_date=(BEGIN + timedelta(days=1)).isoformat()).check()
     assert "sms: 3 accounts, nothing to read" in run.stderr
 
@@ -186,3 +191,16 @@ def test_the_streams_are_discovered_in_silence(zoom: SimulatorProcess) -> None:
     with start_tap(zoom.tap_config(), arguments=["--discover"], constants=OWN) as tap:
         run = tap.finish().check()
     assert run.stderr == ""
+
+
+def test_an_old_python_is_not_warned_about_on_every_start(zoom: SimulatorProcess) -> None:
+    old = (
+        "import datetime\n"
+        "from singer_sdk.helpers import _compat\n"
+        "dates = dict.fromkeys(_compat._PYTHON_EOL_DATES, datetime.date(2020, 1, 1))\n"
+        "_compat._PYTHON_EOL_DATES = dates"
+    )
+    for arguments in (["--discover"], ["--test"]):
+        with start_tap(zoom.tap_config(), arguments=arguments, prelude=old) as tap:
+            run = tap.finish().check()
+        assert "end of life" not in run.stderr

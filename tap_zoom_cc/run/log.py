@@ -1,18 +1,23 @@
 """What the log shows: what the tap itself says, no chatter of the SDK, of the input a little.
 
 The SDK has a line at level info for every account of every stream, and its metrics as JSON. They
-are there for whoever sets ``LOGLEVEL=DEBUG``. Its warnings and errors are always shown.
+are there for whoever sets ``LOGLEVEL=DEBUG``. Its warnings and errors are shown, but for one: that
+this Python nears the end of its support. It comes on every start, when everything works.
 """
 
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 
 import singer_sdk
 from typing_extensions import override
 
 SDK_FOLDER = str(Path(singer_sdk.__file__).parent)
+
+OLD_PYTHON = r"Python 3\.\d+ (reached|will reach) its end of life"
+"""How the SDK's warning about the version of Python begins."""
 
 SHOWN_CHARACTERS = 40
 """How much of a wrong value of the input a message shows."""
@@ -42,6 +47,7 @@ class WithoutChatter(logging.Filter):
 
 
 def leave_out_chatter() -> None:
-    """Filter what is logged from now on, whichever handlers were configured for it."""
+    """Filter from now on what is warned of, and what is logged by the handlers that there are."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(WithoutChatter())
+    warnings.filterwarnings("ignore", OLD_PYTHON)
