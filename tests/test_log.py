@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -168,6 +170,7 @@ def test_a_port_where_nothing_answers_is_a_fault_of_the_network(
 ) -> None:
     config = {**settings_for(zoom), setting: NOTHING_ANSWERS}
     run = run_tap(config, constants=SHORT_WAITS).check(1)
+    assert f"no answer (ConnectionError: {os.strerror(errno.ECONNREFUSED)}" in run.lines[-1]
     assert "check the network, api_url and token_url" in run.lines[-1]
     assert "sub_account_ids" not in run.stderr
 

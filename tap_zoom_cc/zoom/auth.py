@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import requests
 
-from tap_zoom_cc.zoom.answers import Answer, date_of, read_answer
+from tap_zoom_cc.zoom.answers import Answer, date_of, fault_of, read_answer
 from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 from tap_zoom_cc.zoom.retries import retrying
@@ -128,7 +128,7 @@ class ServerToServerOAuth:
                     allow_redirects=False,
                 )
         except (requests.RequestException, ValueError) as error:
-            raise self._refusal(Answer(NO_ANSWER, message=type(error).__name__)) from error
+            raise self._refusal(Answer(NO_ANSWER, message=fault_of(error))) from error
         self.server_time = date_of(response) or self.server_time
         if response.status_code != OK:
             raise self._refusal(read_answer(response, datetime.now(timezone.utc)))

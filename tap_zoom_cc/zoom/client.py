@@ -20,7 +20,7 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
-from tap_zoom_cc.zoom.answers import Answer, read_answer, shorten
+from tap_zoom_cc.zoom.answers import Answer, fault_of, read_answer, shorten
 from tap_zoom_cc.zoom.bodies import BodyTooLargeError
 from tap_zoom_cc.zoom.errors import AnswerError, error_for
 from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
@@ -223,7 +223,7 @@ class ZoomStream(RESTStream[str | None]):
             case BodyTooLargeError():
                 answer = Answer(OK, message=str(error))
             case requests.RequestException():
-                answer = Answer(NO_ANSWER, message=f"{type(error).__name__} at {self.url_base}")
+                answer = Answer(NO_ANSWER, message=f"{fault_of(error)} at {self.url_base}")
                 if isinstance(error, requests.Timeout) and not isinstance(
                     error, requests.ConnectionError
                 ):

@@ -248,7 +248,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Action.RETRY,
-        "no answer, or one that goes on and on",
+        "the answer takes too long",
         "see Zoom's status page and run again",
         "own choice",
         statuses=(NO_ANSWER,),
@@ -258,7 +258,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Action.RETRY,
-        "no answer, or an answer that broke off",
+        "the connection fails or breaks off",
         "check the network, api_url and token_url, then run again",
         "own choice",
         statuses=(NO_ANSWER,),
