@@ -177,11 +177,20 @@ def zone_of(case: dict[str, object]) -> float:
 
 
 def played(case: dict[str, Any], *, sms: int = 500, voice_calls: int = 1500) -> Scenario:
-    if "seconds_between_pages" in case:
-        # Conversations are open for hours: some of them end while pages are read.
-        sms, voice_calls = 8000, 500
     busy = Account(id="busy", sms=sms, voice_calls=voice_calls, utc_offset_hours=zone_of(case))
+    if "seconds_between_pages" in case:
+        # The log that holds more is the one that is read again.
+        busy = replace(busy, voice_calls=100, explicit_sms=ending_soon())
     return recent(busy, readings=Readings(**case))
+
+
+def ending_soon() -> tuple[dict[str, str], ...]:
+    """Return conversations of which one ends in each minute: some do while pages are read."""
+    minutes = (timedelta(minutes=number) for number in range(1, 120))
+    return tuple(
+        explicit(f"soon{number}", NOW - timedelta(hours=2) + minute / 2, NOW + minute)
+        for number, minute in enumerate(minutes)
+    )
 
 
 def recent(*accounts: Account, **options: Any) -> Scenario:  # noqa: ANN401 (Scenario's)
