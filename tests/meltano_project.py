@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,6 +24,10 @@ ROOT = Path(__file__).parent.parent
 # Settings of the shell that would change what the plugins are told, and one that makes every start
 # of Meltano compile thousands of modules.
 FOREIGN_PREFIXES = ("MELTANO_", "PG", "PYTHONDONTWRITEBYTECODE", "TAP_", "TARGET_", "VIRTUAL_ENV")
+
+needs_duckdb = pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="duckdb 1.2.2 has no build for this Python"
+)
 
 
 class MeltanoProject:

@@ -19,8 +19,9 @@ import pytest
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.harness.history import accounts_asked
 from tests.harness.pages import ROOT, block, run_block
-from tests.meltano_project import MeltanoProject
+from tests.meltano_project import MeltanoProject, needs_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,10 +57,6 @@ with duckdb.connect(sys.argv[1]) as database:
         rows = database.execute(statement).fetchall()
     print(*rows, sep="\\n", end="")
 """
-
-needs_duckdb = pytest.mark.skipif(
-    sys.version_info >= (3, 14), reason="duckdb 1.2.2 has no build for this Python"
-)
 
 
 @pytest.fixture
@@ -111,6 +108,12 @@ def loaded(project: MeltanoProject, stream: str) -> int:
     return int(count)
 
 
+def state_of(project: MeltanoProject) -> str:
+    """Return what Meltano keeps of the schedule's runs into target-duckdb."""
+    state_id = "dev:tap-zoom-cc-to-target-duckdb"
+    return project.meltano("--log-level=error", "state", "get", state_id)
+
+
 @needs_duckdb
 def test_the_first_run_the_schedule_and_the_picture(
     project: MeltanoProject, zoom: SimulatorProcess
@@ -150,6 +153,7 @@ def test_what_is_missing_is_found_and_read_again(
         env={"TAP_ZOOM_CC_START_DATE": "2025-12-20", "TAP_ZOOM_CC_END_DATE": "2026-02-04"},
     )
 
+    state = state_of(project)
     run("count", project)
     assert run("compare", project) == ""
     with duckdb.connect(str(project.output / "zoom_cc.duckdb")) as database:
@@ -158,8 +162,11 @@ def test_what_is_missing_is_found_and_read_again(
         )
     assert "2026, 1, 5" in run("compare", project)
 
+    zoom.reset_stats()
     run("reread", project, account=f"the ID of the account={ACCOUNT_ID}")
+    assert {*accounts_asked(zoom, "voice_calls")} == {ACCOUNT_ID}
     assert run("compare", project) == ""
+    assert state_of(project) == state, "the schedule's state was to stay"
 
 
 def test_what_zoom_does_is_observed(project: MeltanoProject) -> None:

@@ -16,16 +16,12 @@ import pytest
 import yaml
 
 from simulator.scenario import Account, Scenario
-from tests.meltano_project import ROOT
+from tests.meltano_project import ROOT, needs_duckdb
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
-
-needs_build = pytest.mark.skipif(
-    sys.version_info >= (3, 14), reason="duckdb 1.2.2 has no build for this Python"
-)
 
 MELTANO_YML = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
 (LOADER,) = (
@@ -93,7 +89,7 @@ def engagements(simulator: SimulatorProcess) -> list[dict[str, Any]]:
     return [{name: row.get(name) for name in names} for row in rows]
 
 
-@needs_build
+@needs_duckdb
 def test_the_version_in_meltano_yml_keeps_every_row(
     pinned: Path, engagements: list[dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -101,7 +97,7 @@ def test_the_version_in_meltano_yml_keeps_every_row(
     assert load(pinned, tmp_path, "sms", key, engagements) == ROWS
 
 
-@needs_build
+@needs_duckdb
 def test_a_table_of_texts_keeps_every_row_with_the_settings_of_meltano_yml(
     pinned: Path, tmp_path: Path
 ) -> None:
@@ -141,6 +137,6 @@ def test_the_demo_says_why_it_does_without_duckdb(
     assert why in reason
 
 
-@needs_build
+@needs_duckdb
 def test_development_reads_with_the_version_that_loads() -> None:
     assert f"duckdb=={duckdb.__version__}" in LOADER["pip_url"].split()

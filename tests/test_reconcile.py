@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -18,7 +17,7 @@ from simulator.scenario import STREAMS, Account, Clock, Fault, Limits, Readings,
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import accounts_asked, engagement, requests_to
 from tests.harness.tap import run_tap, start_tap, sync
-from tests.meltano_project import ROOT, MeltanoProject
+from tests.meltano_project import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -377,55 +376,6 @@ def test_the_newest_count_of_a_day_is_compared(simulator: SimulatorProcess, tmp_
     ]
     text = "".join(f"{json.dumps(line)}\n" for line in older).encode()
     assert compared(database, run.stdout + text, tmp_path) == []
-
-
-@pytest.mark.meltano
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="duckdb 1.0.0 has no build for this Python")
-def test_rows_taken_out_of_the_warehouse_are_found_and_read_again(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
-) -> None:
-    """Do what docs/reconcile.md and docs/reread.md say, one after the other."""
-    simulator.replace(SCENARIO)
-    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
-    project.read_from(simulator)
-    project.configure("tap-zoom-cc", {"start_date": BEGIN.date(), "end_date": NOW.isoformat()})
-    project.meltano("run", "tap-zoom-cc", "target-duckdb")
-    database = str(project.output / "zoom_cc.duckdb")
-
-    def differences() -> list[Difference]:
-        output = project.meltano("invoke", "tap-zoom-cc", f"--reconcile={RANGE}")
-        lines = [line for line in output.splitlines() if line.startswith('{"stream"')]
-        with duckdb.connect(database, read_only=True) as connection:
-            return compared(connection, "\n".join(lines).encode(), tmp_path)
-
-    def state() -> object:
-        return json.loads(
-            project.meltano("--log-level=error", "state", "get", "dev:tap-zoom-cc-to-target-duckdb")
-        )
-
-    before = state()
-    assert differences() == []
-    with duckdb.connect(database) as connection:
-        connection.execute(
-            "delete from voice_calls where account_id = 'large' and "
-            "start_time >= '2024-01-05' and start_time < '2024-01-07'"
-        )
-    found = differences()
-    assert [place for *place, _, _ in found] == [
-        ["voice_calls", "large", day] for day in (None, date(2024, 1, 5), date(2024, 1, 6))
-    ]
-
-    simulator.reset_stats()
-    reread = {
-        "TAP_ZOOM_CC_SUB_ACCOUNT_IDS": '["large"]',
-        "TAP_ZOOM_CC_START_DATE": "2024-01-04",
-        "TAP_ZOOM_CC_END_DATE": "2024-01-08",
-    }
-    arguments = ["--full-refresh", "--state-id-suffix=reread"]
-    project.meltano("run", *arguments, "tap-zoom-cc", "target-duckdb", env=reread)
-    assert set(accounts_asked(simulator, "voice_calls")) == {"large"}
-    assert differences() == []
-    assert state() == before
 
 
 def test_one_account_and_range_are_read_without_a_state(

@@ -23,7 +23,7 @@ import requests
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.rows import KEYS, by_key
-from tests.meltano_project import ROOT, MeltanoProject
+from tests.meltano_project import ROOT, MeltanoProject, needs_duckdb
 from tests.postgres_server import connect, loader_settings, postgres_server
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def latest_by_query(project: MeltanoProject, name: str) -> dict[Key, object]:
         return countries(sql_rows(connection, (EXAMPLES / name).read_text("utf-8")))
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="duckdb 1.2.2 has no build for this Python")
+@needs_duckdb
 def test_duckdb_has_each_engagement_once_and_as_it_is(
     project: MeltanoProject, simulator: SimulatorProcess
 ) -> None:
@@ -265,7 +265,7 @@ def test_duckdb_has_each_engagement_once_and_as_it_is(
             assert by_key(stream, [in_full(stream, row) for row in rows]) == expected
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="duckdb 1.0.0 has no build for this Python")
+@needs_duckdb
 def test_duckdb_has_each_engagement_once_when_the_tap_flattens(
     project: MeltanoProject, simulator: SimulatorProcess
 ) -> None:
