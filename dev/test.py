@@ -1,6 +1,7 @@
 """Installs all that is needed and runs the tests: `python3 dev/test.py`.
 
-Arguments are passed on to pytest: `python3 dev/test.py -k lookback`.
+With `--all` it also runs those that install or run other programs, such as Meltano and the loaders.
+Other arguments are passed on to pytest: `python3 dev/test.py -k lookback`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ import sys
 
 import bootstrap
 
+# A marker expression takes the place of the one in pyproject.toml.
+ALL = ["-m", "not long"]
+
 if __name__ == "__main__":
-    # A file of tests stays in one process: many share a simulator, or the plugins of Meltano. The
-    # order of the files is that of tests/conftest.py.
-    spread = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-    sys.exit(bootstrap.call(["-m", "pytest", *spread, *sys.argv[1:]]))
+    arguments = [part for each in sys.argv[1:] for part in (ALL if each == "--all" else [each])]
+    # Each process takes the next test when it is done with one. Which of them stay together, and
+    # which come first, is decided in tests/conftest.py.
+    spread = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    sys.exit(bootstrap.call(["-m", "pytest", *spread, *arguments]))

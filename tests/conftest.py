@@ -22,9 +22,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest: at the end a worker would be alone with one."""
-    items.sort(key=lambda item: item.get_closest_marker("meltano") is None)
+    """Keep a file that runs other programs in one process: its tests share what is installed.
+
+    Such files come first, since at the end a worker would be alone with one.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("programs") is None)
+    for item in items:
+        if item.get_closest_marker("programs"):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.fixture(scope="session")

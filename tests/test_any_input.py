@@ -17,7 +17,6 @@ import json
 import os
 import string
 import sys
-import threading
 import time
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +31,7 @@ from typing_extensions import override
 from simulator.scenario import Account
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import scenario
+from tests.harness.raw_server import serving
 from tests.harness.tap import run_tap, settings_for
 
 if TYPE_CHECKING:
@@ -448,10 +448,8 @@ def replies(right: dict[str, Any], told: list[str]) -> st.SearchStrategy[tuple[R
 
 @pytest.fixture
 def server() -> Iterator[AnsweringServer]:
-    with AnsweringServer() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with AnsweringServer() as server, serving(server):
         yield server
-        server.shutdown()
 
 
 Answers = tuple[tuple[Reply, ...], tuple[Reply, ...], bool]

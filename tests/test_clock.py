@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typing_extensions import override
 
+from tests.harness.raw_server import serving
 from tests.harness.singer import bookmarks, state_of
 from tests.harness.tap import run_tap
 
@@ -65,10 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def zoom() -> Iterator[Zoom]:
-    with Zoom() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with Zoom() as server, serving(server):
         yield server
-        server.shutdown()
 
 
 def run(zoom: Zoom, state: State | None = None) -> TapRun:

@@ -27,6 +27,7 @@ from tests.harness.raw_server import (
     needs_openssl,
     raw_server,
     read_head,
+    serving,
     tunnel,
     without_proxies,
 )
@@ -108,13 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Give a running server, and an environment without proxies."""
     without_proxies(monkeypatch)
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with Server() as server, serving(server):
+        yield server
 
 
 def get(session: requests.Session, url: str) -> requests.Response:
@@ -361,14 +357,13 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_credentials(
     _, context = make_certificate(tmp_path)
     with Server() as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         config = {
             **simulator.tap_config(),
             "sub_account_ids": ["one"],
             setting: f"https://localhost:{server.server_port}/x",
         }
-        run = run_tap(config, constants=SHORT_WAITS)
-        server.shutdown()
+        with serving(server):
+            run = run_tap(config, constants=SHORT_WAITS)
     assert run.exit_code == 1
     assert re.search(r"\(SSLError: .*certificate verify failed", run.logged("ERROR")[-1])
     assert server.requests == []

@@ -124,7 +124,7 @@ class Container:
 
 
 @pytest.mark.long
-@pytest.mark.meltano
+@pytest.mark.programs
 @pytest.mark.timeout(1200)
 def test_the_steps_lead_to_a_container_that_loads_and_goes_on_from_its_volume(
     tmp_path: Path, simulator: SimulatorProcess

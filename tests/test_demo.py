@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from simulator.scenario import Scenario, Stream
 
-pytestmark = [pytest.mark.meltano, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
 
 Row: TypeAlias = dict[str, Any]
 Rows: TypeAlias = dict[tuple[str, str], Row]

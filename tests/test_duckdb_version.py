@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from simulator.process import SimulatorProcess
 
+pytestmark = pytest.mark.programs
+
 MELTANO_YML = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
 (LOADER,) = (
     loader for loader in MELTANO_YML["plugins"]["loaders"] if loader["name"] == "target-duckdb"

@@ -11,7 +11,6 @@ import base64
 import contextlib
 import json
 import re
-import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -35,6 +34,7 @@ from tap_zoom_cc.zoom.answers import (
 )
 from tap_zoom_cc.zoom.rules import NO_ANSWER, RULES, Action, Condition, decide
 from tests.harness.constants import SHORT_WAITS
+from tests.harness.raw_server import serving
 from tests.harness.rows import assert_complete, truth_of
 from tests.harness.tap import sync
 
@@ -461,13 +461,8 @@ def _zoom_that_only_answers(status: int, headers: Mapping[str, str], body: bytes
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, serving(server):
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def _sync_against(zoom: SimulatorProcess, url: str) -> TapRun:

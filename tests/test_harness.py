@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from simulator.scenario import Account
+import pytest
+
+from simulator.scenario import Account, Fault
 from tests.harness.constants import OWN
 from tests.harness.history import scenario
 from tests.harness.tap import settings_for, start_tap, sync
+from tests.harness.warm import Kill, WarmTap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -33,3 +39,25 @@ def test_a_warm_run_is_the_command_line(simulator: SimulatorProcess) -> None:
 
 def _texts(lines: list[str]) -> list[str]:
     return [line.rpartition("|")[2] for line in lines]
+
+
+class _Interrupting(Kill):
+    """Stands for a test that is stopped while the tap runs."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_a_test_gave_up_is_over_and_the_next_begins_anew(
+    simulator: SimulatorProcess,
+) -> None:
+    hanging = Fault(kind="slow", seconds=600)
+    simulator.replace(scenario(Account(id="one", sms=5), faults=(hanging,)))
+    with WarmTap() as warm, TemporaryDirectory() as folder:
+        config = Path(folder) / "config.json"
+        config.write_text(json.dumps(settings_for(simulator)), encoding="utf-8")
+        with pytest.raises(KeyboardInterrupt):
+            warm.run([f"--config={config}"], constants={}, kill=_Interrupting(""))
+        exit_code, output, _ = warm.run(["--version"], constants={})
+    assert exit_code == 0
+    assert output.startswith(b"tap-zoom-cc v")

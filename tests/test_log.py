@@ -116,7 +116,7 @@ def test_a_failure_reads_as_the_page_shows_it(zoom: SimulatorProcess) -> None:
     assert_is_shown(failure(zoom), "failure")
 
 
-@pytest.mark.meltano
+@pytest.mark.programs
 def test_meltano_shows_the_same_lines(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, zoom: SimulatorProcess
 ) -> None:

@@ -137,7 +137,7 @@ def test_the_definition_says_what_the_hub_asks_of_a_tap_that_is_built_on_the_sdk
     assert all(each["label"] and each["description"] for each in PLUGIN_YAML["settings"])
 
 
-@pytest.mark.meltano
+@pytest.mark.programs
 def test_a_project_can_add_the_tap_from_the_definition(tmp_path: Path) -> None:
     (tmp_path / "meltano.yml").write_text(
         "default_environment: dev\nproject_id: added\nsend_anonymous_usage_stats: false\n"
@@ -149,14 +149,14 @@ def test_a_project_can_add_the_tap_from_the_definition(tmp_path: Path) -> None:
     assert json.loads(printed)["account_id"] == "master"
 
 
-@pytest.mark.meltano
+@pytest.mark.programs
 @pytest.mark.parametrize("name", PLUGINS)
 def test_no_plugin_needs_the_hub(project: Path, name: str) -> None:
     assert json.loads(meltano(project, "config", "print", name))
     assert (project / "meltano.yml").read_bytes() == (ROOT / "meltano.yml").read_bytes()
 
 
-@pytest.mark.meltano
+@pytest.mark.programs
 def test_settings_from_the_environment_reach_the_tap_in_their_types(project: Path) -> None:
     given = {
         "account_id": "master",
@@ -177,7 +177,7 @@ def test_settings_from_the_environment_reach_the_tap_in_their_types(project: Pat
     assert {name: printed[name] for name in given} == given
 
 
-@pytest.mark.meltano
+@pytest.mark.programs
 def test_a_shard_has_accounts_of_its_own_and_the_credentials_of_all(project: Path) -> None:
     printed = json.loads(
         meltano(
@@ -195,7 +195,7 @@ def test_a_shard_has_accounts_of_its_own_and_the_credentials_of_all(project: Pat
     assert printed["requests_per_second"] == 2
 
 
-@pytest.mark.meltano
+@pytest.mark.programs
 def test_the_schedule_is_one_that_an_orchestrator_can_read(project: Path) -> None:
     listed = json.loads(meltano(project, "schedule", "list", "--format=json"))
     (schedule,) = listed["schedules"]["job"]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Row: TypeAlias = dict[str, Any]
 
-pytestmark = [pytest.mark.meltano, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
 
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 FIRST_RUN = datetime(2024, 1, 25, tzinfo=timezone.utc)

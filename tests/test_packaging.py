@@ -20,7 +20,7 @@ import pytest
 from tests.checkout import ROOT, copy_checkout
 from tests.harness.pages import block
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
 
 FACTS = "zoom_facts.openapi.json"  # Only the derivation of the schemas needs them.
 SCHEMAS = {path.name for path in (ROOT / "schemas").glob("*.json")} - {FACTS}

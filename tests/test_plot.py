@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from tests.harness.singer import Record
 
-pytestmark = pytest.mark.meltano
+pytestmark = pytest.mark.programs
 
 HOUR = timedelta(hours=1)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from typing_extensions import override
 from simulator.process import SimulatorProcess
 from simulator.scenario import Account, Fault, Refusal
 from tests.harness.history import scenario
-from tests.harness.raw_server import raw_server
+from tests.harness.raw_server import raw_server, serving
 from tests.harness.tap import settings_for, start_tap, sync
 
 if TYPE_CHECKING:
@@ -61,10 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def tokens(simulator: SimulatorProcess) -> Iterator[TokenServer]:
-    with TokenServer(simulator) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with TokenServer(simulator) as server, serving(server):
         yield server
-        server.shutdown()
 
 
 def basic(scenario: Scenario) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from simulator.scenario import Stream
     from tests.harness.singer import Record, State
 
-pytestmark = pytest.mark.meltano
+pytestmark = pytest.mark.programs
 
 DAGSTER = "dagster~=1.13"
 AIRFLOW = "apache-airflow~=3.1"

@@ -137,7 +137,7 @@ def masked(row: Record) -> Record:
     return row
 
 
-@pytest.mark.meltano
+@pytest.mark.programs
 def test_the_example_masks_all_personal_data_and_leaves_the_rest_as_it_is(
     project: MeltanoProject, zoom: SimulatorProcess
 ) -> None:
@@ -169,7 +169,7 @@ def views_asked_for(simulator: SimulatorProcess) -> set[str]:
     return {query["view_type"][0] for query in requests_to(simulator, "voice_calls")}
 
 
-@pytest.mark.meltano
+@pytest.mark.programs
 @pytest.mark.parametrize("salt", [{}, {"TAP_ZOOM_CC_HASH_SALT": ""}], ids=["unset", "empty"])
 def test_without_a_salt_nothing_is_loaded_and_the_variable_is_named(
     project: MeltanoProject, zoom: SimulatorProcess, salt: dict[str, str]
@@ -196,7 +196,7 @@ def test_a_value_for_stream_maps_that_is_empty_is_refused(
     assert not run.messages
 
 
-@pytest.mark.meltano
+@pytest.mark.programs
 def test_only_what_meltano_selects_is_asked_for_and_loaded(
     project: MeltanoProject, zoom: SimulatorProcess
 ) -> None:
@@ -221,7 +221,7 @@ def test_only_what_meltano_selects_is_asked_for_and_loaded(
     assert not (project.output / "sub_accounts.jsonl").exists()
 
 
-@pytest.mark.meltano
+@pytest.mark.programs
 def test_the_selection_that_is_shown_leaves_out_the_details_only(
     project: MeltanoProject, zoom: SimulatorProcess
 ) -> None:

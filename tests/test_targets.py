@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Key: TypeAlias = tuple[str, ...]
     Rows: TypeAlias = dict[Key, Row]
 
-pytestmark = pytest.mark.meltano
+pytestmark = pytest.mark.programs
 
 EXAMPLES = ROOT / "examples"
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.meltano
+pytestmark = pytest.mark.programs
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ byte: no JSON library would write some of them.
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ import pytest
 from typing_extensions import override
 
 from tests.harness.constants import SHORT_WAITS
+from tests.harness.raw_server import serving
 from tests.harness.rows import KEYS, without_nulls
 from tests.harness.singer import selecting
 from tests.harness.tap import run_tap
@@ -66,8 +66,7 @@ def zoom(**rows: list[bytes]) -> Iterator[dict[str, object]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, serving(server):
         url = f"http://127.0.0.1:{server.server_port}"
         yield {
             "account_id": "master",
@@ -79,7 +78,6 @@ def zoom(**rows: list[bytes]) -> Iterator[dict[str, object]]:
             "end_date": END,
             "requests_per_second": 1000,
         }
-        server.shutdown()
 
 
 def records(run: TapRun, stream: str) -> list[Record]:

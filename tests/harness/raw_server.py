@@ -1,4 +1,7 @@
-"""Servers that do with a connection whatever a test writes down, and a proxy in front of them."""
+"""Servers that do with a connection whatever a test writes down, and a proxy in front of them.
+
+`serving` is for a server of `http.server`, `raw_server` for what no such server does.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,26 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from socketserver import BaseServer
 
 PATIENCE_SECONDS = 30
 
 needs_openssl = pytest.mark.skipif(
     not shutil.which("openssl"), reason="no openssl to make a certificate with"
 )
+
+
+@contextmanager
+def serving(server: BaseServer) -> Iterator[None]:
+    """Serve in a thread until the end."""
+    # It looks for its end as often as this says; the default is twice a second.
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from simulator.scenario import STREAMS
 from tests.harness.constants import OWN, SHORT_WAITS
 from tests.harness.rows import key_of, without_nulls
 from tests.harness.singer import all_bookmarks, parse_messages
-from tests.harness.warm import ROOT, WarmTap
+from tests.harness.warm import ROOT, WarmTap, own_environment
 
 if TYPE_CHECKING:
     import signal
@@ -48,7 +47,6 @@ PATIENCE_SECONDS = 120.0
 """How long a run may take before the test gives up; far more than any of them needs."""
 
 _PREFIX = "tap-zoom-cc-test-"
-_FOREIGN_VARIABLES = ("TAP_ZOOM_CC_", "LOGLEVEL", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 
 
 @dataclass(frozen=True)
@@ -250,12 +248,8 @@ def start_tap(  # noqa: PLR0913 (each is an option of a run)
         )
         command = [sys.executable, "-c", code]
     command += _write_files(Path(folder.name), config=config, state=state)
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_FOREIGN_VARIABLES) and not name.lower().endswith("_proxy")
-    }
-    return TapProcess(folder, [*command, *arguments], {**kept, **(environment or {})})
+    environment = {**own_environment(), **(environment or {})}
+    return TapProcess(folder, [*command, *arguments], environment)
 
 
 def run_tap(  # noqa: PLR0913 (each is an option of a run)

@@ -8,6 +8,7 @@ does nothing, and each run is a fork of it that calls the same function as the i
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import gc
 import importlib
@@ -33,8 +34,30 @@ if TYPE_CHECKING:
     from tests.harness.constants import Value
 
 ROOT = Path(__file__).parents[2]
-LONGEST_RUN_SECONDS = 300.0
+LONGEST_RUN_SECONDS = 240.0
+"""After it a run counts as hung; shorter than pytest's own timeout, which says less about it."""
+
 _BLOCK = 1 << 16
+
+
+_FOREIGN_VARIABLES = (
+    "CURL_CA_BUNDLE",
+    "LOGLEVEL",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONUNBUFFERED",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_",
+    "TAP_ZOOM_CC_",
+)
+
+
+def own_environment() -> dict[str, str]:
+    """Return this process's variables without those that would change what the tap does."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_FOREIGN_VARIABLES) and not name.lower().endswith("_proxy")
+    }
 
 
 @dataclass(frozen=True)
@@ -52,18 +75,17 @@ class Kill:
 
 
 class WarmTap:
-    """A process that has imported the tap. Use it as a context manager."""
+    """A process that has imported the tap. Use it as a context manager.
+
+    The first run starts it. One that was stopped while it ran is followed by a new process.
+    """
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start the process; the first run waits until it is ready."""
-        self._connection, its_end = socket.socketpair()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.harness.warm", str(its_end.fileno())],
-            cwd=ROOT,
-            env={**os.environ, "NO_PROXY": "127.0.0.1"},
-            pass_fds=[its_end.fileno()],
-        )
-        its_end.close()
+        """Give what runs the tap."""
         return self
 
     def __exit__(
@@ -73,8 +95,23 @@ class WarmTap:
         traceback: TracebackType | None,
     ) -> None:
         """End the process."""
-        self._connection.close()
-        self._process.wait()
+        self._end()
+
+    def _begin(self) -> None:
+        self._connection, its_end = socket.socketpair()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.harness.warm", str(its_end.fileno())],
+            cwd=ROOT,
+            env=own_environment(),
+            pass_fds=[its_end.fileno()],
+        )
+        its_end.close()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._connection.close()
+            self._process.wait()
+            self._process = None
 
     def run(
         self,
@@ -105,7 +142,10 @@ class WarmTap:
                 "environment": dict(environment or {}),
             }
         )
+        if self._process is None:
+            self._begin()
         reading, writing = os.pipe()
+        pid = None
         with tempfile.TemporaryFile() as log:
             socket.send_fds(self._connection, [order.encode()], [writing, log.fileno()])
             os.close(writing)
@@ -115,7 +155,9 @@ class WarmTap:
                 exit_code = int(self._reply())
             except BaseException:
                 # The test was stopped. What this run replies later is not for the next one.
-                self._connection.close()
+                if pid is not None:
+                    os.kill(pid, signal.SIGKILL)
+                self._end()
                 raise
             log.seek(0)
             text = log.read().decode(errors="replace")
@@ -206,7 +248,25 @@ def _run(order: dict[str, object], descriptors: Sequence[int]) -> None:
     assert isinstance(arguments, list)
     sys.argv = ["tap-zoom-cc", *arguments]
     faulthandler.enable()
-    sys.exit(importlib.import_module("tap_zoom_cc.tap").TapZoomCC.cli())
+    try:
+        importlib.import_module("tap_zoom_cc.tap").TapZoomCC.cli()
+    except SystemExit as ended:
+        _Leaving.exit_code = ended.code
+        raise
+
+
+class _Leaving:
+    """The end of a run, without taking apart, piece by piece, what the first process imported."""
+
+    exit_code: object = None
+
+    @classmethod
+    def leave(cls) -> None:
+        """End the process with the command line's exit code; threads have ended before this."""
+        if isinstance(cls.exit_code, int):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(cls.exit_code)
 
 
 def set_constants(values: Mapping[str, object]) -> None:
@@ -223,7 +283,12 @@ def set_constants(values: Mapping[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    importlib.import_module("tap_zoom_cc.tap")
+    # What is registered first is called last, after all that the tap and the SDK have registered.
+    atexit.register(_Leaving.leave)
+    tap = importlib.import_module("tap_zoom_cc.tap").TapZoomCC
+    # Each run looks the versions up, and would import what that needs.
+    assert tap.plugin_version
+    assert tap.sdk_version
     # What is imported lives as long as a run. Collecting it at a run's end would copy all of it.
     gc.freeze()
     _serve(socket.socket(fileno=int(sys.argv[1])))
