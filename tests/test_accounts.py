@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from simulator.scenario import STREAMS, Account, Fault, Limits, Refusal, Scenario
-from tests.harness.constants import SHORT_WAITS
+from tests.harness.constants import NO_PATIENCE, SHORT_WAITS
 from tests.harness.history import DAY, FIRST_RUN, HOUR, SECOND_RUN, engagement, scenario
 from tests.harness.rows import assert_complete, assert_same_rows, of_account, truth_of
 from tests.harness.singer import bookmarks, selecting, state_of
@@ -179,12 +179,12 @@ def test_a_run_in_which_every_account_refuses_fails(simulator: SimulatorProcess)
 
 # Sick accounts among healthy ones
 
-HEALTHY = tuple(Account(id=f"healthy{number:02}", sms=60, voice_calls=60) for number in range(30))
+HEALTHY = tuple(Account(id=f"healthy{number:02}", sms=20, voice_calls=20) for number in range(30))
 SINCE = (FIRST_RUN - 20 * DAY).isoformat()
 
 
 def sick_ones(count: int) -> tuple[Account, ...]:
-    return tuple(Account(id=f"sick{number:02}", sms=60, voice_calls=60) for number in range(count))
+    return tuple(Account(id=f"sick{number:02}", sms=20, voice_calls=20) for number in range(count))
 
 
 def serve(
@@ -223,7 +223,9 @@ def test_accounts_whose_connections_always_break_are_no_outage(
 ) -> None:
     sick = sick_ones(count)
     serve(simulator, "reset_before_body", sick)
-    run = sync(simulator, start_date=SINCE, max_concurrency=concurrency).check(1)
+    run = sync(
+        simulator, start_date=SINCE, max_concurrency=concurrency, constants=NO_PATIENCE
+    ).check(1)
     assert_healthy_rows_landed(simulator, run)
     for stream in STREAMS:
         for account in sick:
@@ -257,7 +259,9 @@ def test_what_was_read_whole_before_an_outage_is_emitted(
     accounts = [Account(id=f"a{number:02}", sms=60) for number in range(60)]
     outage = Fault(kind="reset_before_body", endpoint="sms", requests=tuple(range(13, 2_000)))
     simulator.replace(scenario(*accounts, faults=(outage,)))
-    run = sync(simulator, start_date=SINCE, max_concurrency=concurrency).check(1)
+    run = sync(
+        simulator, start_date=SINCE, max_concurrency=concurrency, constants=NO_PATIENCE
+    ).check(1)
     answered = {
         entry.account_id
         for entry in simulator.stats().log

@@ -191,6 +191,7 @@ def settings(simulator: SimulatorProcess) -> dict[str, object]:
         "client_secret": "sEcReT-0001",
         "start_date": "2024-01-01",
         "end_date": "2024-02-20",
+        "requests_per_second": 1000,
     }
 
 

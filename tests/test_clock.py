@@ -77,6 +77,7 @@ def run(zoom: Zoom, state: State | None = None) -> TapRun:
         "sub_account_ids": ["one"],
         "api_url": f"{zoom.url}/v2",
         "token_url": f"{zoom.url}/oauth/token",
+        "requests_per_second": 1000,
     }
     return run_tap(config, state=state)
 

@@ -33,7 +33,7 @@ from tap_zoom_cc.zoom.answers import (
     shorten,
 )
 from tap_zoom_cc.zoom.rules import NO_ANSWER, RULES, Action, Condition, decide
-from tests.harness.constants import SHORT_WAITS
+from tests.harness.constants import NO_PATIENCE, SHORT_WAITS
 from tests.harness.raw_server import serving
 from tests.harness.rows import assert_complete, truth_of
 from tests.harness.tap import sync
@@ -316,7 +316,7 @@ def test_answer_that_comes_once(zoom: SimulatorProcess, case: Case) -> None:
 
 @one_case_of_each_row
 def test_answer_that_stays(zoom: SimulatorProcess, case: Case) -> None:
-    run = _sync(zoom, case.fault).check(1)
+    run = _sync(zoom, case.fault, constants=NO_PATIENCE).check(1)
     rule = decide(case.answer)
     errors = run.logged("ERROR")
     assert any(

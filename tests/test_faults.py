@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Fault, FaultKind, Limits, Scenario
-from tests.harness.constants import SHORT_WAITS
+from tests.harness.constants import NO_PATIENCE, SHORT_WAITS
 from tests.harness.rows import assert_complete, truth_of
 from tests.harness.tap import sync
 
@@ -47,7 +47,6 @@ SCENARIO = Scenario(
     clock=Clock(now=NOW),
 )
 SETTINGS: Mapping[str, Any] = {"sub_account_ids": [SICK, SOUND], "max_concurrency": 2}
-IMPATIENT = replace(SHORT_WAITS, timeout_seconds=(5.0, 0.1))
 
 
 class Fate(enum.Enum):
@@ -125,7 +124,7 @@ def _sync(
     """Read both accounts of a Zoom that has these faults."""
     zoom.replace(replace(zoom.scenario, faults=faults))
     if any(fault.kind == "slow" for fault in faults):
-        constants = IMPATIENT
+        constants = replace(constants, timeout_seconds=(5.0, 0.1))
     given: dict[str, Any] = {**SETTINGS, **settings}
     return sync(zoom, state=state, constants=constants, **given)
 
@@ -219,7 +218,8 @@ def test_harmless_fault_may_stay(zoom: SimulatorProcess, kind: FaultKind) -> Non
 )
 def test_fault_that_stays_moves_no_bookmark(zoom: SimulatorProcess, kind: FaultKind) -> None:
     before = _earlier_run(zoom)
-    run = _sync(zoom, _fault(kind), state=before.states[-1]).check(1)
+    stays = _fault(kind)
+    run = _sync(zoom, stays, state=before.states[-1], constants=NO_PATIENCE).check(1)
     assert any(f"sms, account {SICK}" in line for line in run.logged("ERROR")), run.stderr
     bookmarks = run.bookmarks or before.bookmarks
     assert bookmarks["sms", SICK] == EARLIER.isoformat()
@@ -248,6 +248,7 @@ def test_a_limit_that_stays_spent_for_everybody_ends_the_run_without_trying_ever
         Fault(kind="429_per_second", endpoint="sms"),
         sub_account_ids=accounts,
         max_concurrency=max_concurrency,
+        constants=NO_PATIENCE,
     ).check(1)
     assert "too many requests in a second" in run.logged("ERROR")[-1]
     requests = zoom.stats().requests
@@ -331,7 +332,7 @@ def test_refused_token_is_renewed_once_by_all_workers_together(
 def test_token_is_renewed_before_it_expires(zoom: SimulatorProcess) -> None:
     limits = Limits(access_token_seconds=2, latency_seconds=0.05)
     zoom.replace(replace(SCENARIO, limits=limits))
-    run = _sync(zoom, max_concurrency=1, constants=replace(SHORT_WAITS, page_size=10))
+    run = _sync(zoom, max_concurrency=1, constants=replace(SHORT_WAITS, page_size=20))
     _assert_all_is_read(zoom, run)
     stats = zoom.stats()
     assert stats.tokens_issued > 1

@@ -169,8 +169,8 @@ def zoom_of(accounts: list[Account], **readings: Any) -> Scenario:  # noqa: ANN4
 
 
 def test_all_comes_in_time_by_hourly_syncs(simulator: SimulatorProcess) -> None:
-    warehouse = Warehouse(simulator, zoom_of(accounts((0, 0), 3 * DAY)))
-    for hour in range(4 * 24):
+    warehouse = Warehouse(simulator, zoom_of(accounts((0, 0), 2 * DAY)))
+    for hour in range(2 * 24):
         warehouse.load(FIRST + hour * HOUR).check()
     warehouse.load_the_rest()
 

@@ -63,19 +63,19 @@ def state_of_load(zoom: SimulatorProcess, now: datetime = NOW) -> State:
 def backfill(zoom: SimulatorProcess) -> TapRun:
     """Load everything for the first time."""
     constants = replace(SHORT_WAITS, progress_seconds=0.0)
-    return sync(zoom, NOW, requests_per_second=10, constants=constants).check()
+    return sync(zoom, NOW, constants=constants).check()
 
 
 def hourly(zoom: SimulatorProcess) -> TapRun:
     """Load what came in the hour after everything was loaded."""
     state = state_of_load(zoom, NOW - timedelta(hours=1))
-    return sync(zoom, NOW, state=state, requests_per_second=10).check()
+    return sync(zoom, NOW, state=state).check()
 
 
 def failure(zoom: SimulatorProcess) -> TapRun:
     """Load with one account that does not exist."""
     accounts = [*ACCOUNT_IDS[:2], "mIsTyPeD00000000000001"]
-    return sync(zoom, sub_account_ids=accounts, requests_per_second=10).check(1)
+    return sync(zoom, sub_account_ids=accounts).check(1)
 
 
 def shapes(lines: list[str]) -> list[str]:

@@ -38,7 +38,7 @@ from simulator.scenario import (
     Scenario,
 )
 from tests.harness.constants import SHORT_WAITS
-from tests.harness.rows import key_of, truth_of
+from tests.harness.rows import key_of, keys_of, truth_of
 from tests.harness.singer import all_bookmarks
 from tests.harness.tap import sync
 from tests.harness.warm import Kill
@@ -487,9 +487,9 @@ class Play:
         That is what the server had then and still has, and is not before ``start_date``.
         """
         if self._to_be_read is None:
-            stayed = truth_of(self.simulator).keys()
+            stayed = keys_of(self.simulator)
             self.simulator.set_clock(_clock(self.now).now)
-            had = truth_of(self.simulator).keys()
+            had = keys_of(self.simulator)
             self._to_be_read = {
                 key for key in had & stayed if self.selected_between(key)[1] >= self.start_date
             }

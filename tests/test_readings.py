@@ -30,6 +30,8 @@ BOUNDARY = START_DATE + timedelta(days=28)
 """Where the first window ends and the second begins."""
 
 SMALL_LIMITS = Constants(most_rows=40, aimed_rows=25, page_size=10)
+TENTH = Constants(most_rows=250, aimed_rows=180, page_size=10)
+"""A tenth of the tap's own limits."""
 
 QUESTIONS: dict[str, tuple[object, ...]] = {
     "selects_on": ("start", "end", "overlap"),
@@ -125,28 +127,40 @@ def test_no_reading_loses_invents_or_changes_a_row(
 
 
 @pytest.mark.parametrize(
-    "case",
+    ("scale", "case"),
     [
-        {"selects_on": "start", "order": "start_ascending", "month": 28, "sms_times": "offset"},
-        {"selects_on": "end", "to_inclusive": False, "order": "shuffled", "offset_ignored": True},
-        {"selects_on": "overlap", "days_only": True, "order": "end_ascending", "month": 30},
+        (
+            1,
+            {"selects_on": "start", "order": "start_ascending", "month": 28, "sms_times": "offset"},
+        ),
+        (
+            10,
+            {
+                "selects_on": "end",
+                "to_inclusive": False,
+                "order": "shuffled",
+                "offset_ignored": True,
+            },
+        ),
+        (10, {"selects_on": "overlap", "days_only": True, "order": "end_ascending", "month": 30}),
     ],
-    ids=case_name,
+    ids=["start", "end", "overlap"],
 )
 def test_a_month_of_more_rows_than_a_window_may_hold_is_split_and_complete(
-    simulator: SimulatorProcess, case: dict[str, Any]
+    simulator: SimulatorProcess, case: dict[str, Any], scale: int
 ) -> None:
+    sms, voice_calls = 5_600 // scale, 2_900 // scale
     simulator.replace(
         Scenario(
             seed=3,
-            accounts=(Account(id="busy", sms=5_600, voice_calls=2_900, utc_offset_hours=5.5),),
+            accounts=(Account(id="busy", sms=sms, voice_calls=voice_calls, utc_offset_hours=5.5),),
             history_begin=BEGIN,
             history_end=BEGIN + timedelta(days=30),
             clock=Clock(now=END_DATE),
             readings=Readings(**case),
         )
     )
-    read_all(simulator)
+    read_all(simulator, OWN if scale == 1 else TENTH)
     ranges = {entry.query.partition("&page_size")[0] for entry in simulator.stats().log}
     assert len(ranges) > 2 * 3, "no window was split"
 

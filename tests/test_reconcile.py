@@ -163,8 +163,8 @@ def test_counting_keeps_the_pace(simulator: SimulatorProcess) -> None:
 
 def test_the_log_says_how_long_the_counting_will_take(simulator: SimulatorProcess) -> None:
     simulator.replace(SCENARIO)
-    config = {**simulator.tap_config(), "requests_per_second": 20}
-    constants = replace(SHORT_WAITS, progress_seconds=0.1)
+    config = {**simulator.tap_config(), "requests_per_second": 50}
+    constants = replace(SHORT_WAITS, progress_seconds=0.05)
     run = run_tap(config, arguments=[f"--reconcile={RANGE}"], constants=constants).check()
     assert [line for line in run.logged("INFO") if "time left: about" in line]
 

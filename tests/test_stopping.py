@@ -35,7 +35,7 @@ LONG_GRACE = Constants(grace_seconds=600.0)
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
 
-def history(rows: int = 400, **options: Any) -> Scenario:  # noqa: ANN401 (Scenario's)
+def history(rows: int = 200, **options: Any) -> Scenario:  # noqa: ANN401 (Scenario's)
     return Scenario(
         accounts=tuple(
             Account(id=f"stop{number}", sms=rows, voice_calls=rows) for number in range(3)
@@ -232,7 +232,7 @@ def keyed(row: Record) -> tuple[str, str]:
 
 def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
     scenario = history(limits=Limits(latency_seconds=0.02))
-    impatient = replace(MANY_WINDOWS, first_wait_seconds=0.01)
+    impatient = replace(MANY_WINDOWS, first_wait_seconds=0.001, patience_seconds=0.0)
     with (
         SimulatorProcess(scenario) as first,
         start_tap(settings_for(first, max_concurrency=3), constants=impatient) as tap,

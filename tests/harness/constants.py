@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ SHORT_WAITS = Constants(
     longest_asked_seconds=0.02,
 )
 """The same run with hardly any waiting between tries."""
+
+NO_PATIENCE = replace(SHORT_WAITS, patience_seconds=0.0)
+"""For faults that stay: a run gives up what it would wait for a second time."""
 
 MANY_WINDOWS = Constants(most_rows=40, aimed_rows=25, seconds_between_states=0.0)
 """A short history gives as many windows as years of it would, with a STATE after each."""
