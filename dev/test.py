@@ -15,7 +15,7 @@ ALL = ["-m", "not long"]
 
 if __name__ == "__main__":
     arguments = [part for each in sys.argv[1:] for part in (ALL if each == "--all" else [each])]
-    # Each process takes the next test when it is done with one. Which of them stay together, and
-    # which come first, is decided in tests/conftest.py.
-    spread = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    # A process takes the next test when it is done with one; tests/conftest.py says which stay
+    # together and which come first. A third process works while two wait for what they started.
+    spread = ["-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder"]
     sys.exit(bootstrap.call(["-m", "pytest", *spread, *arguments]))

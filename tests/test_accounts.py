@@ -153,7 +153,7 @@ def test_a_listed_account_that_refuses_after_it_answered_fails(
 def test_a_list_of_accounts_without_a_count_that_repeats_itself_is_not_taken_for_whole(
     simulator: SimulatorProcess, *, lasts: bool
 ) -> None:
-    accounts = [Account(id=f"a{number:04}") for number in range(700)]
+    accounts = [Account(id=f"a{number:04}") for number in range(350)]
     faults = (
         Fault(kind="missing_total_records", endpoint="accounts"),
         Fault(kind="page_repeated", endpoint="accounts", requests=() if lasts else (1, 2)),
@@ -179,7 +179,7 @@ def test_a_run_in_which_every_account_refuses_fails(simulator: SimulatorProcess)
 
 # Sick accounts among healthy ones
 
-HEALTHY = tuple(Account(id=f"healthy{number:02}", sms=20, voice_calls=20) for number in range(30))
+HEALTHY = tuple(Account(id=f"healthy{number:02}", sms=20, voice_calls=20) for number in range(12))
 SINCE = (FIRST_RUN - 20 * DAY).isoformat()
 
 

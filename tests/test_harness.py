@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from typing_extensions import override
 
 from simulator.scenario import Account, Fault
 from tests.harness.constants import OWN
@@ -44,6 +45,7 @@ def _texts(lines: list[str]) -> list[str]:
 class _Interrupting(Kill):
     """Stands for a test that is stopped while the tap runs."""
 
+    @override
     def __getattribute__(self, name: str) -> object:
         raise KeyboardInterrupt
 
