@@ -1,21 +1,24 @@
 """A Meltano project for one test: the repository's own meltano.yml, run by the real Meltano.
 
 Each test has a folder, and so state and output, of its own. The environments of the plugins are
-shared: the first test of a session that needs one installs it.
+shared by all processes of a session: the first test that names a plugin installs it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from simulator.process import SimulatorProcess
 
@@ -30,6 +33,19 @@ needs_duckdb = pytest.mark.skipif(
 )
 
 
+def shared_plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder for the plugins' environments that a session has for all its processes."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "plugins"
+
+
+def _installed_plugins() -> Iterator[str]:
+    """Yield the names of the plugins with an environment of their own; others use a parent's."""
+    definition = yaml.safe_load((ROOT / "meltano.yml").read_bytes())
+    for plugins in definition["plugins"].values():
+        yield from (each["name"] for each in plugins if "pip_url" in each)
+
+
 class MeltanoProject:
     """The repository's Meltano project, in a folder of its own."""
 
@@ -38,8 +54,9 @@ class MeltanoProject:
 
         Args:
             folder: the project's; made if it is missing.
-            plugins: where the plugins' environments are, shared by all projects of a session.
+            plugins: where the plugins' environments are, see `shared_plugins`.
         """
+        self._plugins = plugins
         self.folder = folder
         self.output = folder / "output"
         self.output.mkdir(parents=True)
@@ -77,6 +94,20 @@ class MeltanoProject:
         """Point the tap to a simulator, at a pace that it does not mind."""
         self.configure(plugin, {**simulator.tap_config(), "requests_per_second": 100})
 
+    def install_named_in(self, text: str) -> None:
+        """Install the plugins of the repository that a text names, unless that has been done.
+
+        One process at a time does: others wait, and find what they need.
+        """
+        wanted = [name for name in _installed_plugins() if re.search(rf"(?<![\w-]){name}\b", text)]
+        with (self._plugins / "installed").open("a+", encoding="utf-8") as installed:
+            fcntl.flock(installed, fcntl.LOCK_EX)
+            installed.seek(0)
+            missing = sorted(set(wanted) - set(installed.read().split()))
+            if missing:
+                self._run("install", "--", *missing)
+                installed.write("".join(f"{name}\n" for name in missing))
+
     def meltano(
         self, *arguments: str, env: Mapping[str, str] | None = None, fails: bool = False
     ) -> str:
@@ -90,6 +121,13 @@ class MeltanoProject:
         Returns:
             What it wrote, log and all.
         """
+        if arguments[0] in {"invoke", "run", "select"}:
+            self.install_named_in(" ".join(arguments))
+        return self._run(*arguments, env=env, fails=fails)
+
+    def _run(
+        self, *arguments: str, env: Mapping[str, str] | None = None, fails: bool = False
+    ) -> str:
         result = subprocess.run(
             ["meltano", *arguments],
             cwd=self.folder,

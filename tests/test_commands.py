@@ -21,7 +21,7 @@ import yaml
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.history import accounts_asked
 from tests.harness.pages import ROOT, block, run_block
-from tests.meltano_project import MeltanoProject, needs_duckdb
+from tests.meltano_project import MeltanoProject, needs_duckdb, shared_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def project(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, programs: Path, zoom: SimulatorProcess
 ) -> MeltanoProject:
     """Give the clone as a Meltano project, whose settings lead to the simulator."""
-    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
     project.read_from(zoom)
     project.env["PATH"] = os.pathsep.join([str(programs), project.env["PATH"]])
     for name in ("dev", "examples"):
@@ -96,6 +96,9 @@ def project(
 
 def run(name: str, project: MeltanoProject, **words: str) -> str:
     """Run a block in the project, to its good end, and return its output."""
+    text = block(name).text
+    if "meltano " in text:
+        project.install_named_in(text)
     result = run_block(name, project.folder, project.env, **words)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

@@ -15,7 +15,7 @@ import pytest
 from simulator.scenario import Account, Clock, Fault, Scenario
 from tests.harness.constants import OWN, SHORT_WAITS
 from tests.harness.tap import run_tap, settings_for, start_tap, sync
-from tests.meltano_project import ROOT, MeltanoProject
+from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,12 +120,10 @@ def test_a_failure_reads_as_the_page_shows_it(zoom: SimulatorProcess) -> None:
 def test_meltano_shows_the_same_lines(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, zoom: SimulatorProcess
 ) -> None:
-    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
     project.read_from(zoom)
     settings = {"start_date": BEGIN.isoformat(), "end_date": NOW.isoformat()}
     project.configure("tap-zoom-cc", settings)
-    project.meltano("install", "--", "tap-zoom-cc", "target-jsonl")
-
     log = project.meltano("run", "tap-zoom-cc", "target-jsonl")
 
     lines = [line.partition("] tap-zoom-cc ") for line in log.splitlines()]

@@ -23,7 +23,7 @@ from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.checkout import copy_checkout
 from tests.harness.pages import block
 from tests.harness.rows import without_nulls
-from tests.meltano_project import ROOT, MeltanoProject
+from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
 from tests.model_truth import KEYS, MODELS, Truth, described_columns
 from tests.postgres_server import connect, loader_settings, postgres_server
 
@@ -287,7 +287,7 @@ def make_project(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
 ) -> MeltanoProject:
     """Make a project that reads the simulator and has the models."""
-    project = MeltanoProject(folder, tmp_path_factory.getbasetemp() / "plugins")
+    project = MeltanoProject(folder, shared_plugins(tmp_path_factory))
     (project.folder / "transform").symlink_to(ROOT / "transform")
     project.read_from(simulator)
     project.configure("tap-zoom-cc", {"start_date": BEGIN.date()})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator.scenario import STREAMS, Account, Scenario
-from tests.meltano_project import ROOT, MeltanoProject
+from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +146,7 @@ def test_the_picture_can_be_one_of_the_last_days(folder: Path) -> None:
 def test_meltano_draws_what_was_loaded(
     folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
     (project.folder / "dev").symlink_to(ROOT / "dev")
     project.configure("plot", {"store": folder})
 

@@ -18,7 +18,7 @@ from simulator.scenario import STREAMS, Account, Clock, Limits, Scenario
 from tests.harness.rows import by_key
 from tests.harness.singer import bookmarks
 from tests.harness.tap import without_unmapped
-from tests.meltano_project import ROOT, MeltanoProject
+from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
 from tests.postgres_server import connect, loader_settings, postgres_server
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
 @pytest.fixture
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the folder of the plugins' environments, shared by all projects."""
-    return tmp_path_factory.getbasetemp() / "plugins"
+    return shared_plugins(tmp_path_factory)
 
 
 def project_for(folder: Path, plugins: Path, zoom: SimulatorProcess) -> MeltanoProject:
@@ -94,7 +94,6 @@ def test_workers_side_by_side_read_every_account_once(
     tmp_path: Path, plugins: Path, zoom: SimulatorProcess
 ) -> None:
     project = project_for(tmp_path / "project", plugins, zoom)
-    project.meltano("install", "--", "tap-zoom-cc", "target-jsonl")
 
     def work(shard: str) -> Path:
         folder = tmp_path / shard
@@ -220,7 +219,6 @@ def project_with_shards(
     for shard, account_ids in SHARDS.items():
         accounts = {"sub_account_ids": json.dumps(account_ids)}
         project.configure(f"tap-zoom-cc-{shard}", accounts)
-    project.meltano("install", "--", "tap-zoom-cc", "target-postgres")
     with connect(postgres_port) as connection:
         connection.execute("drop schema if exists zoom_cc cascade")
     project.meltano("run", "--state-id-suffix=first", "tap-zoom-cc-shard-1", "target-postgres")

@@ -17,7 +17,7 @@ from tests.harness.history import requests_to
 from tests.harness.pages import run_block
 from tests.harness.rows import by_key
 from tests.harness.tap import run_tap, without_unmapped
-from tests.meltano_project import ROOT, MeltanoProject
+from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
 def project(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, zoom: SimulatorProcess
 ) -> MeltanoProject:
-    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
     project.read_from(zoom)
     project.configure("tap-zoom-cc", {"start_date": BEGIN.date(), "end_date": END.isoformat()})
     return project

@@ -23,7 +23,7 @@ import requests
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.rows import KEYS, by_key
-from tests.meltano_project import ROOT, MeltanoProject, needs_duckdb
+from tests.meltano_project import ROOT, MeltanoProject, needs_duckdb, shared_plugins
 from tests.postgres_server import connect, loader_settings, postgres_server
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ SCENARIO = Scenario(
 def project(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
 ) -> MeltanoProject:
-    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
     project.read_from(simulator)
     project.configure("tap-zoom-cc", {"start_date": BEGIN.date()})
     return project

@@ -10,7 +10,7 @@ import pytest
 
 from simulator.scenario import Account, Scenario
 from tap_zoom_cc.zoom.instants import parse_instant
-from tests.meltano_project import MeltanoProject
+from tests.meltano_project import MeltanoProject, shared_plugins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ def project(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
 ) -> MeltanoProject:
     simulator.replace(Scenario(accounts=(Account(id="one", sms=5, voice_calls=5),)))
-    project = MeltanoProject(tmp_path / "project", tmp_path_factory.getbasetemp() / "plugins")
+    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
     project.read_from(simulator)
     return project
 
