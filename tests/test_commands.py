@@ -24,7 +24,7 @@ from tests.harness.pages import ROOT, block, run_block
 from tests.meltano_project import MeltanoProject, needs_duckdb, shared_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from simulator.process import SimulatorProcess
 
@@ -99,7 +99,12 @@ def run(name: str, project: MeltanoProject, **words: str) -> str:
     text = block(name).text
     if "meltano " in text:
         project.install_named_in(text)
-    result = run_block(name, project.folder, project.env, **words)
+    return run_in(project.folder, name, project.env, **words)
+
+
+def run_in(folder: Path, name: str, env: Mapping[str, str], **words: str) -> str:
+    """Run a block in a folder, to its good end, and return its output."""
+    result = run_block(name, folder, env, **words)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -179,23 +184,23 @@ def test_what_zoom_does_is_observed(project: MeltanoProject) -> None:
 
 def test_the_tap_is_added_to_a_project_of_ones_own(tmp_path: Path, project: MeltanoProject) -> None:
     (tmp_path / "tap-zoom-cc").symlink_to(ROOT)
-    project.folder = tmp_path / "own"
-    project.folder.mkdir()
-    definition = project.folder / "meltano.yml"
+    own = tmp_path / "own"
+    own.mkdir()
+    definition = own / "meltano.yml"
     definition.write_text(
         "default_environment: dev\nproject_id: own\nsend_anonymous_usage_stats: false\n"
         "environments:\n- name: dev\n",
         encoding="utf-8",
     )
 
-    run("own project", project)
+    run_in(own, "own project", project.env)
 
     added = definition.read_text(encoding="utf-8")
     assert added.count("pip_url: tap-zoom-cc\n") == 1
     definition.write_text(
         added.replace("pip_url: tap-zoom-cc\n", "pip_url: ../tap-zoom-cc\n"), encoding="utf-8"
     )
-    run("own project, installed", project)
+    run_in(own, "own project, installed", project.env)
 
 
 @pytest.fixture
