@@ -75,6 +75,8 @@ class MeltanoProject:
             if not name.startswith(FOREIGN_PREFIXES)
         }
         self.env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), self.env["PATH"]])
+        # A test may leave a shell without Meltano.
+        self._path = self.env["PATH"]
         self.env["UV_COMPILE_BYTECODE"] = "1"
 
     def include(self, example: Path) -> None:
@@ -105,7 +107,7 @@ class MeltanoProject:
             installed.seek(0)
             missing = sorted(set(wanted) - set(installed.read().split()))
             if missing:
-                self._run("install", "--", *missing)
+                self._run("install", "--", *missing, env={"PATH": self._path})
                 installed.write("".join(f"{name}\n" for name in missing))
 
     def meltano(
