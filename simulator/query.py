@@ -172,12 +172,13 @@ class Query:
 class Range:
     """The instants that a request selects between, and how its answer writes times.
 
-    ``begin`` and ``end`` are seconds since 1970 in UTC. ``label`` writes the answer's ``from`` and
-    ``to``; ``times`` those of the rows.
+    ``begin`` and ``end`` are seconds since 1970 in UTC; each may belong to the range or not.
+    ``label`` writes the answer's ``from`` and ``to``; ``times`` those of the rows.
     """
 
     begin: int
     end: int
+    begin_inclusive: bool
     end_inclusive: bool
     label: TimeFormat
     times: TimeFormat
@@ -272,31 +273,48 @@ def resolve_range(query: Query, readings: Readings, *, account: Account, now: in
     if query.written is None or account.ignores_range:
         begin, end = now - DAY, now
         label = UTC_OFFSET
-        inclusive = readings.to_inclusive
+        whole_days = False
     else:
         zone = round(account.utc_offset_hours * 3600)
         first, last = query.written
         _check_length(first, last, readings)
         whole_days = readings.days_only or first.form == "date"
-        inclusive = readings.to_inclusive or whole_days
         first_wall, last_wall = first.wall, last.wall
         if whole_days:
             first_wall -= first_wall % DAY
             last_wall += _LAST_SECOND - last_wall % DAY
         begin = first_wall - (zone if readings.offset_ignored else first.offset)
         end = last_wall - (zone if readings.offset_ignored else last.offset)
+        begin, end = _answered_instead(begin, end, account)
         times = offset_format(first.offset)
         label = times if first.form == "offset" else UTC_Z
         if readings.offset_ignored:
             label = TimeFormat(zone, label.suffix)
     if query.stream == "sms" and readings.sms_times == "Z":
         times = UTC_Z
+    first_kept = begin
     if readings.days_answered is not None:
-        begin = max(begin, end - readings.days_answered * DAY)
+        first_kept = max(first_kept, end - readings.days_answered * DAY)
     if readings.history_days_kept is not None:
-        begin = max(begin, now - readings.history_days_kept * DAY)
-        end = max(begin, end)
-    return Range(begin, end, inclusive, label, times)
+        first_kept = max(first_kept, now - readings.history_days_kept * DAY)
+        end = max(first_kept, end)
+    return Range(
+        first_kept,
+        end,
+        begin_inclusive=readings.from_inclusive or whole_days or first_kept > begin,
+        end_inclusive=readings.to_inclusive or whole_days,
+        label=label,
+        times=times,
+    )
+
+
+def _answered_instead(begin: int, end: int, account: Account) -> tuple[int, int]:
+    """Give the range that an account answers instead of the one that was asked for."""
+    shift = round(account.hours_shifted * 3600)
+    begin, end = begin + shift, end + shift
+    if account.hours_answered is not None:
+        end = min(end, begin + round(account.hours_answered * 3600))
+    return begin, end
 
 
 def _check_length(first: WrittenTime, last: WrittenTime, readings: Readings) -> None:

@@ -20,7 +20,7 @@ from simulator import errors
 from simulator.directory import random_id
 from simulator.engagements import History
 from simulator.faults import FaultSchedule
-from simulator.instants import DAY, UTC_OFFSET, TimeFormat, instant_of
+from simulator.instants import DAY, UTC_OFFSET, UTC_Z, TimeFormat, instant_of, offset_format
 from simulator.limits import RateLimiter
 from simulator.pages import Listing, Page
 from simulator.query import Range, parse_accounts_query, parse_query, resolve_range
@@ -217,7 +217,12 @@ class World:
         if readings.history_days_kept is not None:
             begin = self.now() - readings.history_days_kept * DAY
         everything = Range(
-            begin, history.last_end, end_inclusive=True, label=UTC_OFFSET, times=UTC_OFFSET
+            begin,
+            history.last_end,
+            begin_inclusive=True,
+            end_inclusive=True,
+            label=UTC_OFFSET,
+            times=UTC_OFFSET,
         )
         positions = in_range(history, everything, readings)
         newest_end = self._newest_end()
@@ -264,16 +269,26 @@ class World:
 
 def _told(chosen: Range, readings: Readings, account: Account) -> dict[str, object]:
     """Give what an answer says of its range."""
-    if readings.range_told == "nothing":
+    told = readings.range_told
+    if told == "nothing":
         return {}
-    label = chosen.label
-    if readings.range_told == "days_of_account":
-        label = TimeFormat(round(account.utc_offset_hours * 3600), b"")
-    edges = {"from": chosen.begin, "to": chosen.end}
-    texts = {name: label.text(instant).decode() for name, instant in edges.items()}
-    if readings.range_told == "instants":
-        return {**texts}
-    return {name: text.partition("T")[0] for name, text in texts.items()}
+    if told == "unreadable":
+        return {"from": "the day before", "to": 12}
+    zone = round(account.utc_offset_hours * 3600)
+    label = {
+        "instants_z": UTC_Z,
+        "instants_of_account": offset_format(zone),
+        "clock_of_account_z": TimeFormat(zone, b"Z"),
+        "clock_of_account": TimeFormat(zone, b""),
+        "days_of_account": TimeFormat(zone, b""),
+    }.get(told, chosen.label)
+    texts = {
+        "from": label.text(chosen.begin).decode(),
+        "to": label.text(chosen.end).decode(),
+    }
+    if told in ("days", "days_of_account"):
+        return {name: text.partition("T")[0] for name, text in texts.items()}
+    return {**texts}
 
 
 def _second(moment: datetime) -> str:

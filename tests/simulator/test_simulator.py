@@ -20,6 +20,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
+from urllib.parse import quote
 
 import hypothesis
 import pytest
@@ -48,13 +49,14 @@ if TYPE_CHECKING:
 
     from schemathesis import Case
 
-    from simulator.scenario import Stream
+    from simulator.scenario import Stream, Told
 
 ROOT = Path(__file__).parents[2]
 FACTS = ROOT / "schemas" / "zoom_facts.openapi.json"
 SUB = "sUbAcCoUnT000000000001"
 OTHER = "sUbAcCoUnT000000000002"
 TIMEOUT = 30
+RESET = "X-RateLimit-Reset"
 
 Parameters = Mapping[str, str | int | list[str]]
 Span = tuple[str, str]
@@ -591,6 +593,16 @@ def test_own_engagements_are_only_at_the_ordinary_endpoints(
     assert (refused.status_code, refused.json()["code"]) == (404, 2001)
 
 
+@pytest.mark.parametrize("name", ["a\x1b[31mb", "a\x07b", "a\r\nb"])
+def test_an_id_may_hold_control_characters(name: str, play: Callable[[Scenario], Client]) -> None:
+    client = play(Scenario(accounts=(Account(id=name, sms=3),)))
+    assert [row["id"] for row in client.get("/accounts").json()["accounts"]] == [name]
+    answer = client.get(
+        f"/accounts/{quote(name)}/contact_center/sms", {"from": "2024-01-01", "to": "2024-01-31"}
+    )
+    assert answer.json()["total_records"] == len(answer.json()["sms"]) > 0
+
+
 def test_an_account_refuses_as_its_scenario_says(play: Callable[[Scenario], Client]) -> None:
     refusal = Refusal(status=400, code=200, message="Not enabled for this account.")
     client = play(Scenario(accounts=(Account(id=SUB, sms_refusal=refusal),)))
@@ -773,6 +785,7 @@ AFTER = engagement("starts at to", "12:00:00", "12:30:00")
 LAST = engagement("ends at to", "11:30:00", "12:00:00")
 SPAN: Span = ("2024-01-10T10:00:00+00:00", "2024-01-10T12:00:00+00:00")
 ROWS = (BEFORE, ACROSS, FIRST, INSIDE, OVER, AFTER, LAST)
+NO_EDGE: dict[str, Any] = {"from_inclusive": False, "to_inclusive": False}
 
 
 def ids_of(*rows: Row) -> set[str]:
@@ -785,9 +798,18 @@ def ids_of(*rows: Row) -> set[str]:
     [
         (Readings(selects_on="start"), (FIRST, INSIDE, OVER, LAST, AFTER)),
         (Readings(selects_on="start", to_inclusive=False), (FIRST, INSIDE, OVER, LAST)),
+        (Readings(selects_on="start", from_inclusive=False), (INSIDE, OVER, LAST, AFTER)),
+        (Readings(selects_on="start", **NO_EDGE), (INSIDE, OVER, LAST)),
         (Readings(selects_on="end"), (BEFORE, FIRST, INSIDE, LAST)),
         (Readings(selects_on="end", to_inclusive=False), (BEFORE, FIRST, INSIDE)),
+        (Readings(selects_on="end", from_inclusive=False), (FIRST, INSIDE, LAST)),
+        (Readings(selects_on="end", **NO_EDGE), (FIRST, INSIDE)),
         (Readings(selects_on="overlap"), ROWS),
+        (
+            Readings(selects_on="overlap", from_inclusive=False),
+            (ACROSS, FIRST, INSIDE, OVER, LAST, AFTER),
+        ),
+        (Readings(selects_on="overlap", **NO_EDGE), (ACROSS, FIRST, INSIDE, OVER, LAST)),
         (
             Readings(selects_on="overlap", to_inclusive=False),
             (BEFORE, ACROSS, FIRST, INSIDE, OVER, LAST),
@@ -858,7 +880,7 @@ def test_days_only_gives_whole_days_whatever_the_time(
     late = engagement("late", "23:59:59", "2024-01-11T00:30:00Z")
     next_day = engagement("next day", "2024-01-11T00:00:00Z", "2024-01-11T00:10:00Z")
     rows = (early, *ROWS, late, next_day)
-    readings = Readings(days_only=True, to_inclusive=False)
+    readings = Readings(days_only=True, from_inclusive=False, to_inclusive=False)
     client = play(with_engagements(*rows, readings=readings))
     assert set(client.ids(stream, SPAN)) == ids_of(early, *ROWS, late)
     answer = client.engagements(stream, SPAN).json()
@@ -933,15 +955,20 @@ def test_what_zoom_no_longer_keeps_is_gone_and_the_answer_says_so(
     ("told", "begin", "end"),
     [
         ("instants", "2024-01-10T10:00:00+05:30", "2024-01-10T12:00:00+05:30"),
+        ("instants_z", "2024-01-10T04:30:00Z", "2024-01-10T06:30:00Z"),
+        ("instants_of_account", "2024-01-09T23:00:00-05:30", "2024-01-10T01:00:00-05:30"),
+        ("clock_of_account_z", "2024-01-09T23:00:00Z", "2024-01-10T01:00:00Z"),
+        ("clock_of_account", "2024-01-09T23:00:00", "2024-01-10T01:00:00"),
         ("days", "2024-01-10", "2024-01-10"),
         ("days_of_account", "2024-01-09", "2024-01-10"),
+        ("unreadable", "the day before", 12),
         ("nothing", None, None),
     ],
 )
 def test_an_answer_tells_its_range_as_the_reading_says(
-    told: Any,  # noqa: ANN401 - one of four words
+    told: Told,
     begin: str | None,
-    end: str | None,
+    end: str | int | None,
     play: Callable[[Scenario], Client],
 ) -> None:
     readings = Readings(range_told=told)
@@ -956,6 +983,31 @@ def test_a_long_range_can_be_answered_in_part(play: Callable[[Scenario], Client]
     answer = client.engagements("sms", ("2024-01-01T00:00:00Z", "2024-01-12T10:00:00Z")).json()
     assert [row["engagement_id"] for row in answer["sms"]] == ["inside"]
     assert (answer["from"], answer["to"]) == ("2024-01-10T10:00:00Z", "2024-01-12T10:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("instead", "selected", "begin", "end"),
+    [
+        ({"hours_shifted": -1}, (BEFORE, INSIDE), "09:00:00", "11:00:00"),
+        ({"hours_answered": 1}, (BEFORE, INSIDE), "10:00:00", "11:00:00"),
+        ({"hours_shifted": 1, "hours_answered": 0.5}, (INSIDE,), "11:00:00", "11:30:00"),
+    ],
+)
+def test_an_account_can_answer_another_range_and_say_so(
+    instead: dict[str, Any],
+    selected: tuple[Row, ...],
+    begin: str,
+    end: str,
+    play: Callable[[Scenario], Client],
+) -> None:
+    account = Account(id=SUB, explicit_sms=(BEFORE, INSIDE, LAST), **instead)
+    client = play(Scenario(accounts=(account,), readings=Readings(selects_on="end")))
+    answer = client.engagements("sms", SPAN).json()
+    assert {row["engagement_id"] for row in answer["sms"]} == ids_of(*selected)
+    assert (answer["from"], answer["to"]) == (
+        f"2024-01-10T{begin}+00:00",
+        f"2024-01-10T{end}+00:00",
+    )
 
 
 def test_an_account_can_ignore_the_range_that_is_asked_for(
@@ -1128,7 +1180,9 @@ def test_requests_above_the_limit_of_a_second_are_refused(
     headers: bool,  # noqa: FBT001 - pytest passes it by name
     play: Callable[[Scenario], Client],
 ) -> None:
-    client = play(replace(MANY, limits=Limits(requests_per_second=3, headers=headers)))
+    client = play(
+        replace(MANY, limits=Limits(requests_per_second=3, headers=headers, reset=headers))
+    )
     # The fourth may come more than a second after the first on a busy machine, but not all of 50.
     answers = [client.engagements(("sms", "voice_calls")[n % 2]) for n in range(50)]
     refused = [answer for answer in answers if answer.status_code == 429]
@@ -1137,6 +1191,7 @@ def test_requests_above_the_limit_of_a_second_are_refused(
     assert "per-second" in refused[0].json()["message"]
     assert "Retry-After" not in refused[0].headers
     assert ("X-RateLimit-Type" in refused[0].headers) is headers
+    assert (RESET in refused[0].headers) is headers
     assert [answer.status_code for answer in answers[:3]] == [200] * 3
     assert client.get("/accounts").status_code == 200
     stats = client.simulator.stats()
@@ -1243,6 +1298,16 @@ def test_a_429_by_fault_has_headers_only_if_told_so(
     assert ("Retry-After" in answer.headers) is (headers and kind == "429_daily")
 
 
+def test_a_429_by_the_second_can_say_when_it_ends(play: Callable[[Scenario], Client]) -> None:
+    def told(**options: Any) -> str | None:  # noqa: ANN401 - as the fault's
+        return play_fault(play, "429_per_second", **options).engagements().headers.get(RESET)
+
+    assert told() is None
+    assert told(reset="soon") == "soon"
+    now = time.time()
+    assert now + 30 <= int(told(reset=30.0) or 0) <= time.time() + 31
+
+
 def test_a_redirect_points_elsewhere(play: Callable[[Scenario], Client]) -> None:
     answer = play_fault(play, "redirect", url="https://elsewhere.invalid/").engagements()
     assert answer.status_code == 302
@@ -1275,6 +1340,12 @@ def test_a_spoiled_body_under_200_is_no_json(
     assert answer.status_code == 200
     with pytest.raises(requests.JSONDecodeError):
         answer.json()
+
+
+def test_a_body_can_begin_with_a_byte_order_mark(play: Callable[[Scenario], Client]) -> None:
+    body = play_fault(play, "byte_order_mark").engagements("sms", JANUARY).content
+    assert body.startswith(b"\xef\xbb\xbf{")
+    assert json.loads(body.decode("utf-8-sig"))["sms"]
 
 
 def test_a_slow_answer_is_slow(play: Callable[[Scenario], Client]) -> None:
@@ -1324,6 +1395,19 @@ def test_a_token_after_the_last_page_leads_to_an_empty_one(
     assert token
     after = client.engagements("sms", (begin, end), page_size=100, next_page_token=token).json()
     assert (after["sms"], after["next_page_token"]) == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "token"),
+    [("zero_as_last_token", 0), ("false_as_last_token", False), ("null_as_last_token", None)],
+)
+def test_the_last_page_can_say_in_other_words_that_none_follows(
+    kind: FaultKind, token: object, play: Callable[[Scenario], Client]
+) -> None:
+    answer = play_fault(play, kind).engagements("sms", ("2024-01-08", "2024-01-08"), page_size=100)
+    last = answer.json()
+    assert last["sms"]
+    assert last["next_page_token"] is token
 
 
 @pytest.mark.parametrize(
