@@ -40,19 +40,17 @@ class RateLimiter:
         if now // DAY != self._day:
             self._day, self._of_day = now // DAY, 0
         if limits.requests_per_day is not None and self._of_day >= limits.requests_per_day:
-            return daily_limit(now, limits.requests_per_day, headers=limits.headers), {}
+            return daily_limit(now, limits.requests_per_day, headers=True), {}
         if limits.requests_per_second is not None:
             arrival = time.monotonic()
             while self._recent and self._recent[0] <= arrival - 1:
                 self._recent.popleft()
             if len(self._recent) >= limits.requests_per_second:
                 reset = self._recent[0] + 1 - arrival if limits.reset else None
-                return per_second_limit(
-                    limits.requests_per_second, headers=limits.headers, reset=reset
-                ), {}
+                return per_second_limit(limits.requests_per_second, headers=True, reset=reset), {}
             self._recent.append(arrival)
         self._of_day += 1
-        return None, self._headers() if limits.headers else {}
+        return None, self._headers()
 
     def _headers(self) -> dict[str, str]:
         limits = self._limits

@@ -218,16 +218,13 @@ class AccountsQuery:
 
     identity: tuple[tuple[str, str], ...]
     page_size: int
-    page_number: int
     page_token: str
-    owner_email: str | None
-    matches_none: bool
 
 
 def parse_accounts_query(parameters: Parameters) -> AccountsQuery:
     """Check the parameters of the account list.
 
-    The simulated accounts have no telephone numbers and no resellers: such a filter matches none.
+    Its filters, and pages by number, are not played.
 
     Raises:
         ApiError: for the first parameter that is wrong.
@@ -237,21 +234,11 @@ def parse_accounts_query(parameters: Parameters) -> AccountsQuery:
     page_size = _number(
         once("page_size"), "page_size", ACCOUNTS_PAGE_SIZE_DEFAULT, ACCOUNTS_PAGE_SIZE_MOST
     )
-    page_number = _number(once("page_number"), "page_number", 1, None)
     page_token = once("next_page_token") or ""
-    unmatched = [once("sub_reseller_id"), once("phone_number")]
-    email = once("email")
     if given:
         raise errors.invalid_field(min(given))
     identity = tuple(sorted(pair for pair in parameters if pair[0] != "next_page_token"))
-    return AccountsQuery(
-        identity,
-        page_size,
-        page_number,
-        page_token,
-        email,
-        matches_none=any(value is not None for value in unmatched),
-    )
+    return AccountsQuery(identity, page_size, page_token)
 
 
 def resolve_range(query: Query, readings: Readings, *, account: Account, now: int) -> Range:
@@ -367,11 +354,11 @@ def _taker(given: dict[str, list[str]]) -> Callable[[str], str | None]:
     return take
 
 
-def _number(text: str | None, name: str, default: int, most: int | None) -> int:
+def _number(text: str | None, name: str, default: int, most: int) -> int:
     if text is None:
         return default
     number = int(text) if _NUMBER.fullmatch(text) else 0
-    if number < 1 or (most is not None and number > most):
+    if not 1 <= number <= most:
         raise errors.invalid_field(name)
     return number
 

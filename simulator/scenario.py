@@ -108,8 +108,7 @@ class Account:
     needs ``engagement_id``, ``start_time`` and ``end_time`` (with ``Z`` or an offset). A refusal
     stands for a stream whose every request is refused. ``listed`` says whether the account is
     among the sub accounts that Zoom lists. ``utc_offset_hours`` is the account's time zone.
-    ``support_fields`` says whether Zoom Support has switched on the voice fields about addresses,
-    SIP zones and session border controllers. ``listed_until`` is when the account drops out of that
+    ``listed_until`` is when the account drops out of that
     list. With ``ignores_range`` every answer is for the last 24 hours, whatever was asked for.
     ``hours_shifted`` moves each range that is asked for (back, if negative), ``hours_answered``
     keeps only its first hours; what an answer says of its range is what was answered.
@@ -125,7 +124,6 @@ class Account:
     voice_calls_refusal: Refusal | None = None
     listed: bool = True
     utc_offset_hours: float = 0.0
-    support_fields: bool = True
     listed_until: Moment | None = None
     ignores_range: bool = False
     hours_shifted: float = 0.0
@@ -201,14 +199,12 @@ class Limits:
     """What Zoom allows, and how fast it answers. Times are in seconds.
 
     The two rate limits count requests to ``sms`` and ``voice_calls``, over all accounts; None means
-    no limit. ``headers`` says whether answers carry the headers about them; with ``reset`` a
-    refusal by the second has ``X-RateLimit-Reset`` as well. Every answer takes ``latency_seconds``.
-    With ``one_live_token`` a new access token kills the one before it.
+    no limit. With ``reset`` a refusal by the second has ``X-RateLimit-Reset``. Every answer takes
+    ``latency_seconds``. With ``one_live_token`` a new access token kills the one before it.
     """
 
     requests_per_second: int | None = None
     requests_per_day: int | None = None
-    headers: bool = True
     reset: bool = False
     latency_seconds: float = 0.0
     page_token_seconds: float = 900.0
