@@ -58,11 +58,7 @@ class _Endpoints:
         stream = request.query_params.get("stream")
         if stream not in STREAMS:
             return _refused(f"stream must be one of {', '.join(STREAMS)}")
-        lines = self._stage.world.truth(
-            stream,
-            request.query_params.get("account_id"),
-            include_invisible=request.query_params.get("include_invisible") == "true",
-        )
+        lines = self._stage.world.truth(stream, request.query_params.get("account_id"))
         return StreamingResponse(_blocks(lines), media_type="application/x-ndjson")
 
     async def counts(self, _: Request) -> Response:

@@ -63,7 +63,6 @@ class History:
             stream,
             self.directory,
             scenario.nulls,
-            support_fields=account.support_fields,
             profile=scenario.profile,
         )
         random = Random(self._seed)

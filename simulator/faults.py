@@ -8,6 +8,7 @@ the table of its phase.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -127,10 +128,10 @@ def _gateway_error(status: int, *, html: bool) -> Response:
 
 
 def _rate_limited(strike: Strike, exchange: Exchange) -> Response:
-    headers = strike.fault.headers
-    if strike.fault.kind == "429_daily":
-        return error_response(limits.daily_limit(exchange.now, 30_000, headers=headers))
-    return error_response(limits.per_second_limit(10, headers=headers))
+    fault = strike.fault
+    if fault.kind == "429_daily":
+        return error_response(limits.daily_limit(exchange.now, 30_000, headers=fault.headers))
+    return error_response(limits.per_second_limit(10, headers=fault.headers, reset=fault.reset))
 
 
 def _refused(strike: Strike, _: Exchange) -> Response:
@@ -225,6 +226,15 @@ def _drop_token(page: Page, _: Strike) -> None:
     page.without_token = True
 
 
+def _end_with(token: int | None) -> Callable[[Page, Strike], None]:
+    """Give a fault that says in another way than with an empty text that no page follows."""
+
+    def spoil(page: Page, _: Strike) -> None:
+        page.last_token = token
+
+    return spoil
+
+
 def _drop_total(page: Page, _: Strike) -> None:
     page.total_records = None
 
@@ -314,6 +324,9 @@ ON_PAGE: dict[FaultKind, _PageFault] = {
     "page_repeated": _PageFault(_repeat_page, _has_rows),
     "token_after_last_page": _PageFault(_lead_on, _is_last),
     "missing_next_page_token": _PageFault(_drop_token, _is_last),
+    "zero_as_last_token": _PageFault(_end_with(0), _is_last),
+    "false_as_last_token": _PageFault(_end_with(token=False), _is_last),
+    "null_as_last_token": _PageFault(_end_with(None), _is_last),
     "missing_total_records": _PageFault(_drop_total, _always),
     "total_too_high": _PageFault(_raise_total, _always),
     "total_too_low": _PageFault(_lower_total, _always),
@@ -342,6 +355,7 @@ def _garble(body: bytes) -> Response:
 ON_BODY: dict[FaultKind, Callable[[bytes], Response]] = {
     "truncated_json": _truncate,
     "invalid_json": _garble,
+    "byte_order_mark": lambda body: Response(BOM_UTF8 + body, media_type="application/json"),
     "reset_inside_body": lambda body: CutResponse(body, media_type="application/json"),
 }
 """Faults that spoil the body of a good answer."""

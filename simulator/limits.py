@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -39,16 +40,17 @@ class RateLimiter:
         if now // DAY != self._day:
             self._day, self._of_day = now // DAY, 0
         if limits.requests_per_day is not None and self._of_day >= limits.requests_per_day:
-            return daily_limit(now, limits.requests_per_day, headers=limits.headers), {}
+            return daily_limit(now, limits.requests_per_day, headers=True), {}
         if limits.requests_per_second is not None:
             arrival = time.monotonic()
             while self._recent and self._recent[0] <= arrival - 1:
                 self._recent.popleft()
             if len(self._recent) >= limits.requests_per_second:
-                return per_second_limit(limits.requests_per_second, headers=limits.headers), {}
+                reset = self._recent[0] + 1 - arrival if limits.reset else None
+                return per_second_limit(limits.requests_per_second, headers=True, reset=reset), {}
             self._recent.append(arrival)
         self._of_day += 1
-        return None, self._headers() if limits.headers else {}
+        return None, self._headers()
 
     def _headers(self) -> dict[str, str]:
         limits = self._limits
@@ -59,13 +61,22 @@ class RateLimiter:
         return {}
 
 
-def per_second_limit(limit: int, *, headers: bool) -> ApiError:
-    """Give the answer to a request too many within a second."""
+def per_second_limit(limit: int, *, headers: bool, reset: float | str | None) -> ApiError:
+    """Give the answer to a request too many within a second.
+
+    ``reset`` is what ``X-RateLimit-Reset`` says: in so many seconds, as unix time by the machine's
+    clock (rounded up), or a text as it is; None for no such header.
+    """
+    given = _headers("QPS", limit, limit) if headers else {}
+    if reset is not None:
+        given["X-RateLimit-Reset"] = (
+            reset if isinstance(reset, str) else str(math.ceil(time.time() + reset))
+        )
     return coded(
         429,
         429,
         "You have reached the maximum per-second rate limit for this API. Try again later.",
-        _headers("QPS", limit, limit) if headers else None,
+        given,
     )
 
 

@@ -82,11 +82,6 @@ class SimulatorProcess:
         """Stop it."""
         self.close()
 
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
     def close(self) -> None:
         """Stop the simulator and wait until it has gone."""
         self._process.terminate()
@@ -122,25 +117,18 @@ class SimulatorProcess:
         answer.raise_for_status()
         return str(answer.json()["access_token"])
 
-    def truth(
-        self,
-        stream: Stream,
-        account_id: str | None = None,
-        *,
-        include_invisible: bool = False,
-    ) -> list[dict[str, Any]]:
+    def truth(self, stream: Stream, account_id: str | None = None) -> list[dict[str, Any]]:
         """Give the engagements that a perfect client would have read by now.
 
         Args:
             stream: of which stream.
             account_id: of which account, or None for all.
-            include_invisible: also those that have not completed yet.
 
         Returns:
             Rows as the API gives them with all details, times in UTC as ``+00:00``, and with
             ``account_id``; by account and start time.
         """
-        parameters = {"stream": stream, "include_invisible": str(include_invisible).lower()}
+        parameters: dict[str, str] = {"stream": stream}
         if account_id is not None:
             parameters["account_id"] = account_id
         lines = self._control("GET", "truth", parameters=parameters).splitlines()

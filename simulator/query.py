@@ -172,12 +172,13 @@ class Query:
 class Range:
     """The instants that a request selects between, and how its answer writes times.
 
-    ``begin`` and ``end`` are seconds since 1970 in UTC. ``label`` writes the answer's ``from`` and
-    ``to``; ``times`` those of the rows.
+    ``begin`` and ``end`` are seconds since 1970 in UTC; each may belong to the range or not.
+    ``label`` writes the answer's ``from`` and ``to``; ``times`` those of the rows.
     """
 
     begin: int
     end: int
+    begin_inclusive: bool
     end_inclusive: bool
     label: TimeFormat
     times: TimeFormat
@@ -217,16 +218,13 @@ class AccountsQuery:
 
     identity: tuple[tuple[str, str], ...]
     page_size: int
-    page_number: int
     page_token: str
-    owner_email: str | None
-    matches_none: bool
 
 
 def parse_accounts_query(parameters: Parameters) -> AccountsQuery:
     """Check the parameters of the account list.
 
-    The simulated accounts have no telephone numbers and no resellers: such a filter matches none.
+    Its filters, and pages by number, are not played.
 
     Raises:
         ApiError: for the first parameter that is wrong.
@@ -236,21 +234,11 @@ def parse_accounts_query(parameters: Parameters) -> AccountsQuery:
     page_size = _number(
         once("page_size"), "page_size", ACCOUNTS_PAGE_SIZE_DEFAULT, ACCOUNTS_PAGE_SIZE_MOST
     )
-    page_number = _number(once("page_number"), "page_number", 1, None)
     page_token = once("next_page_token") or ""
-    unmatched = [once("sub_reseller_id"), once("phone_number")]
-    email = once("email")
     if given:
         raise errors.invalid_field(min(given))
     identity = tuple(sorted(pair for pair in parameters if pair[0] != "next_page_token"))
-    return AccountsQuery(
-        identity,
-        page_size,
-        page_number,
-        page_token,
-        email,
-        matches_none=any(value is not None for value in unmatched),
-    )
+    return AccountsQuery(identity, page_size, page_token)
 
 
 def resolve_range(query: Query, readings: Readings, *, account: Account, now: int) -> Range:
@@ -272,31 +260,48 @@ def resolve_range(query: Query, readings: Readings, *, account: Account, now: in
     if query.written is None or account.ignores_range:
         begin, end = now - DAY, now
         label = UTC_OFFSET
-        inclusive = readings.to_inclusive
+        whole_days = False
     else:
         zone = round(account.utc_offset_hours * 3600)
         first, last = query.written
         _check_length(first, last, readings)
         whole_days = readings.days_only or first.form == "date"
-        inclusive = readings.to_inclusive or whole_days
         first_wall, last_wall = first.wall, last.wall
         if whole_days:
             first_wall -= first_wall % DAY
             last_wall += _LAST_SECOND - last_wall % DAY
         begin = first_wall - (zone if readings.offset_ignored else first.offset)
         end = last_wall - (zone if readings.offset_ignored else last.offset)
+        begin, end = _answered_instead(begin, end, account)
         times = offset_format(first.offset)
         label = times if first.form == "offset" else UTC_Z
         if readings.offset_ignored:
             label = TimeFormat(zone, label.suffix)
     if query.stream == "sms" and readings.sms_times == "Z":
         times = UTC_Z
+    first_kept = begin
     if readings.days_answered is not None:
-        begin = max(begin, end - readings.days_answered * DAY)
+        first_kept = max(first_kept, end - readings.days_answered * DAY)
     if readings.history_days_kept is not None:
-        begin = max(begin, now - readings.history_days_kept * DAY)
-        end = max(begin, end)
-    return Range(begin, end, inclusive, label, times)
+        first_kept = max(first_kept, now - readings.history_days_kept * DAY)
+        end = max(first_kept, end)
+    return Range(
+        first_kept,
+        end,
+        begin_inclusive=readings.from_inclusive or whole_days or first_kept > begin,
+        end_inclusive=readings.to_inclusive or whole_days,
+        label=label,
+        times=times,
+    )
+
+
+def _answered_instead(begin: int, end: int, account: Account) -> tuple[int, int]:
+    """Give the range that an account answers instead of the one that was asked for."""
+    shift = round(account.hours_shifted * 3600)
+    begin, end = begin + shift, end + shift
+    if account.hours_answered is not None:
+        end = min(end, begin + round(account.hours_answered * 3600))
+    return begin, end
 
 
 def _check_length(first: WrittenTime, last: WrittenTime, readings: Readings) -> None:
@@ -349,11 +354,11 @@ def _taker(given: dict[str, list[str]]) -> Callable[[str], str | None]:
     return take
 
 
-def _number(text: str | None, name: str, default: int, most: int | None) -> int:
+def _number(text: str | None, name: str, default: int, most: int) -> int:
     if text is None:
         return default
     number = int(text) if _NUMBER.fullmatch(text) else 0
-    if number < 1 or (most is not None and number > most):
+    if not 1 <= number <= most:
         raise errors.invalid_field(name)
     return number
 

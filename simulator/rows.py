@@ -111,14 +111,12 @@ class BodyMaker:
     """Makes up the bodies of one history.
 
     ``directory`` has the users, queues and so on that rows may name; ``nulls`` says whether
-    optional fields may be null, ``support_fields`` whether the voice fields that Zoom Support
-    switches on are there.
+    optional fields may be null.
     """
 
     stream: Stream
     directory: Directory
     nulls: bool
-    support_fields: bool
     profile: Profile | None = None
 
     def make(self, random: Random, *, complete: bool, queue: int = 0) -> Body:
@@ -134,8 +132,6 @@ class BodyMaker:
         if not complete:
             whole = _KEPT_WHOLE if self.profile else frozenset[str]()
             row = _thin(row, random, nulls=self.nulls, whole=whole)
-        if not self.support_fields:
-            _leave_out_support_fields(row)
         return _encode(row)
 
     def _maker(self, random: Random, queue: int, *, complete: bool) -> RowMaker:
@@ -184,16 +180,3 @@ def _thin(row: Row, random: Random, *, nulls: bool, whole: frozenset[str]) -> Ro
         else:
             thinned[name] = value
     return thinned
-
-
-def _leave_out_support_fields(row: Row) -> None:
-    row.pop("session_border_controller_list", None)
-    for call in (row, *(row.get("voice_call_details") or ())):
-        for agent in call.get("agents") or ():
-            for name in (
-                "user_ip_address",
-                "user_device_mac_address",
-                "user_registered_sip_zone",
-                "sip_zone_ip_address",
-            ):
-                agent.pop(name, None)

@@ -21,6 +21,19 @@ Endpoint = Literal["token", "accounts", "sms", "voice_calls"]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A datetime with an offset."""
 
+Told = Literal[
+    "instants",
+    "instants_z",
+    "instants_of_account",
+    "clock_of_account_z",
+    "clock_of_account",
+    "days",
+    "days_of_account",
+    "unreadable",
+    "nothing",
+]
+"""What an answer says of its range; :class:`Readings` says what each means."""
+
 STREAMS: tuple[Stream, ...] = get_args(Stream)
 
 SCOPES = (
@@ -43,6 +56,7 @@ FaultKind = Literal[
     "503_html",
     "reset_before_body",
     "reset_inside_body",
+    "byte_order_mark",
     "truncated_json",
     "invalid_json",
     "html_under_200",
@@ -58,6 +72,9 @@ FaultKind = Literal[
     "page_repeated",
     "token_after_last_page",
     "missing_next_page_token",
+    "zero_as_last_token",
+    "false_as_last_token",
+    "null_as_last_token",
     "missing_total_records",
     "total_too_high",
     "total_too_low",
@@ -91,9 +108,10 @@ class Account:
     needs ``engagement_id``, ``start_time`` and ``end_time`` (with ``Z`` or an offset). A refusal
     stands for a stream whose every request is refused. ``listed`` says whether the account is
     among the sub accounts that Zoom lists. ``utc_offset_hours`` is the account's time zone.
-    ``support_fields`` says whether Zoom Support has switched on the voice fields about addresses,
-    SIP zones and session border controllers. ``listed_until`` is when the account drops out of that
+    ``listed_until`` is when the account drops out of that
     list. With ``ignores_range`` every answer is for the last 24 hours, whatever was asked for.
+    ``hours_shifted`` moves each range that is asked for (back, if negative), ``hours_answered``
+    keeps only its first hours; what an answer says of its range is what was answered.
     """
 
     id: str
@@ -106,9 +124,10 @@ class Account:
     voice_calls_refusal: Refusal | None = None
     listed: bool = True
     utc_offset_hours: float = 0.0
-    support_fields: bool = True
     listed_until: Moment | None = None
     ignores_range: bool = False
+    hours_shifted: float = 0.0
+    hours_answered: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse an account whose rows could not be served."""
@@ -141,7 +160,8 @@ class Readings:
     """One reading of everything that Zoom's documents leave open.
 
     ``selects_on``: the time of an engagement that must lie between ``from`` and ``to``.
-    ``to_inclusive``: whether an engagement at exactly ``to`` belongs to the range.
+    ``from_inclusive``, ``to_inclusive``: whether an engagement at exactly ``from`` or ``to``
+    belongs to the range. Whole days have no edge.
     ``order``: of the rows. ``month``: the longest range, in days or as a calendar month.
     ``days_only``: only the days of ``from`` and ``to`` are looked at, and both are whole.
     ``offset_ignored``: the written time is read as a wall clock in the account's own zone, whatever
@@ -149,14 +169,17 @@ class Readings:
     ``sms_times``: sms rows with ``Z`` in UTC, or in the offset of ``from`` as voice calls are.
     ``history_days_kept``: older engagements are gone, and the answer's ``from`` says so.
     ``days_answered``: of a longer range only its last days are answered, and the answer says so.
-    ``range_told``: what an answer says of its range: instants, days, days in the account's own
-    zone, or nothing.
+    ``range_told``: what an answer says of its range: instants as they were asked for (with their
+    offset, or ``Z``), instants in UTC with ``Z``, instants in the account's own zone (with its
+    offset; as its clock shows them, with a ``Z`` that means nothing; as its clock shows them,
+    without anything), days, days in the account's own zone, what nobody can read, or nothing.
     ``seconds_between_pages``: None for a list that stands still while its pages are read. Else it
     lives: each page is cut out of the list as it is at that moment, and each request for a page
     comes so many simulated seconds after the one before.
     """
 
     selects_on: Literal["start", "end", "overlap"] = "start"
+    from_inclusive: bool = True
     to_inclusive: bool = True
     order: Literal["start_ascending", "start_descending", "end_ascending", "shuffled"] = (
         "start_descending"
@@ -167,7 +190,7 @@ class Readings:
     sms_times: Literal["Z", "offset"] = "Z"
     history_days_kept: int | None = None
     days_answered: int | None = None
-    range_told: Literal["instants", "days", "days_of_account", "nothing"] = "instants"
+    range_told: Told = "instants"
     seconds_between_pages: int | None = None
 
 
@@ -176,13 +199,13 @@ class Limits:
     """What Zoom allows, and how fast it answers. Times are in seconds.
 
     The two rate limits count requests to ``sms`` and ``voice_calls``, over all accounts; None means
-    no limit. ``headers`` says whether answers carry the headers about them. Every answer takes
+    no limit. With ``reset`` a refusal by the second has ``X-RateLimit-Reset``. Every answer takes
     ``latency_seconds``. With ``one_live_token`` a new access token kills the one before it.
     """
 
     requests_per_second: int | None = None
     requests_per_day: int | None = None
-    headers: bool = True
+    reset: bool = False
     latency_seconds: float = 0.0
     page_token_seconds: float = 900.0
     access_token_seconds: int = 3600
@@ -206,8 +229,9 @@ class Fault:
     any, else with ``probability``, drawn from the scenario's seed; ``limit`` bounds how often.
 
     ``seconds`` is the delay of ``slow``; ``url`` where ``redirect`` points; ``headers`` whether a
-    429 carries its headers; ``refusal`` what ``account_refuses`` answers; ``by`` how far
-    ``total_too_high`` and ``total_too_low`` are off.
+    429 carries its headers; ``reset`` the ``X-RateLimit-Reset`` of ``429_per_second``: so many
+    seconds from now by the machine's clock, or a text as it is; ``refusal`` what
+    ``account_refuses`` answers; ``by`` how far ``total_too_high`` and ``total_too_low`` are off.
     """
 
     kind: FaultKind
@@ -219,6 +243,7 @@ class Fault:
     seconds: float = 5.0
     url: str = "http://127.0.0.1:9/elsewhere"
     headers: bool = True
+    reset: float | str | None = None
     refusal: Refusal = Refusal()
     by: int = 1
 

@@ -70,16 +70,14 @@ def select(
 def in_range(history: History, chosen: Range, readings: Readings) -> Sequence[int]:
     """Give the positions of all engagements in a range, by start time, visible or not."""
     starts, ends = history.starts, history.ends
-    bisect_end = bisect_right if chosen.end_inclusive else bisect_left
-    if readings.selects_on == "start":
-        return range(bisect_left(starts, chosen.begin), bisect_end(starts, chosen.end))
-    candidates = range(
-        bisect_left(starts, chosen.begin - history.longest), bisect_end(starts, chosen.end)
-    )
-    if readings.selects_on == "overlap":
-        return [p for p in candidates if ends[p] >= chosen.begin]
+    first = chosen.begin if chosen.begin_inclusive else chosen.begin + 1
     last = chosen.end if chosen.end_inclusive else chosen.end - 1
-    return [p for p in candidates if chosen.begin <= ends[p] <= last]
+    if readings.selects_on == "start":
+        return range(bisect_left(starts, first), bisect_right(starts, last))
+    candidates = range(bisect_left(starts, first - history.longest), bisect_right(starts, last))
+    if readings.selects_on == "overlap":
+        return [p for p in candidates if ends[p] >= first]
+    return [p for p in candidates if first <= ends[p] <= last]
 
 
 def _as_in_rows(name: str, values: tuple[str, ...], directory: Directory) -> frozenset[str]:

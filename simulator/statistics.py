@@ -45,7 +45,6 @@ class Statistics:
     statuses: dict[str, int]
     faults: dict[str, int]
     most_requests_in_one_second: int
-    most_requests_in_flight: int
     tokens_issued: int
     rate_limited: int
     bearer_requests: dict[str, int]
@@ -62,8 +61,6 @@ class Recorder:
         self._bearers: dict[str, Counter[str]] = {}
         self._recent: deque[float] = deque()
         self._most_recent = 0
-        self._in_flight = 0
-        self._most_in_flight = 0
 
     def arrive(
         self, endpoint: Endpoint, account_id: str | None, path: str, query: str, bearer: str
@@ -71,8 +68,6 @@ class Recorder:
         """Note a request; the entry is completed when it is answered."""
         entry = Entry(time.time(), endpoint, account_id, path, query)
         self._log.append(entry)
-        self._in_flight += 1
-        self._most_in_flight = max(self._most_in_flight, self._in_flight)
         if bearer:
             self._bearers.setdefault(endpoint, Counter())[bearer] += 1
         if endpoint in HEAVY:
@@ -86,7 +81,6 @@ class Recorder:
     def leave(self, entry: Entry, status: int) -> None:
         """Note that a request has been dealt with."""
         entry.status = status
-        self._in_flight -= 1
 
     def statistics(self) -> Statistics:
         """Give the counts of what was seen so far."""
@@ -103,7 +97,6 @@ class Recorder:
             statuses=dict(statuses),
             faults=dict(Counter(kind for entry in self._log for kind in entry.faults)),
             most_requests_in_one_second=self._most_recent,
-            most_requests_in_flight=self._most_in_flight,
             tokens_issued=self.tokens_issued,
             rate_limited=statuses["429"],
             bearer_requests={name: seen.total() for name, seen in self._bearers.items()},

@@ -20,7 +20,7 @@ from simulator import errors
 from simulator.directory import random_id
 from simulator.engagements import History
 from simulator.faults import FaultSchedule
-from simulator.instants import DAY, UTC_OFFSET, TimeFormat, instant_of
+from simulator.instants import DAY, UTC_OFFSET, UTC_Z, TimeFormat, instant_of, offset_format
 from simulator.limits import RateLimiter
 from simulator.pages import Listing, Page
 from simulator.query import Range, parse_accounts_query, parse_query, resolve_range
@@ -96,7 +96,7 @@ class World:
             raise errors.coded(refusal.status, refusal.code, refusal.message)
         query = parse_query(stream, parameters)
         owner = (stream, account_id, query.identity)
-        return self._page(query, owner, 0, lambda: self._engagements(stream, account, query))
+        return self._page(query, owner, lambda: self._engagements(stream, account, query))
 
     def _engagements(self, stream: Stream, account: Account, query: Query) -> Listing:
         """Give what a query finds at this moment."""
@@ -122,23 +122,18 @@ class World:
         """
         query = parse_accounts_query(parameters)
         owner = ("accounts", query.identity)
-        offset = (query.page_number - 1) * query.page_size
-        return self._page(query, owner, offset, lambda: self._accounts_found(query))
+        return self._page(query, owner, lambda: self._accounts_found(query))
 
     def _accounts_found(self, query: AccountsQuery) -> Listing:
         """Give the sub accounts that a query finds at this moment."""
-        rows = [
-            msgspec.json.encode(row)
-            for row in map(self._listed_account, self._sub_accounts())
-            if not query.matches_none and query.owner_email in (None, row["owner_email"])
-        ]
+        rows = [msgspec.json.encode(self._listed_account(one)) for one in self._sub_accounts()]
         return Listing(
             key="accounts",
             size=len(rows),
             rows=lambda begin, end: rows[begin:end],
             head={
                 "page_count": max(1, math.ceil(len(rows) / query.page_size)),
-                "page_number": query.page_number,
+                "page_number": 1,
             },
         )
 
@@ -146,7 +141,6 @@ class World:
         self,
         query: Query | AccountsQuery,
         owner: Hashable,
-        offset: int,
         find: Callable[[], Listing],
     ) -> Page:
         """Give a page: of the list as the first page found it, or as it is now where lists live.
@@ -156,6 +150,7 @@ class World:
         """
         seconds = self.scenario.readings.seconds_between_pages
         listing: Listing | None = None
+        offset = 0
         if query.page_token:
             listing, offset = self.page_tokens.redeem(query.page_token, owner)
         if listing is None or seconds is not None:
@@ -167,9 +162,7 @@ class World:
         """Say whether the master account has a sub account of that id."""
         return account_id in self._accounts and account_id != self.scenario.account_id
 
-    def truth(
-        self, stream: Stream, account_id: str | None, *, include_invisible: bool
-    ) -> Iterator[bytes]:
+    def truth(self, stream: Stream, account_id: str | None) -> Iterator[bytes]:
         """Give the engagements that a perfect client would have, one JSON object a line.
 
         Each is the row as the API gives it with all details, its times in UTC as ``+00:00``, and
@@ -179,7 +172,7 @@ class World:
             if account_id in (None, account.id):
                 history = self._history(account, stream)
                 opening = b'{"account_id":%b,' % msgspec.json.encode(account.id)
-                for position in self._existing(history, include_invisible=include_invisible):
+                for position in self._existing(history):
                     row = history.rows([position], UTC_OFFSET, detail=True)[0]
                     yield opening + row[1:] + b"\n"
 
@@ -189,7 +182,7 @@ class World:
         for stream in STREAMS:
             for account in self._accounts.values():
                 history = self._history(account, stream)
-                found = self._existing(history, include_invisible=False)
+                found = self._existing(history)
                 first, last = (
                     UTC_OFFSET.text(history.starts[found[edge]]).decode() if found else None
                     for edge in (0, -1)
@@ -211,17 +204,22 @@ class World:
             for account in self._accounts.values():
                 self._history(account, stream).make_bodies()
 
-    def _existing(self, history: History, *, include_invisible: bool) -> Sequence[int]:
+    def _existing(self, history: History) -> Sequence[int]:
         readings = self.scenario.readings
         begin = history.starts[0] if history.starts else 0
         if readings.history_days_kept is not None:
             begin = self.now() - readings.history_days_kept * DAY
         everything = Range(
-            begin, history.last_end, end_inclusive=True, label=UTC_OFFSET, times=UTC_OFFSET
+            begin,
+            history.last_end,
+            begin_inclusive=True,
+            end_inclusive=True,
+            label=UTC_OFFSET,
+            times=UTC_OFFSET,
         )
         positions = in_range(history, everything, readings)
         newest_end = self._newest_end()
-        if include_invisible or history.last_end <= newest_end:
+        if history.last_end <= newest_end:
             return positions
         return [position for position in positions if history.ends[position] <= newest_end]
 
@@ -264,16 +262,26 @@ class World:
 
 def _told(chosen: Range, readings: Readings, account: Account) -> dict[str, object]:
     """Give what an answer says of its range."""
-    if readings.range_told == "nothing":
+    told = readings.range_told
+    if told == "nothing":
         return {}
-    label = chosen.label
-    if readings.range_told == "days_of_account":
-        label = TimeFormat(round(account.utc_offset_hours * 3600), b"")
-    edges = {"from": chosen.begin, "to": chosen.end}
-    texts = {name: label.text(instant).decode() for name, instant in edges.items()}
-    if readings.range_told == "instants":
-        return {**texts}
-    return {name: text.partition("T")[0] for name, text in texts.items()}
+    if told == "unreadable":
+        return {"from": "the day before", "to": 12}
+    zone = round(account.utc_offset_hours * 3600)
+    label = {
+        "instants_z": UTC_Z,
+        "instants_of_account": offset_format(zone),
+        "clock_of_account_z": TimeFormat(zone, b"Z"),
+        "clock_of_account": TimeFormat(zone, b""),
+        "days_of_account": TimeFormat(zone, b""),
+    }.get(told, chosen.label)
+    texts = {
+        "from": label.text(chosen.begin).decode(),
+        "to": label.text(chosen.end).decode(),
+    }
+    if told in ("days", "days_of_account"):
+        return {name: text.partition("T")[0] for name, text in texts.items()}
+    return {**texts}
 
 
 def _second(moment: datetime) -> str:

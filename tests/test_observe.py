@@ -81,6 +81,10 @@ READINGS: dict[str, dict[object, Named]] = {
         "end": Named(of.SELECTS_ON, "end time"),
         "overlap": Named(of.SELECTS_ON, "overlap: any part of it lies in the range"),
     },
+    "from_inclusive": {
+        True: Named(of.AT_FROM, "is in the range"),
+        False: Named(of.AT_FROM, "is not in the range"),
+    },
     "to_inclusive": {
         True: Named(of.AT_TO, "is in the range"),
         False: Named(of.AT_TO, "is not in the range"),
@@ -149,7 +153,7 @@ def contradictions(readings: Readings, findings: Findings) -> list[str]:
     for name, named_by_value in READINGS.items():
         named = named_by_value[getattr(readings, name)]
         right = named.finding
-        if name == "to_inclusive" and readings.days_only:
+        if name in {"from_inclusive", "to_inclusive"} and readings.days_only:
             right = "(whole days have no edge)"
         if name == "days_answered" and readings.history_days_kept:
             right = "what history there is"

@@ -14,12 +14,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 import hypothesis
 import pytest
@@ -34,10 +34,8 @@ from simulator.scenario import (
     Account,
     Clock,
     Fault,
-    FaultKind,
     Limits,
     Readings,
-    Refusal,
     Scenario,
     dump,
     load,
@@ -48,13 +46,14 @@ if TYPE_CHECKING:
 
     from schemathesis import Case
 
-    from simulator.scenario import Stream
+    from simulator.scenario import FaultKind, Stream, Told
 
 ROOT = Path(__file__).parents[2]
 FACTS = ROOT / "schemas" / "zoom_facts.openapi.json"
 SUB = "sUbAcCoUnT000000000001"
 OTHER = "sUbAcCoUnT000000000002"
 TIMEOUT = 30
+RESET = "X-RateLimit-Reset"
 
 Parameters = Mapping[str, str | int | list[str]]
 Span = tuple[str, str]
@@ -360,15 +359,12 @@ def test_the_same_seed_gives_the_same_engagements_and_another_seed_others(
     assert play(MANY).simulator.truth("sms") == first
 
 
-def test_nulls_and_the_fields_of_zoom_support_can_be_switched_off(
+def test_nulls_can_be_switched_off(
     play: Callable[[Scenario], Client],
 ) -> None:
-    account = replace(MANY.accounts[0], support_fields=False)
-    rows = play(Scenario(accounts=(account,), nulls=False)).simulator.truth("voice_calls")
+    rows = play(replace(MANY, nulls=False)).simulator.truth("voice_calls")
     text = json.dumps(rows)
     assert "null" not in text
-    for field in ("mac_address", "ip_address", "sip_zone", "session_border_controller"):
-        assert field not in text
 
 
 @pytest.mark.parametrize("stream", STREAMS)
@@ -436,8 +432,6 @@ def test_truth_and_counts_hold_what_is_visible_in_every_account(
             "end_time": "2024-01-10T11:00:00+00:00",
         }
     ]
-    assert len(simulator.truth("sms", include_invisible=True)) == 3
-    assert len(simulator.truth("sms", OTHER, include_invisible=True)) == 1
     counts = {(c.stream, c.account_id): c for c in simulator.counts()}
     assert counts["sms", SUB].rows == 1
     assert counts["sms", SUB].first_start_time == "2024-01-10T10:00:00+00:00"
@@ -491,12 +485,6 @@ def test_a_wrong_request_for_a_token_is_refused(
     assert (answer.status_code, answer.json()["error"]) == (400, error)
 
 
-def test_a_disabled_app_gets_no_token(running: SimulatorProcess) -> None:
-    running.replace(Scenario(app_disabled=True))
-    answer = ask_for_token(running)
-    assert (answer.status_code, answer.json()["code"]) == (400, 4717)
-
-
 @pytest.mark.parametrize("authorization", [None, "Bearer wrong", "Basic wrong"])
 def test_a_request_without_a_living_token_is_refused(
     authorization: str | None, play: Callable[[Scenario], Client]
@@ -505,24 +493,6 @@ def test_a_request_without_a_living_token_is_refused(
     client.session.headers["Authorization"] = authorization or ""
     answer = client.engagements()
     assert (answer.status_code, answer.json()["code"]) == (401, 124)
-
-
-def test_an_access_token_ends_after_its_time(play: Callable[[Scenario], Client]) -> None:
-    client = play(replace(MANY, limits=Limits(access_token_seconds=0)))
-    answer = client.engagements()
-    assert (answer.status_code, answer.json()["code"]) == (401, 124)
-
-
-@pytest.mark.parametrize("one_live_token", [True, False])
-def test_a_new_token_kills_the_old_one_only_where_one_may_live(
-    one_live_token: bool,  # noqa: FBT001 - pytest passes it by name
-    play: Callable[[Scenario], Client],
-) -> None:
-    client = play(replace(MANY, limits=Limits(one_live_token=one_live_token)))
-    newer = Client(client.simulator)
-    assert client.engagements().status_code == (401 if one_live_token else 200)
-    assert newer.engagements().status_code == 200
-    newer.session.close()
 
 
 @pytest.mark.parametrize(
@@ -567,13 +537,7 @@ def test_the_list_holds_the_listed_sub_accounts_in_pages(
     listed = [account["id"] for page in (first, second) for account in page["accounts"]]
     assert listed == [account.id for account in accounts]
     assert (first["total_records"], first["page_count"], second["next_page_token"]) == (5, 2, "")
-    assert (
-        client.get("/accounts", {"page_size": 3, "page_number": 2}).json()["accounts"]
-        == (second["accounts"])
-    )
     assert client.get("/accounts", {"page_size": 301}).status_code == 400
-    owner = first["accounts"][1]["owner_email"]
-    assert len(client.get("/accounts", {"email": owner}).json()["accounts"]) == 1
 
 
 def test_own_engagements_are_only_at_the_ordinary_endpoints(
@@ -591,13 +555,14 @@ def test_own_engagements_are_only_at_the_ordinary_endpoints(
     assert (refused.status_code, refused.json()["code"]) == (404, 2001)
 
 
-def test_an_account_refuses_as_its_scenario_says(play: Callable[[Scenario], Client]) -> None:
-    refusal = Refusal(status=400, code=200, message="Not enabled for this account.")
-    client = play(Scenario(accounts=(Account(id=SUB, sms_refusal=refusal),)))
-    answer = client.engagements("sms")
-    assert answer.status_code == 400
-    assert answer.json() == {"code": 200, "message": "Not enabled for this account."}
-    assert client.engagements("voice_calls").status_code == 200
+@pytest.mark.parametrize("name", ["a\x1b[31mb", "a\x07b", "a\r\nb"])
+def test_an_id_may_hold_control_characters(name: str, play: Callable[[Scenario], Client]) -> None:
+    client = play(Scenario(accounts=(Account(id=name, sms=3),)))
+    assert [row["id"] for row in client.get("/accounts").json()["accounts"]] == [name]
+    answer = client.get(
+        f"/accounts/{quote(name)}/contact_center/sms", {"from": "2024-01-01", "to": "2024-01-31"}
+    )
+    assert answer.json()["total_records"] == len(answer.json()["sms"]) > 0
 
 
 @pytest.mark.parametrize(
@@ -724,31 +689,6 @@ def test_a_filter_lets_through_what_matches_and_nothing_else(
     assert 0 < len(kept) < len(everything)
 
 
-def test_people_queues_teams_and_engagements_can_be_filtered_by_id(
-    play: Callable[[Scenario], Client],
-) -> None:
-    client = play(MANY)
-    row = next(
-        row
-        for row in client.all_rows("voice_calls", JANUARY)
-        if all(named(row, "agents", "user_id"))
-        and any(named(row, "agents", "team_ids"))
-        and any(named(row, "queues", "queue_id"))
-    )
-    wanted = row["engagement_id"]
-    team = next(team for teams in named(row, "agents", "team_ids") for team in teams or ())
-    queue = next(filter(None, named(row, "queues", "queue_id")))
-    for parameters in (
-        {"user_ids": row["agents"][0]["user_id"]},
-        {"queue_ids": queue},
-        {"team_ids": team},
-        {"engagement_id": wanted},
-    ):
-        found = client.all_rows("voice_calls", JANUARY, page_size=100, **parameters)
-        assert wanted in [row["engagement_id"] for row in found]
-        assert len(found) < 100
-
-
 def test_without_a_range_the_last_24_hours_are_answered(play: Callable[[Scenario], Client]) -> None:
     rows = (
         engagement("too old", "2024-01-09T11:59:59Z", "2024-01-09T12:00:00Z"),
@@ -773,6 +713,7 @@ AFTER = engagement("starts at to", "12:00:00", "12:30:00")
 LAST = engagement("ends at to", "11:30:00", "12:00:00")
 SPAN: Span = ("2024-01-10T10:00:00+00:00", "2024-01-10T12:00:00+00:00")
 ROWS = (BEFORE, ACROSS, FIRST, INSIDE, OVER, AFTER, LAST)
+NO_EDGE: dict[str, Any] = {"from_inclusive": False, "to_inclusive": False}
 
 
 def ids_of(*rows: Row) -> set[str]:
@@ -785,9 +726,18 @@ def ids_of(*rows: Row) -> set[str]:
     [
         (Readings(selects_on="start"), (FIRST, INSIDE, OVER, LAST, AFTER)),
         (Readings(selects_on="start", to_inclusive=False), (FIRST, INSIDE, OVER, LAST)),
+        (Readings(selects_on="start", from_inclusive=False), (INSIDE, OVER, LAST, AFTER)),
+        (Readings(selects_on="start", **NO_EDGE), (INSIDE, OVER, LAST)),
         (Readings(selects_on="end"), (BEFORE, FIRST, INSIDE, LAST)),
         (Readings(selects_on="end", to_inclusive=False), (BEFORE, FIRST, INSIDE)),
+        (Readings(selects_on="end", from_inclusive=False), (FIRST, INSIDE, LAST)),
+        (Readings(selects_on="end", **NO_EDGE), (FIRST, INSIDE)),
         (Readings(selects_on="overlap"), ROWS),
+        (
+            Readings(selects_on="overlap", from_inclusive=False),
+            (ACROSS, FIRST, INSIDE, OVER, LAST, AFTER),
+        ),
+        (Readings(selects_on="overlap", **NO_EDGE), (ACROSS, FIRST, INSIDE, OVER, LAST)),
         (
             Readings(selects_on="overlap", to_inclusive=False),
             (BEFORE, ACROSS, FIRST, INSIDE, OVER, LAST),
@@ -858,7 +808,7 @@ def test_days_only_gives_whole_days_whatever_the_time(
     late = engagement("late", "23:59:59", "2024-01-11T00:30:00Z")
     next_day = engagement("next day", "2024-01-11T00:00:00Z", "2024-01-11T00:10:00Z")
     rows = (early, *ROWS, late, next_day)
-    readings = Readings(days_only=True, to_inclusive=False)
+    readings = Readings(days_only=True, from_inclusive=False, to_inclusive=False)
     client = play(with_engagements(*rows, readings=readings))
     assert set(client.ids(stream, SPAN)) == ids_of(early, *ROWS, late)
     answer = client.engagements(stream, SPAN).json()
@@ -933,15 +883,20 @@ def test_what_zoom_no_longer_keeps_is_gone_and_the_answer_says_so(
     ("told", "begin", "end"),
     [
         ("instants", "2024-01-10T10:00:00+05:30", "2024-01-10T12:00:00+05:30"),
+        ("instants_z", "2024-01-10T04:30:00Z", "2024-01-10T06:30:00Z"),
+        ("instants_of_account", "2024-01-09T23:00:00-05:30", "2024-01-10T01:00:00-05:30"),
+        ("clock_of_account_z", "2024-01-09T23:00:00Z", "2024-01-10T01:00:00Z"),
+        ("clock_of_account", "2024-01-09T23:00:00", "2024-01-10T01:00:00"),
         ("days", "2024-01-10", "2024-01-10"),
         ("days_of_account", "2024-01-09", "2024-01-10"),
+        ("unreadable", "the day before", 12),
         ("nothing", None, None),
     ],
 )
 def test_an_answer_tells_its_range_as_the_reading_says(
-    told: Any,  # noqa: ANN401 - one of four words
+    told: Told,
     begin: str | None,
-    end: str | None,
+    end: str | int | None,
     play: Callable[[Scenario], Client],
 ) -> None:
     readings = Readings(range_told=told)
@@ -956,6 +911,31 @@ def test_a_long_range_can_be_answered_in_part(play: Callable[[Scenario], Client]
     answer = client.engagements("sms", ("2024-01-01T00:00:00Z", "2024-01-12T10:00:00Z")).json()
     assert [row["engagement_id"] for row in answer["sms"]] == ["inside"]
     assert (answer["from"], answer["to"]) == ("2024-01-10T10:00:00Z", "2024-01-12T10:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("instead", "selected", "begin", "end"),
+    [
+        ({"hours_shifted": -1}, (BEFORE, INSIDE), "09:00:00", "11:00:00"),
+        ({"hours_answered": 1}, (BEFORE, INSIDE), "10:00:00", "11:00:00"),
+        ({"hours_shifted": 1, "hours_answered": 0.5}, (INSIDE,), "11:00:00", "11:30:00"),
+    ],
+)
+def test_an_account_can_answer_another_range_and_say_so(
+    instead: dict[str, Any],
+    selected: tuple[Row, ...],
+    begin: str,
+    end: str,
+    play: Callable[[Scenario], Client],
+) -> None:
+    account = Account(id=SUB, explicit_sms=(BEFORE, INSIDE, LAST), **instead)
+    client = play(Scenario(accounts=(account,), readings=Readings(selects_on="end")))
+    answer = client.engagements("sms", SPAN).json()
+    assert {row["engagement_id"] for row in answer["sms"]} == ids_of(*selected)
+    assert (answer["from"], answer["to"]) == (
+        f"2024-01-10T{begin}+00:00",
+        f"2024-01-10T{end}+00:00",
+    )
 
 
 def test_an_account_can_ignore_the_range_that_is_asked_for(
@@ -1004,15 +984,6 @@ def test_a_page_is_cut_out_of_the_list_as_it_is_at_that_moment(
     assert pages_of(play(living("start_ascending"))) == [("0123", 9), ("4567", 10), ("89", 10)]
     still = replace(living(), readings=Readings())
     assert pages_of(play(still)) == [("8765", 9), ("4321", 9), ("0", 9)]
-
-
-def test_what_zoom_no_longer_keeps_goes_away_between_two_pages(
-    play: Callable[[Scenario], Client],
-) -> None:
-    client = play(living("start_ascending", history_days_kept=1))
-    # After the first page the first engagement is more than a day old.
-    client.simulator.set_clock(at("2024-01-11T00:00:00"))
-    assert pages_of(client) == [("0123", 10), ("5678", 9), ("9", 9)]
 
 
 def test_every_order_of_a_list_that_lives_stays_the_same_for_what_stays(
@@ -1099,13 +1070,6 @@ def test_a_page_token_holds_for_its_query_only(play: Callable[[Scenario], Client
         }
 
 
-def test_a_page_token_ends_after_its_time(play: Callable[[Scenario], Client]) -> None:
-    client = play(replace(MANY, limits=Limits(page_token_seconds=0.0)))
-    token = client.engagements("sms", JANUARY).json()["next_page_token"]
-    answer = client.engagements("sms", JANUARY, next_page_token=token)
-    assert (answer.status_code, answer.json()["code"]) == (400, 300)
-
-
 def test_the_last_page_has_an_empty_token_and_every_page_the_total(
     play: Callable[[Scenario], Client],
 ) -> None:
@@ -1123,12 +1087,12 @@ def test_the_last_page_has_an_empty_token_and_every_page_the_total(
 # --- Limits -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("headers", [True, False])
+@pytest.mark.parametrize("reset", [True, False])
 def test_requests_above_the_limit_of_a_second_are_refused(
-    headers: bool,  # noqa: FBT001 - pytest passes it by name
+    reset: bool,  # noqa: FBT001 - pytest passes it by name
     play: Callable[[Scenario], Client],
 ) -> None:
-    client = play(replace(MANY, limits=Limits(requests_per_second=3, headers=headers)))
+    client = play(replace(MANY, limits=Limits(requests_per_second=3, reset=reset)))
     # The fourth may come more than a second after the first on a busy machine, but not all of 50.
     answers = [client.engagements(("sms", "voice_calls")[n % 2]) for n in range(50)]
     refused = [answer for answer in answers if answer.status_code == 429]
@@ -1136,7 +1100,8 @@ def test_requests_above_the_limit_of_a_second_are_refused(
     assert refused[0].json()["code"] == 429
     assert "per-second" in refused[0].json()["message"]
     assert "Retry-After" not in refused[0].headers
-    assert ("X-RateLimit-Type" in refused[0].headers) is headers
+    assert "X-RateLimit-Type" in refused[0].headers
+    assert (RESET in refused[0].headers) is reset
     assert [answer.status_code for answer in answers[:3]] == [200] * 3
     assert client.get("/accounts").status_code == 200
     stats = client.simulator.stats()
@@ -1144,39 +1109,23 @@ def test_requests_above_the_limit_of_a_second_are_refused(
     assert 3 < stats.most_requests_in_one_second <= 50
 
 
-@pytest.mark.parametrize("headers", [True, False])
 def test_requests_above_the_limit_of_a_day_are_refused_until_midnight(
-    headers: bool,  # noqa: FBT001 - pytest passes it by name
     play: Callable[[Scenario], Client],
 ) -> None:
     client = play(
         replace(
             MANY,
-            limits=Limits(requests_per_day=2, headers=headers),
+            limits=Limits(requests_per_day=2),
             clock=Clock(now=at("2024-02-11T18:00:00")),
         )
     )
     answers = [client.engagements() for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert "daily" in answers[2].json()["message"]
-    assert answers[2].headers.get("Retry-After") == ("2024-02-12T00:00:00Z" if headers else None)
-    assert answers[2].headers.get("X-RateLimit-Type") == ("Daily-limit" if headers else None)
+    assert answers[2].headers.get("Retry-After") == "2024-02-12T00:00:00Z"
+    assert answers[2].headers.get("X-RateLimit-Type") == "Daily-limit"
     client.simulator.set_clock(at("2024-02-12T00:00:00"))
     assert client.engagements().status_code == 200
-
-
-def test_good_answers_say_what_is_left(play: Callable[[Scenario], Client]) -> None:
-    client = play(replace(MANY, limits=Limits(requests_per_day=5)))
-    left = [client.engagements().headers["X-RateLimit-Remaining"] for _ in range(3)]
-    assert left == ["4", "3", "2"]
-
-
-def test_answers_take_their_latency_side_by_side(play: Callable[[Scenario], Client]) -> None:
-    client = play(replace(MANY, limits=Limits(latency_seconds=0.5)))
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: client.engagements(), range(8)))
-    assert all(answer.elapsed >= timedelta(seconds=0.5) for answer in answers)
-    assert client.simulator.stats().most_requests_in_flight > 1
 
 
 # --- Faults -------------------------------------------------------------------------------------
@@ -1193,93 +1142,20 @@ def play_fault(
     return client
 
 
-@pytest.mark.parametrize(
-    ("kind", "status", "start", "media_type"),
-    [
-        ("500_json", 500, '{"code":500', "application/json"),
-        ("500_html", 500, "<html>", "text/html; charset=utf-8"),
-        ("502_json", 502, '{"code":502', "application/json"),
-        ("502_html", 502, "<html>", "text/html; charset=utf-8"),
-        ("503_json", 503, '{"code":503', "application/json"),
-        ("503_html", 503, "<html>", "text/html; charset=utf-8"),
-        ("429_per_second", 429, '{"code":429', "application/json"),
-        ("429_daily", 429, '{"code":429', "application/json"),
-        ("html_under_200", 200, "<html>", "text/html; charset=utf-8"),
-        ("401_code_124", 401, '{"code":124', "application/json"),
-        ("400_code_124", 400, '{"code":124', "application/json"),
-        ("401_status_false", 401, '{"status":false,"errorCode":401', "application/json"),
-        ("access_token_expired", 401, '{"code":124', "application/json"),
-        ("account_refuses", 403, '{"code":200', "application/json"),
-    ],
-)
-def test_a_fault_answers_in_place_of_the_endpoint(
-    kind: FaultKind,
-    status: int,
-    start: str,
-    media_type: str,
-    play: Callable[[Scenario], Client],
-) -> None:
-    client = play_fault(play, kind, limit=1)
-    answer = client.engagements()
-    assert answer.status_code == status
-    assert answer.text.startswith(start)
-    assert answer.headers["content-type"] == media_type
-    stats = client.simulator.stats()
-    assert stats.faults == {kind: 1}
-    assert stats.log[0].faults == [kind]
-    # An expired token stays dead; everything else was only this once.
-    assert client.engagements().status_code == (401 if kind == "access_token_expired" else 200)
+def test_a_429_by_the_second_can_say_when_it_ends(play: Callable[[Scenario], Client]) -> None:
+    def told(**options: Any) -> str | None:  # noqa: ANN401 - as the fault's
+        return play_fault(play, "429_per_second", **options).engagements().headers.get(RESET)
+
+    assert told() is None
+    assert told(reset="soon") == "soon"
+    now = time.time()
+    assert now + 30 <= int(told(reset=30.0) or 0) <= time.time() + 31
 
 
-@pytest.mark.parametrize("kind", ["429_per_second", "429_daily"])
-@pytest.mark.parametrize("headers", [True, False])
-def test_a_429_by_fault_has_headers_only_if_told_so(
-    kind: FaultKind,
-    headers: bool,  # noqa: FBT001 - pytest passes it by name
-    play: Callable[[Scenario], Client],
-) -> None:
-    answer = play_fault(play, kind, headers=headers).engagements()
-    assert ("X-RateLimit-Limit" in answer.headers) is headers
-    assert ("Retry-After" in answer.headers) is (headers and kind == "429_daily")
-
-
-def test_a_redirect_points_elsewhere(play: Callable[[Scenario], Client]) -> None:
-    answer = play_fault(play, "redirect", url="https://elsewhere.invalid/").engagements()
-    assert answer.status_code == 302
-    assert answer.headers["location"] == "https://elsewhere.invalid/"
-
-
-def test_a_reset_before_the_body_is_a_broken_connection(play: Callable[[Scenario], Client]) -> None:
-    client = play_fault(play, "reset_before_body", limit=1)
-    with pytest.raises(requests.ConnectionError) as caught:
-        client.engagements()
-    assert not isinstance(caught.value, requests.Timeout)
-    assert client.simulator.stats().log[0].status == 0
-    assert client.engagements().status_code == 200
-
-
-def test_a_reset_inside_the_body_is_a_body_that_breaks_off(
-    play: Callable[[Scenario], Client],
-) -> None:
-    client = play_fault(play, "reset_inside_body", limit=1)
-    with pytest.raises(requests.exceptions.ChunkedEncodingError):
-        client.engagements("sms", JANUARY)
-    assert client.engagements().status_code == 200
-
-
-@pytest.mark.parametrize("kind", ["truncated_json", "invalid_json"])
-def test_a_spoiled_body_under_200_is_no_json(
-    kind: FaultKind, play: Callable[[Scenario], Client]
-) -> None:
-    answer = play_fault(play, kind).engagements("sms", JANUARY)
-    assert answer.status_code == 200
-    with pytest.raises(requests.JSONDecodeError):
-        answer.json()
-
-
-def test_a_slow_answer_is_slow(play: Callable[[Scenario], Client]) -> None:
-    client = play_fault(play, "slow", seconds=0.3)
-    assert client.engagements().elapsed >= timedelta(seconds=0.3)
+def test_a_body_can_begin_with_a_byte_order_mark(play: Callable[[Scenario], Client]) -> None:
+    body = play_fault(play, "byte_order_mark").engagements("sms", JANUARY).content
+    assert body.startswith(b"\xef\xbb\xbf{")
+    assert json.loads(body.decode("utf-8-sig"))["sms"]
 
 
 def test_a_page_token_can_expire_early_in_either_wording(
@@ -1295,24 +1171,6 @@ def test_a_page_token_can_expire_early_in_either_wording(
     }
 
 
-def test_a_repeated_page_token_leads_to_the_same_page_again(
-    play: Callable[[Scenario], Client],
-) -> None:
-    client = play_fault(play, "page_token_repeated")
-    token = client.engagements("sms", JANUARY).json()["next_page_token"]
-    again = [client.engagements("sms", JANUARY, next_page_token=token).json() for _ in range(2)]
-    assert again[0] == again[1]
-    assert again[0]["next_page_token"] == token
-
-
-def test_a_page_can_come_again_under_a_new_token(play: Callable[[Scenario], Client]) -> None:
-    client = play_fault(play, "page_repeated", requests=(1,))
-    first = client.engagements("sms", JANUARY).json()
-    again = client.engagements("sms", JANUARY, next_page_token=first["next_page_token"]).json()
-    assert again["sms"] == first["sms"]
-    assert again["next_page_token"] != first["next_page_token"]
-
-
 def test_a_token_after_the_last_page_leads_to_an_empty_one(
     play: Callable[[Scenario], Client],
 ) -> None:
@@ -1324,6 +1182,19 @@ def test_a_token_after_the_last_page_leads_to_an_empty_one(
     assert token
     after = client.engagements("sms", (begin, end), page_size=100, next_page_token=token).json()
     assert (after["sms"], after["next_page_token"]) == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "token"),
+    [("zero_as_last_token", 0), ("false_as_last_token", False), ("null_as_last_token", None)],
+)
+def test_the_last_page_can_say_in_other_words_that_none_follows(
+    kind: FaultKind, token: object, play: Callable[[Scenario], Client]
+) -> None:
+    answer = play_fault(play, kind).engagements("sms", ("2024-01-08", "2024-01-08"), page_size=100)
+    last = answer.json()
+    assert last["sms"]
+    assert last["next_page_token"] is token
 
 
 @pytest.mark.parametrize(
@@ -1403,14 +1274,6 @@ def test_one_row_of_a_page_can_be_wrong(
     assert spoiled(changed[0])
 
 
-def test_a_new_field_is_there_inside_of_lists_too(play: Callable[[Scenario], Client]) -> None:
-    agents = [{"user_id": "one"}, {"user_id": "two"}]
-    row = engagement("the only", "10:00:00", "11:00:00", agents=agents)
-    client = play(replace(with_engagements(row), faults=(Fault(kind="new_field"),)))
-    spoiled = client.engagements("sms", SPAN).json()["sms"][0]
-    assert [agent["new_nested_field"] for agent in spoiled["agents"]] == [1, 1]
-
-
 def test_a_fault_strikes_the_requests_it_names_at_the_endpoint_and_account_it_names(
     play: Callable[[Scenario], Client],
 ) -> None:
@@ -1436,17 +1299,6 @@ def test_a_fault_by_chance_strikes_alike_for_the_same_seed(
     assert set(statuses(1)) == {200, 503}
 
 
-def test_faults_reach_the_token_endpoint_too(running: SimulatorProcess) -> None:
-    running.replace(Scenario(faults=(Fault(kind="502_html", endpoint="token", limit=1),)))
-    assert ask_for_token(running).status_code == 502
-    assert ask_for_token(running).status_code == 200
-
-
-def test_every_kind_of_fault_is_tested_here() -> None:
-    text = Path(__file__).read_text(encoding="utf-8")
-    assert [kind for kind in get_args(FaultKind) if f'"{kind}"' not in text] == []
-
-
 # --- Control, scenario and process --------------------------------------------------------------
 
 
@@ -1469,7 +1321,6 @@ def test_the_statistics_tell_what_was_asked_by_whom(play: Callable[[Scenario], C
     assert stats.tokens_issued == 1
     assert stats.bearer_requests == {"sms": 1, "voice_calls": 1, "accounts": 1}
     assert stats.bearer_tokens == {"sms": 1, "voice_calls": 1, "accounts": 1}
-    assert stats.most_requests_in_flight == 1
     entry = stats.log[1]
     assert entry.path == f"/v2/accounts/{SUB}/contact_center/sms"
     assert "from=2024-01-02T00%3A00%3A00%2B00%3A00" in entry.query
