@@ -255,7 +255,7 @@ def test_the_block_that_is_shown_works_on_an_empty_database_and_what_nobody_read
     def compare(*lists: str) -> str:
         for number, account_ids in enumerate(lists, start=1):
             project.env[f"TAP_ZOOM_CC_SHARD_{number}_SUB_ACCOUNT_IDS"] = account_ids
-        result = run_block("compare", project.folder, project.env)
+        result = run_block("unread accounts", project.folder, project.env)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
