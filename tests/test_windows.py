@@ -13,6 +13,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tap_zoom_cc.sync.check import (
+    BURST,
     MOST_OF_PARENT,
     MOST_PARTS,
     MOST_ROWS,
@@ -176,15 +177,15 @@ def test_a_window_with_few_rows_is_not_split(window: Window, total: int) -> None
 
 
 @given(windows(), st.integers(MOST_ROWS + 1, 10**6), st.data())
-def test_a_part_of_a_day_with_most_of_its_rows_is_not_cut_again(
+def test_a_part_of_an_hour_with_most_of_its_rows_is_not_cut_again(
     window: Window, total: int, data: st.DataObject
 ) -> None:
     assume(window.end - window.begin > SECOND)
-    length = data.draw(st.integers(2, 2 * 86_400)) * SECOND
+    length = data.draw(st.integers(2, 7_200)) * SECOND
     parent = Parent(
         Window(window.begin, window.begin + length), data.draw(st.integers(1, 2 * total))
     )
-    is_kept_whole = total > parent.total * MOST_OF_PARENT and length <= DAY
+    is_kept_whole = total > parent.total * MOST_OF_PARENT and length <= BURST
     assert bool(parts(window, total, parent)) == (not is_kept_whole)
 
 

@@ -49,6 +49,9 @@ MOST_PARTS = 64
 MOST_OF_PARENT = 0.75
 """A part with a larger share of its parent's rows holds most of them."""
 
+BURST = timedelta(hours=1)
+"""Where most rows of so short a window lie in one part, they are read as they come (own choice)."""
+
 MOST_IN_BOTH_ENDS = 1.5
 """Two parts that together announce more than this share of their window have most rows twice."""
 
@@ -245,14 +248,14 @@ def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> 
         size: their bytes, as far as known.
         parent: the window that this one was cut from, and its rows.
 
-    A part of a day, or of less, that holds most of its rows is not cut again: they lie within a
-    moment. What was cut from more than a day always is: rows may crowd at one end of a month.
+    A part of an hour, or of less, that holds most of its rows is not cut again: they lie within a
+    moment. What was cut from more than that is: rows may crowd at one end of a month.
     """
     if rows <= MOST_ROWS and size <= MOST_BYTES:
         return []
     if window.end - window.begin <= SECOND:
         return []
-    if parent and holds_most(rows, parent) and parent.window.end - parent.window.begin <= DAY:
+    if parent and holds_most(rows, parent) and parent.window.end - parent.window.begin <= BURST:
         return []
     parts = max(2, -(-rows // AIMED_ROWS), -(-size // AIMED_BYTES))
     found = split(window, min(MOST_PARTS, parts))
