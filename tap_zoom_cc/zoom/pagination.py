@@ -9,6 +9,7 @@ page that announces no count does not end it by itself: nothing would tell that 
 from __future__ import annotations
 
 import mmap
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
@@ -46,7 +47,7 @@ class PageReader:
             "Page",
             [
                 ("rows", list[msgspec.Raw] | None, msgspec.field(name=rows_key)),
-                ("next_page_token", str | None, None),
+                ("next_page_token", object, None),
                 ("total_records", int | None, None),
                 ("begin", object, msgspec.field(default=None, name="from")),
                 ("end", object, msgspec.field(default=None, name="to")),
@@ -64,7 +65,7 @@ class PageReader:
             ValueError: if it is no UTF-8, or leads on from a page without rows.
         """
         with response.raw as raw:  # Read already, and closed here to keep the body once only.
-            body = raw.read()
+            body = raw.read().removeprefix(BOM_UTF8)
         try:
             page = self._decoder.decode(_in_pages_of_its_own(body))
         except msgspec.ValidationError:
@@ -72,6 +73,11 @@ class PageReader:
         except (msgspec.DecodeError, RecursionError):
             # A value that msgspec cannot pass over is for the row's own decoder to judge.
             page = self._read_slowly(body)
+        token = cast("object", page.next_page_token)
+        if token and not isinstance(token, str):
+            raise ValueError("next_page_token is neither a text nor empty")
+        # What other languages take for empty, such as 0 and false, can only mean the end, too.
+        page.next_page_token = page.next_page_token or None
         if page.rows is None and page.next_page_token and page.total_records is None:
             message = "the answer names a next page but neither rows nor their total"
             raise ValueError(message)
