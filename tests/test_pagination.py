@@ -145,6 +145,7 @@ def test_an_empty_last_page_takes_no_announced_row_back() -> None:
         b'{"sms": [{"x": "\xff"}]}',
         b'{"sms": null, "next_page_token": "more"}',
         b'{"sms": [], "new": ' + b"[" * 5000 + b"]" * 4999 + b"}",
+        b'{"sms": [{}], "from": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"sms": [' + b"[" * 5000 + b"]" * 5000 + b"]}",
         rb'{"sms": [{"x": "\ud800"}',
         rb'{"sms": [{"x": "\ud800"}]} ,',

@@ -3,33 +3,45 @@
 A schema becomes a tree of parts. Each part has a decoder that takes exactly what the schema
 declares there, and nulls. What C cannot check is done to the decoded value by small functions that
 are put together once: instants are brought to UTC, numbers are checked for lost digits.
+
+A value that would come out as another one is no value of that type: digits beyond those that a
+float holds, an integer that no 64-bit column takes, a text that merely resembles a number.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, DecimalException
 from functools import cached_property
 from typing import Annotated, TypeAlias, cast
 
 import msgspec
 
-from tap_zoom_cc.sync.rows.values import (
-    LARGEST_INTEGER,
-    SMALLEST_INTEGER,
-    UnfitError,
-    anything,
-    instant_in_utc,
-    number,
-)
+from tap_zoom_cc.zoom import json_text
+from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 Schema: TypeAlias = "Mapping[str, object]"
 Record: TypeAlias = "dict[str, object]"
 Finish: TypeAlias = Callable[[object], object]
-"""Does to a decoded value, never null, what the decoder cannot do; raises what `anything` does."""
+"""Post-processes a decoded value that is not null; raises what `anything` does."""
 
 Names: TypeAlias = Mapping[str, set[str]]
 """Fields by the path of the object that they are in, as `Part.path` has it."""
+
+SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
+"""What Zoom's documents (``int64``) and every target's integer columns hold."""
+
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+
+_PLAIN_UTC = re.compile(
+    r"([12]\d{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
+    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:Z|\+00:00)",
+    re.ASCII,
+)
+"""The two forms in which nearly all instants come, on days that every month has."""
 
 _SCALARS: dict[str, object] = {
     "string": str | None,
@@ -38,6 +50,10 @@ _SCALARS: dict[str, object] = {
 }
 
 _NO_NAMES: Names = {}
+
+
+class UnfitError(ValueError):
+    """A value that cannot be brought to its declared type without loss."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +155,83 @@ def _kind(declared: object) -> str:
     names = declared if isinstance(declared, list) else [declared]
     kinds = [name for name in names if name != "null"]
     return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], str) else ""
+
+
+def instant_in_utc(text: str) -> str | None:
+    """Return the same instant in UTC with an offset; an empty text is no instant, and no loss.
+
+    Raises:
+        UnfitError: if the text is no date or date-time.
+    """
+    if plain := _PLAIN_UTC.fullmatch(text):
+        return f"{plain[1]}+00:00"
+    if not text:
+        return None
+    try:
+        return format_instant(parse_instant(text))
+    except ValueError as error:
+        raise UnfitError from error
+
+
+def number(json: bytes) -> int | float | None:
+    """Return the number that JSON holds, with all of its digits, or null.
+
+    Raises:
+        UnfitError: if it holds none, or one that no float holds.
+    """
+    return None if json == b"null" else exact_number(json.decode())
+
+
+def anything(json: bytes) -> object:
+    """Return a value of which nothing is declared.
+
+    Raises:
+        UnfitError: if it is nested too deeply, or has a number that no float holds.
+        msgspec.MsgspecError, UnicodeDecodeError: if it cannot be decoded.
+    """
+    if json_text.cut(json.decode("utf-8", "surrogateescape"), json_text.MOST_LEVELS)[1]:
+        raise UnfitError
+    return _anything_decoder.decode(json)
+
+
+def exact_integer(text: str) -> int:
+    """Return the integer that a text holds.
+
+    Raises:
+        UnfitError: if it holds none, or one of more than 64 bits.
+    """
+    value = _decimal(text)
+    if not SMALLEST_INTEGER <= value <= LARGEST_INTEGER or value != value.to_integral_value():
+        raise UnfitError
+    return int(value)
+
+
+def exact_number(text: str) -> int | float:
+    """Return the number that a text holds, with all of its digits.
+
+    Raises:
+        UnfitError: if it holds none, or one that no float holds.
+    """
+    value = _decimal(text)
+    if text.lstrip("-").isdecimal() and SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
+        return int(text)
+    nearest = float(text)
+    # The shortest decimal of a float is what every writer of JSON gives for it.
+    if not math.isfinite(nearest) or Decimal(repr(nearest)) != value:
+        raise UnfitError
+    return nearest
+
+
+def _decimal(text: str) -> Decimal:
+    if not _NUMBER.fullmatch(text):
+        raise UnfitError
+    try:
+        return Decimal(text)
+    except DecimalException as error:
+        raise UnfitError from error
+
+
+_anything_decoder = msgspec.json.Decoder(float_hook=exact_number)
 
 
 def _any_object(json: bytes) -> object:

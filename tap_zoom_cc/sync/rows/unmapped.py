@@ -1,12 +1,12 @@
 """What a row has no column for: kept, as Zoom's own JSON, in the one column that takes everything.
 
 The column holds a JSON object. Its keys are JSON Pointers (RFC 6901) into the row, its values are
-what Zoom sent there, digit for digit.
+what Zoom sent there, digit for digit, without the whitespace between.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
@@ -15,6 +15,7 @@ from tap_zoom_cc.zoom import json_text
 
 if TYPE_CHECKING:
     from tap_zoom_cc.sync.rows.row_types import Names, Part
+    from tap_zoom_cc.zoom.json_text import Json
 
 COLUMN = "unmapped_values"
 
@@ -59,41 +60,35 @@ class Notices:
         return f"{texts[what]} ({where})"
 
 
-@dataclass(slots=True)
-class Unmapped:
+class Unmapped(msgspec.Struct):
     """The values of one row that have no place in it, by JSON Pointer, and all that was changed."""
 
-    values: dict[str, bytes] = field(default_factory=dict)
-    changes: set[tuple[Change, str]] = field(default_factory=set)
-    undeclared: list[tuple[str, str]] = field(default_factory=list)
+    values: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+    changes: set[tuple[Change, str]] = msgspec.field(default_factory=set)
+    undeclared: list[tuple[str, str]] = msgspec.field(default_factory=list)
     """The path of an object, and the name of an undeclared field in it."""
 
-    def add_undeclared(self, pointer: str, json: bytes, path: str, name: str) -> None:
+    def add_undeclared(self, pointer: str, value: Json, path: str, name: str) -> None:
         """Keep the value of a field that is not declared in the object at ``path``."""
         self.undeclared.append((path, name))
-        self.add(pointer, json, ("undeclared", join(path, name)))
+        self.add(pointer, value, ("undeclared", join(path, name)))
 
-    def add_unfit(self, pointer: str, json: bytes, path: str) -> None:
-        """Keep a value that does not fit what is declared at ``path``."""
-        self.add(pointer, json, ("unfit", path))
-
-    def add(self, pointer: str, json: bytes, change: tuple[Change, str]) -> None:
+    def add(self, pointer: str, value: Json, change: tuple[Change, str]) -> None:
         """Keep a value."""
         self.changes.add(change)
-        text = json_text.repaired(json)
-        if text != json:
+        try:
+            json = msgspec.json.encode(value)
+        except UnicodeEncodeError:
+            json = msgspec.json.encode(json_text.repaired(value))
             self.changes.add(("repaired", change[1]))
-        self.values[pointer] = text
+        self.values[pointer] = msgspec.Raw(json)
 
     def column(self) -> str | None:
         """Return the column's text; None when there is nothing to keep."""
         if not self.values:
             return None
-        members = [
-            b"%b:%b" % (msgspec.json.encode(pointer), json)
-            for pointer, json in sorted(self.values.items())
-        ]
-        return (b"{%b}" % b",".join(members)).decode()
+        # What was too deep to be read may hold bytes that are not UTF-8.
+        return msgspec.json.encode(dict(sorted(self.values.items()))).decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +126,7 @@ class Aside:
             for name, last, change in self.fields:
                 raw = value.pop(name, None)
                 if raw is not None:
-                    unmapped.add(f"{pointer}{last}", bytes(raw), change)
+                    unmapped.add(f"{pointer}{last}", json_text.read(bytes(raw)), change)
             for name, last, branch in self.branches:
                 branch.move(value.get(name), f"{pointer}{last}", unmapped)
 
