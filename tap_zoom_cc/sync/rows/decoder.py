@@ -13,19 +13,20 @@ column.
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from tap_zoom_cc.sync.rows.misfits import DOES_NOT_FIT, conform_members, fields_of, text_of
 from tap_zoom_cc.sync.rows.row_types import Part, UnfitError, can_name
-from tap_zoom_cc.sync.rows.unmapped import COLUMN, Aside, Notices, Unmapped
+from tap_zoom_cc.sync.rows.unmapped import COLUMN, Notices, Unmapped
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from tap_zoom_cc.sync.rows.row_types import Record, Schema
+    from tap_zoom_cc.sync.rows.unmapped import FieldChange, Learned
     from tap_zoom_cc.zoom.json_text import Json
 
 MOST_LEARNED = 64
@@ -123,7 +124,8 @@ class RowDecoder:
             {name: part for name, part in of_zoom.items() if name not in self._deselected}
         )
         self._notice = notice
-        self._learned: dict[str, set[str]] = {}
+        self._learned: Learned = {}
+        self._may_learn = MOST_LEARNED
         self._compile()
 
     def decode(self, row: msgspec.Raw) -> Record:
@@ -141,12 +143,12 @@ class RowDecoder:
                 raise UnfitError
             for name in self._deselected:
                 record.pop(name, None)
-            if self._aside is None:
+            if not self._learned:
                 if self._keeps_unmapped:
                     record[COLUMN] = None
                 return record
             unmapped = Unmapped()
-            self._aside.move(record, "", unmapped)
+            unmapped.take(record, self._learned)
         except DOES_NOT_FIT:
             unmapped = Unmapped()
             record = self._conform(row, unmapped)
@@ -157,9 +159,7 @@ class RowDecoder:
         return record
 
     def _compile(self) -> None:
-        left_as_json = {**self._learned, "": self._learned.get("", set()) | self._deselected}
-        self._read = self._part.reader(left_as_json)
-        self._aside = Aside.within(self._part, self._learned)
+        self._read = self._part.reader({**self._learned, **dict.fromkeys(self._deselected)})
 
     def _conform(self, row: msgspec.Raw, unmapped: Unmapped) -> Record:
         fields = fields_of(row)
@@ -169,16 +169,16 @@ class RowDecoder:
         self._learn(unmapped.undeclared)
         return record
 
-    def _learn(self, names: Collection[tuple[str, str]]) -> None:
+    def _learn(self, undeclared: Iterable[tuple[tuple[str, ...], FieldChange]]) -> None:
         """Compile the decoder anew with undeclared fields, as long as there are not too many."""
-        room = MOST_LEARNED - sum(map(len, self._learned.values()))
-        fresh = {
-            (path, name)
-            for path, name in names
-            if name not in self._learned.get(path, ()) and can_name(name)
-            if len(name) <= LONGEST_LEARNED
-        }
-        for path, name in sorted(fresh)[:room]:
-            self._learned.setdefault(path, set()).add(name)
-        if fresh and room:
+        before = self._may_learn
+        for (*way, name), change in undeclared:
+            fields = self._learned
+            for each in way:
+                fields = cast("Learned", fields.setdefault(each, {}))
+            is_short = len(name) <= LONGEST_LEARNED
+            if self._may_learn and name not in fields and is_short and can_name(name):
+                fields[name] = change
+                self._may_learn -= 1
+        if self._may_learn < before:
             self._compile()

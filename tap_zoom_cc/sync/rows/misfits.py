@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tap_zoom_cc.sync.rows.row_types import UnfitError, exact_integer, exact_number
-from tap_zoom_cc.sync.rows.unmapped import step
+from tap_zoom_cc.sync.rows.unmapped import join, step
 from tap_zoom_cc.zoom import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tap_zoom_cc.sync.rows.row_types import Part, Record
-    from tap_zoom_cc.sync.rows.unmapped import Change, Unmapped
+    from tap_zoom_cc.sync.rows.unmapped import Change, FieldChange, Unmapped
     from tap_zoom_cc.zoom.json_text import Json
 
 DOES_NOT_FIT = (msgspec.MsgspecError, UnicodeError, RecursionError, UnfitError)
@@ -65,12 +65,14 @@ def conform_members(
     properties = part.properties or {}
     record: Record = dict.fromkeys(properties)
     for name, value in members.items():
-        name_shown = json_text.repaired_text(name)
-        place = pointer + step(name_shown)
+        readable = json_text.repaired_text(name)
+        place = pointer + step(readable)
         if name in properties:
             record[name] = _conform(value, properties[name], place, unmapped)
         else:
-            unmapped.add_undeclared(place, value, part.path, name_shown)
+            change: FieldChange = ("undeclared", join(part.path, readable))
+            unmapped.add(place, value, change)
+            unmapped.undeclared.append(((*part.way, name), change))
     return record
 
 

@@ -28,9 +28,6 @@ Record: TypeAlias = "dict[str, object]"
 Finish: TypeAlias = Callable[[object], object]
 """Post-processes a decoded value that is not null; raises what `anything` does."""
 
-Names: TypeAlias = Mapping[str, set[str]]
-"""Fields by the path of the object that they are in, as `Part.path` has it."""
-
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 """What Zoom's documents (``int64``) and every target's integer columns hold."""
 
@@ -43,13 +40,14 @@ _PLAIN_UTC = re.compile(
 )
 """The two forms in which nearly all instants come, on days that every month has."""
 
+Aside: TypeAlias = Mapping[str, object]
+"""Names of undeclared fields; that of a declared field leads to such names within it."""
+
 _SCALARS: dict[str, object] = {
     "string": str | None,
     "integer": Annotated[int, msgspec.Meta(ge=SMALLEST_INTEGER, le=LARGEST_INTEGER)] | None,
     "boolean": bool | None,
 }
-
-_NO_NAMES: Names = {}
 
 
 class UnfitError(ValueError):
@@ -63,6 +61,7 @@ class Part:
     Attributes:
         kind: the one type that is declared besides null; empty where anything goes.
         path: where that is, for messages: ``legs[].seconds``; empty for the row itself.
+        way: the names of the fields that lead there.
         is_instant: whether it is declared as a date-time.
         properties: of an object, the parts of which it consists; None for any object.
         items: of an array, what its entries are; None for what is no array.
@@ -70,28 +69,35 @@ class Part:
 
     kind: str
     path: str
+    way: tuple[str, ...] = ()
     is_instant: bool = False
     properties: Mapping[str, Part] | None = None
     items: Part | None = None
 
     @classmethod
-    def of(cls, schema: object, path: str = "") -> Part:
+    def of(cls, schema: object, path: str = "", way: tuple[str, ...] = ()) -> Part:
         """Read a schema; whatever in it says nothing that is understood allows anything."""
         schema = schema if isinstance(schema, dict) else {}
         kind = _kind(schema.get("type"))
         properties = schema.get("properties")
         if kind == "object" and isinstance(properties, dict) and properties:
-            return cls.of_object(properties, path)
+            return cls.of_object(properties, path, way)
         if kind == "array":
-            return cls(kind, path, items=cls.of(schema.get("items"), f"{path}[]"))
-        return cls(kind, path, is_instant=kind == "string" and schema.get("format") == "date-time")
+            return cls(kind, path, way, items=cls.of(schema.get("items"), f"{path}[]", way))
+        is_instant = kind == "string" and schema.get("format") == "date-time"
+        return cls(kind, path, way, is_instant)
 
     @classmethod
-    def of_object(cls, properties: Mapping[str, object], path: str = "") -> Part:
+    def of_object(
+        cls, properties: Mapping[str, object], path: str = "", way: tuple[str, ...] = ()
+    ) -> Part:
         """Read the schemas of an object's properties."""
         prefix = f"{path}." if path else ""
-        parts = {name: cls.of(schema, f"{prefix}{name}") for name, schema in properties.items()}
-        return cls("object", path, properties=parts)
+        parts = {
+            name: cls.of(schema, f"{prefix}{name}", (*way, name))
+            for name, schema in properties.items()
+        }
+        return cls("object", path, way, properties=parts)
 
     @cached_property
     def read(self) -> Callable[[bytes], object]:
@@ -100,9 +106,9 @@ class Part:
         It raises `UnfitError`, ``MsgspecError``, ``UnicodeDecodeError`` or ``RecursionError`` for
         anything else.
         """
-        return self.reader(_NO_NAMES)
+        return self.reader({})
 
-    def reader(self, aside: Names) -> Callable[[bytes | msgspec.Raw], object]:
+    def reader(self, aside: Aside) -> Callable[[bytes | msgspec.Raw], object]:
         """Return `read` for values with additional fields, which are left in it as JSON."""
         decode = msgspec.json.Decoder(self.decoded_type(aside)).decode
         finish = self.finish
@@ -113,15 +119,17 @@ class Part:
 
         return read
 
-    def decoded_type(self, aside: Names) -> object:
+    def decoded_type(self, aside: Aside) -> object:
         """Return the msgspec type that takes what is declared here, and nulls.
 
         What is not there is null, at every depth: targets that make their columns from the first
         record then make all of them.
         """
         if self.properties is not None:
-            types = {name: part.decoded_type(aside) for name, part in self.properties.items()}
-            types |= dict.fromkeys(aside.get(self.path, ()), msgspec.Raw)
+            types: dict[str, object] = dict.fromkeys(aside, msgspec.Raw)
+            for name, part in self.properties.items():
+                below = aside.get(name)
+                types[name] = part.decoded_type(below if isinstance(below, dict) else {})
             names = {f"field_{number}": name for number, name in enumerate(types) if can_name(name)}
             fields = [(key, types[name], None) for key, name in names.items()]
             return (
