@@ -546,6 +546,7 @@ def _response(
         (b'{"code": 300, "message": {"en": "Bad."}}', 300, "Reason"),
         (b'{"code": null, "message": "Bad."}', None, "Bad."),
         (b'{"code": 300, "message": "Two\\n  lines."}', 300, "Two lines."),
+        (b'\xef\xbb\xbf{"code": 300, "message": "Bad."}', 300, "Bad."),
         (b"<html><body>Gateway</body></html>", None, "Reason"),
         (b"", None, "Reason"),
         (b"[]", None, "Reason"),
