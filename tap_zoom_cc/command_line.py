@@ -29,6 +29,7 @@ from tap_zoom_cc.user_input import (
     certificate_problems,
     forget_unknown_log_levels,
     from_environment,
+    misspelled_variables,
     read_config,
     read_json,
 )
@@ -200,6 +201,8 @@ class CommandLineTap(Tap):
         if given.parse_env:
             from_variables, problems = from_environment(cls.known_settings(), cls.env_prefix())
             values |= from_variables
+        for line in misspelled_variables(cls.known_settings(), cls.env_prefix()):
+            cls.logger.warning(line)
         return {name: value for name, value in values.items() if value is not None}, problems
 
     @classmethod

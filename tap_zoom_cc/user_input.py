@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from dotenv import find_dotenv, load_dotenv
 
-from tap_zoom_cc.run.log import excerpt
+from tap_zoom_cc.run.log import excerpt, printable
+from tap_zoom_cc.zoom.filters import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import TextIO
 
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
@@ -200,6 +201,37 @@ def from_environment(
             wrong = f"must be {right}, not '{excerpt(text)}'" if right else str(error)
             problems.append(f"{name}: {variable} {wrong}")
     return values, problems
+
+
+def misspelled_variables(names: Collection[str], prefix: str) -> list[str]:
+    """Name the environment variables that nothing reads, and that are nearly those of a setting.
+
+    Others with the prefix may be the user's own, such as a salt for stream maps. Meltano's own have
+    two underscores (``TAP_ZOOM_CC__SELECT``). A plugin that inherits the tap has variables that end
+    with a setting's name (``TAP_ZOOM_CC_SHARD_1_START_DATE``).
+
+    Args:
+        names: of the settings.
+        prefix: what the variables' names begin with.
+    """
+    known = {"LOGLEVEL", *(name.upper() for name in names)}
+    lines = []
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(prefix)
+        if name == variable or name in known or "__" in variable or _is_inherited(name, known):
+            continue
+        meant = nearest(name, known).replace("mean ", f"mean {prefix}")
+        if meant:
+            lines.append(
+                f"{printable(variable)}: there is no such setting, so it is ignored{meant}"
+            )
+    return lines
+
+
+def _is_inherited(name: str, known: Collection[str]) -> bool:
+    """Say whether a variable is of a plugin whose name goes on after the tap's, such as shard-1."""
+    plugins = [name.removesuffix(f"_{each}") for each in known if name.endswith(f"_{each}")]
+    return any(not any(each.startswith(plugin) for each in known) for plugin in plugins)
 
 
 def _number(text: str) -> float:

@@ -317,6 +317,28 @@ def test_a_wrong_variable_is_named(simulator: SimulatorProcess, name: str, value
         assert_refused(simulator, tap.finish(), name.lower())
 
 
+def test_a_variable_of_no_setting_is_named_with_what_may_be_meant(
+    simulator: SimulatorProcess,
+) -> None:
+    meant = {"START_DAT": "START_DATE", "SUB_ACCOUNT_ID": "SUB_ACCOUNT_IDS"}
+    others = [
+        "TAP_ZOOM_CC_LOGLEVEL",
+        "TAP_ZOOM_CC__SELECT",
+        "TAP_ZOOM_CC_START_DATE",
+        "TAP_ZOOM_CC_SHARD_1_SUB_ACCOUNT_IDS",
+        "TAP_ZOOM_CC_SHARD_1__SELECT",
+        "TAP_ZOOM_CC_HASH_SALT",
+    ]
+    environment = dict.fromkeys([*others, *(f"TAP_ZOOM_CC_{name}" for name in meant)], "INFO")
+    config = settings(simulator) | simulator.tap_config()
+    run = run_tap(config, environment=environment).check()
+    warnings = [line for line in run.logged("WARNING") if "no such setting" in line]
+    assert len(warnings) == len(meant), warnings
+    for name, right in meant.items():
+        said = f"TAP_ZOOM_CC_{name}: there is no such setting, so it is ignored; did you mean "
+        assert [line for line in warnings if line.endswith(f"{said}TAP_ZOOM_CC_{right}?")]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
 def test_a_file_may_be_in_any_encoding_of_unicode(
     simulator: SimulatorProcess, discovered: dict[str, Any], encoding: str

@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -146,6 +146,15 @@ def test_the_requests_to_expect_are_those_of_a_run_without_new_rows(
     listing = 1
     summary = next(line for line in run.lines if "Summary: " in line)
     assert f", {expected + listing} requests, " in summary
+
+
+def test_without_a_start_date_it_is_said_that_only_28_days_are_read(zoom: SimulatorProcess) -> None:
+    said = "start_date is not set, so of 3 accounts without a bookmark only the last 28 days"
+    recent: dict[str, Any] = {"start_date": None, "end_date": None}
+    first = sync(zoom, NOW, **recent).check()
+    assert len([line for line in first.lines if said in line]) == 2, "one for each stream"
+    for run in (sync(zoom, NOW).check(), sync(zoom, NOW, state=first.state, **recent).check()):
+        assert "start_date is not set" not in run.stderr
 
 
 def test_the_sdk_is_heard_at_level_debug(zoom: SimulatorProcess) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError, StoppedError
 from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, StateSchedule, move, progress_of
 from tap_zoom_cc.sync.budget import BudgetSpentError
@@ -17,7 +18,7 @@ from tap_zoom_cc.sync.emit import Emitter
 from tap_zoom_cc.sync.fetch import WindowFetcher
 from tap_zoom_cc.sync.outcome import Outcome
 from tap_zoom_cc.sync.prefetch import Prefetcher
-from tap_zoom_cc.sync.windows import Window
+from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.instants import format_instant
 
@@ -93,9 +94,11 @@ class StreamSync:
 
     def _plan(self) -> dict[str, AccountPlan]:
         plans = {}
+        new_accounts = 0
         for account, state in self._states.items():
             progress = None if self._full_table else progress_of(state)
             plans[account.account_id] = self._range.jobs_for(account, progress)
+            new_accounts += progress is None
             if progress and progress.bookmark > self._range.now + MOST_AHEAD:
                 where = self._stream.where({"account_id": account.account_id})
                 self._report.fail(
@@ -108,6 +111,14 @@ class StreamSync:
         begin = min((plan.windows.begin for plan in plans.values() if plan), default=None)
         span = str(Window(begin, self._range.end)) if begin else ""
         self._report.begin(self._stream.name, len(plans), span, windows)
+        if new_accounts and not self._range.start_date:
+            self._report.logger.info(
+                "%s: start_date is not set, so of %s without a bookmark only the last %d days are "
+                "read; for more, set start_date and begin without state",
+                self._stream.name,
+                counted(new_accounts, "account"),
+                LONGEST_WINDOW.days,
+            )
         read_already = sum(not jobs for jobs in plans.values())
         if read_already and self._range.end_date:
             self._report.warn_once(
