@@ -61,7 +61,9 @@ class Condition(enum.Enum):
     FILTERED = "filters are set, and the account has not answered in this run"
     NEVER_READ = "the account was listed, has no bookmark, and has not answered in this run"
     OTHER_RANGE = "the answer names a range that does not meet the one asked for"
-    NARROWER_RANGE = "what an answer left out was asked for by itself, and left out again"
+    NARROWER_RANGE = (
+        "the answer names less than was asked for, and to ask for half of it did not help"
+    )
     SLOW = "the answer was not complete within a minute"
     ALL_REFUSED = "other accounts are refused too, and nothing was answered since its first try"
     OUTAGE = f"{PLACES_OF_AN_OUTAGE} accounts in a row failed so, with no answer to any other"
