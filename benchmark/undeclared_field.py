@@ -12,7 +12,7 @@ from benchmark.job import Job
 from benchmark.table import Row
 from simulator.process import SimulatorProcess
 from simulator.scenario import STREAMS
-from tap_zoom_cc.sync.rows.decoder import RowDecoder
+from tap_zoom_cc.rows.decoder import RowDecoder
 from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
 
     from tap_zoom_cc.accounts import Accounts
+    from tap_zoom_cc.rows.decoder import RowDecoder
     from tap_zoom_cc.run.report import Lag
     from tap_zoom_cc.run.settings import FilterValue
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.sync.budget import Budgets
     from tap_zoom_cc.sync.plan import Account
-    from tap_zoom_cc.sync.rows.decoder import RowDecoder
     from tap_zoom_cc.zoom.api import ZoomApi
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import msgspec
 from typing_extensions import override
 
+from tap_zoom_cc.rows.misfits import fields_of, text_of
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.check import RangeRows
 from tap_zoom_cc.sync.emit import decoder_for
 from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
-from tap_zoom_cc.sync.rows.misfits import fields_of, text_of
 from tap_zoom_cc.zoom.client import ZoomStream
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.rules import NO_ANSWER

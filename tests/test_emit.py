@@ -12,8 +12,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_zoom_cc.rows.decoder import RowKey
 from tap_zoom_cc.sync.emit import RETURN_PERIOD, Seen
-from tap_zoom_cc.sync.rows.decoder import RowKey
 from tap_zoom_cc.sync.windows import SECOND, Window
 
 DAY = timedelta(days=1)

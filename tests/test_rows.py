@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from tap_zoom_cc.sync.rows import decoder as decoders
-from tap_zoom_cc.sync.rows.decoder import RowDecoder, read_key
+from tap_zoom_cc.rows import decoder as decoders
+from tap_zoom_cc.rows.decoder import RowDecoder, read_key
 from tap_zoom_cc.zoom.instants import parse_instant
 from tap_zoom_cc.zoom.json_text import MOST_LEVELS
 
 if TYPE_CHECKING:
-    from tap_zoom_cc.sync.rows.decoder import RowKey
-    from tap_zoom_cc.sync.rows.unmapped import Change, Notices
+    from tap_zoom_cc.rows.decoder import RowKey
+    from tap_zoom_cc.rows.unmapped import Change, Notices
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

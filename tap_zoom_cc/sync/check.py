@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from typing_extensions import override
 
-from tap_zoom_cc.sync.rows.decoder import read_key
+from tap_zoom_cc.rows.decoder import read_key
 from tap_zoom_cc.sync.windows import DAY, MINUTE, SECOND, split
 from tap_zoom_cc.zoom import engagement_log
 from tap_zoom_cc.zoom.instants import parse_instant
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from tap_zoom_cc.sync.rows.decoder import RowKey
+    from tap_zoom_cc.rows.decoder import RowKey
     from tap_zoom_cc.sync.windows import Parent, Window
     from tap_zoom_cc.zoom.pagination import Page
 

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tap_zoom_cc.rows.decoder import RowDecoder
 from tap_zoom_cc.sync.fetch import MOST_PASSES
-from tap_zoom_cc.sync.rows.decoder import RowDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tap_zoom_cc.rows.decoder import RowKey
+    from tap_zoom_cc.rows.types import Record
+    from tap_zoom_cc.rows.unmapped import Notices
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.sync.check import WindowRows
-    from tap_zoom_cc.sync.rows.decoder import RowKey
-    from tap_zoom_cc.sync.rows.row_types import Record
-    from tap_zoom_cc.sync.rows.unmapped import Notices
     from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import ZoomStream
 

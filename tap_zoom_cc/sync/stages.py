@@ -25,13 +25,13 @@ from tap_zoom_cc.zoom.instants import format_instant
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tap_zoom_cc.rows.decoder import RowDecoder
+    from tap_zoom_cc.rows.types import Record
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.sync.budget import Budget
     from tap_zoom_cc.sync.check import WindowRows
     from tap_zoom_cc.sync.plan import Account, AccountPlan, SyncRange, WindowJob
-    from tap_zoom_cc.sync.rows.decoder import RowDecoder
-    from tap_zoom_cc.sync.rows.row_types import Record
     from tap_zoom_cc.zoom.client import ZoomStream
 
     States = Mapping[Account, dict[str, object]]

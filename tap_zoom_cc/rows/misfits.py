@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tap_zoom_cc.sync.rows.row_types import UnfitError, exact_integer, exact_number
-from tap_zoom_cc.sync.rows.unmapped import join, step
+from tap_zoom_cc.rows.types import UnfitError, exact_integer, exact_number
+from tap_zoom_cc.rows.unmapped import join, step
 from tap_zoom_cc.zoom import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_zoom_cc.sync.rows.row_types import Part, Record
-    from tap_zoom_cc.sync.rows.unmapped import Change, FieldChange, Unmapped
+    from tap_zoom_cc.rows.types import Part, Record
+    from tap_zoom_cc.rows.unmapped import Change, FieldChange, Unmapped
     from tap_zoom_cc.zoom.json_text import Json
 
 DOES_NOT_FIT = (msgspec.MsgspecError, UnicodeError, RecursionError, UnfitError)
