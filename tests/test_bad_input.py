@@ -512,6 +512,30 @@ def test_an_output_that_takes_nothing_ends_the_run_with_one_line(
     assert "No space left" in ended.stderr or "Standard output is closed" in ended.stderr
 
 
+@pytest.mark.parametrize("name", ["sync", "discover", "about", "test", "observe"])
+def test_an_output_that_nobody_reads_ends_the_run_with_one_line(
+    simulator: SimulatorProcess, tmp_path: Path, name: str
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings(simulator) | simulator.tap_config()))
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [sys.executable, "-m", "tap_zoom_cc", f"--config={config}", *OUTPUTS[name]],
+        check=False,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    os.close(write)
+    assert ended.returncode == 1, ended.stderr
+    errors = [line for line in ended.stderr.splitlines() if "| ERROR " in line]
+    assert len(errors) == 1, ended.stderr
+    assert "read the output has closed it" in errors[0]
+    assert "Traceback" not in ended.stderr
+
+
 def test_settings_from_the_environment_work(simulator: SimulatorProcess) -> None:
     config = settings(simulator) | simulator.tap_config()
     with start_tap(
