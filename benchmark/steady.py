@@ -20,7 +20,7 @@ from simulator.engagements import History
 from simulator.scenario import STREAMS, Account, Scenario
 from tap_zoom_cc.sync.check import pages_for, parts_of
 from tap_zoom_cc.sync.lookback import Progress, begin_of_reread
-from tap_zoom_cc.sync.windows import Cut, Window
+from tap_zoom_cc.sync.windows import Cut, Parent, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -111,13 +111,13 @@ def _pages(listed: Listed, window: Window) -> int:
     return pages_for(listed.count(window))
 
 
-def _requests(listed: Listed, window: Window, parent_total: int | None) -> int:
+def _requests(listed: Listed, window: Window, parent: Parent | None) -> int:
     """Return the requests for a window: its pages, or its first page and then its parts."""
     rows = listed.count(window)
-    parts = parts_of(window, rows=rows, size=0, parent_total=parent_total)
-    if len(parts) < 2:  # noqa: PLR2004 - one part is the window itself
+    parts = parts_of(window, rows=rows, size=0, parent=parent)
+    if not parts:
         return pages_for(rows)
-    return 1 + sum(_requests(listed, part, rows) for part in parts)
+    return 1 + sum(_requests(listed, part, Parent(window, rows)) for part in parts)
 
 
 def measure(*, quick: bool) -> Iterator[Row]:

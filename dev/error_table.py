@@ -49,10 +49,13 @@ def _row(rule: Rule) -> str:
 
 def _done(rule: Rule) -> str:
     """Return what the tap does, and what follows when that does not help."""
-    if rule.then is None:
-        return rule.action.value
-    end = f"after {rule.tries} tries" if rule.tries else f"after {PATIENCE_SECONDS:.0f} seconds"
-    return f"{rule.action.value}; {end} {rule.then.value}"
+    done = rule.action.value
+    if rule.then is not None:
+        end = f"after {rule.tries} tries" if rule.tries else f"after {PATIENCE_SECONDS:.0f} seconds"
+        done = f"{done}; {end} {rule.then.value}"
+    if rule.shared is not None:
+        done = f"{done}; instead {rule.stopping().last_word.value} if {rule.shared.value}"
+    return done
 
 
 def _statuses(rule: Rule) -> str:

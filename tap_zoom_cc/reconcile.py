@@ -19,7 +19,7 @@ from tap_zoom_cc.run.log import excerpt
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
-from tap_zoom_cc.sync.check import answered_range
+from tap_zoom_cc.sync.check import Answered, answered
 from tap_zoom_cc.sync.plan import AccountPlan
 from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
 from tap_zoom_cc.sync.windows import SECOND, Cut, Window
@@ -232,7 +232,7 @@ def _count(stream: EngagementStream, job: WindowJob) -> Fetched[Count]:
         StoppedError: if the run is to end.
     """
     asked = Window(job.window.begin, job.window.end - SECOND)
-    context = LogContext({**job.context, "end": asked.end, "page_size": 1})
+    context = LogContext({**job.context, "begin": asked.begin, "end": asked.end, "page_size": 1})
     pages: list[Page] = []
 
     def take_in(page: Page) -> bool:
@@ -253,7 +253,7 @@ def _count(stream: EngagementStream, job: WindowJob) -> Fetched[Count]:
         raise
     (page,) = pages
     stream.zoom.report.read_page(stream.name, more=1, begins=True)
-    if answered_range(asked, page) != asked:
+    if answered(asked, page) is not Answered.ASKED:
         answer = Answer(
             OK, message=f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"
         )

@@ -12,8 +12,7 @@ from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.check import RangeRows
 from tap_zoom_cc.sync.emit import decoder_for
 from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
-from tap_zoom_cc.sync.rows.decoder import text_of
-from tap_zoom_cc.zoom import json_text
+from tap_zoom_cc.sync.rows.misfits import fields_of, text_of
 from tap_zoom_cc.zoom.client import ZoomStream
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.rules import NO_ANSWER
@@ -138,5 +137,5 @@ def _read_id(row: msgspec.Raw) -> _Id:
     try:
         return _id_decoder.decode(row)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        text = text_of(json_text.members(bytes(row)), "id")
+        text = text_of(fields_of(row), "id")
         return msgspec.convert({"id": text}, _Id)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from tap_zoom_cc.sync.check import (
     AIMED_BYTES,
     MOST_BYTES,
+    Answered,
     Pass,
     WindowRows,
-    answered_range,
+    answered,
     parts_of,
 )
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window
@@ -160,35 +161,56 @@ def test_a_window_with_large_rows_is_split_by_their_bytes() -> None:
     rows = WindowRows(WINDOW, NOW)
     rows.add(Page([row(str(number), text="x" * 20_000) for number in range(100)], 2_400, "more"))
     expected = rows.expected_size
-    parts = parts_of(WINDOW, rows=rows.expected_rows, size=expected, parent_total=None)
+    parts = parts_of(WINDOW, rows=rows.expected_rows, size=expected, parent=None)
     assert len(parts) == -(-expected // AIMED_BYTES)
     assert (parts[0].begin, parts[-1].end) == (WINDOW.begin, WINDOW.end)
     assert expected == rows.size * 24 > MOST_BYTES
 
 
+DAYS = Window(BEGIN, BEGIN + timedelta(days=28))
+HOURS = Window(BEGIN + timedelta(hours=9), BEGIN + timedelta(hours=12))
+ASKED, LESS, NOTHING, ANOTHER = Answered
+
+
 @pytest.mark.parametrize(
-    ("begin", "end", "answered"),
+    ("request_", "begin", "end", "expected"),
     [
-        (None, None, WINDOW),
-        ("2024-01-01T00:00:00Z", "2024-01-29T00:00:00Z", WINDOW),
-        ("2024-01-01", "2024-01-28", WINDOW),
-        ("2024-01-01T14:00:00+14:00", "2024-01-28T12:00:00-12:00", WINDOW),
-        ("2023-12-01", "2024-02-01", WINDOW),
-        ("2023-12-31", "2024-01-27", WINDOW),
-        ("2024-01-01", "9999-12-31", WINDOW),
-        ("nonsense", "2024-01-29", WINDOW),
-        ("2024-01-10", "2024-01-29", Window(BEGIN + timedelta(days=9), WINDOW.end)),
-        ("2024-01-01", "2024-01-20", Window(BEGIN, BEGIN + timedelta(days=20))),
-        ("2023-12-01", "2023-12-30", Window(BEGIN, BEGIN)),
-        ("2024-01-29T06:00:00Z", "2024-02-09", Window(WINDOW.end, WINDOW.end)),
-        ("2023-11-01", "2023-12-29", None),
-        ("2024-02-01", "2024-02-02", None),
-        ("2024-02-20", "2024-01-29T00:00:00Z", Window(WINDOW.end, WINDOW.end)),
-        (1_700_000_000, "2024-01-29", WINDOW),
-        ("2024-01-29T06:00:00Z", "2024-01-30", Window(WINDOW.end, WINDOW.end)),
+        (DAYS, None, None, ASKED),
+        (DAYS, "2024-01-01T00:00:00Z", "2024-01-29T00:00:00Z", ASKED),
+        (DAYS, "2024-01-01", "2024-01-28", ASKED),
+        (DAYS, "2023-12-31", "2024-01-28", ASKED),
+        (DAYS, "2024-01-01T14:00:00", "2024-01-29T14:00:00", ASKED),
+        (DAYS, "2023-12-31T10:00:00Z", "2024-01-28T10:00:00Z", ASKED),
+        (DAYS, "2024-01-01T14:00:00+14:00", "2024-01-28T12:00:00-12:00", ASKED),
+        (DAYS, "2023-12-01", "2024-02-01", ASKED),
+        (DAYS, "2024-01-01", "9999-12-31", ASKED),
+        (DAYS, "nonsense", "2024-01-29", ASKED),
+        (DAYS, 1_700_000_000, "2024-01-29", ASKED),
+        (DAYS, "2024-01-01T00:00:59+00:00", "2024-01-29T00:00:00+00:00", ASKED),
+        (DAYS, "2024-01-01T00:00+00:00", "2024-01-28T23:59+00:00", ASKED),
+        (DAYS, "2024-01-01T00:02:00+00:00", "2024-01-29T00:00:00+00:00", LESS),
+        (DAYS, "2024-01-01T00:00:00+00:00", "2024-01-28T23:58:00+00:00", LESS),
+        (DAYS, "2024-01-01T15:00:00Z", "2024-01-30T15:00:00Z", LESS),
+        (DAYS, "2024-01-02", "2024-01-29", LESS),
+        (DAYS, "2024-01-01", "2024-01-27", LESS),
+        (DAYS, "2023-12-01", "2023-12-31T23:00:00", LESS),
+        (DAYS, "2024-01-29", "2024-02-28", LESS),
+        (DAYS, "2024-01-29T06:00:00Z", "2024-01-29T06:00:00Z", NOTHING),
+        (DAYS, "2024-02-20", "2024-01-29T00:00:00Z", NOTHING),
+        (DAYS, "2023-11-01", "2023-12-29", ANOTHER),
+        (DAYS, "2024-02-01", "2024-02-28", ANOTHER),
+        (DAYS, "2023-12-01T00:00:00+00:00", "2023-12-31T23:00:00+00:00", ANOTHER),
+        (HOURS, "2024-01-01", "2024-01-01", ASKED),
+        (HOURS, "2024-01-01T09:00:00+00:00", "2024-01-01T12:00:00+00:00", ASKED),
+        (HOURS, "2024-01-01T19:00:00", "2024-01-01T22:00:00", ASKED),
+        (HOURS, "2024-01-01T09:00:00Z", "2024-01-01T10:00:00Z", LESS),
+        (HOURS, "2024-01-01T10:00:00+00:00", "2024-01-01T13:00:00+00:00", LESS),
+        (HOURS, "2023-12-31T10:00:00+00:00", "2023-12-31T13:00:00+00:00", ANOTHER),
+        (HOURS, "2023-12-31T18:00:00Z", "2023-12-31T21:00:00Z", LESS),
+        (HOURS, "2023-12-31T03:00:00Z", "2023-12-31T06:00:00Z", ANOTHER),
     ],
 )
 def test_the_range_that_an_answer_names_is_compared_with_the_one_asked_for(
-    begin: object, end: str | None, answered: Window | None
+    request_: Window, begin: object, end: str | None, expected: Answered
 ) -> None:
-    assert answered_range(WINDOW, Page([], begin=begin, end=end)) == answered
+    assert answered(request_, Page([], begin=begin, end=end)) is expected

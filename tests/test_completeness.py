@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pytest
 
 from simulator.scenario import STREAMS, Account, Fault, Readings, Scenario
+from tap_zoom_cc.sync.windows import LONGEST_WINDOW
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import (
     BEGIN,
@@ -97,7 +99,9 @@ def test_no_bookmark_passes_a_window_that_is_short(simulator: SimulatorProcess) 
         simulator, state=state, start_date=start.isoformat(), max_concurrency=1, sms_lookback_days=1
     ).check(1)
     assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
-    assert bookmarks(run.state, "sms") == {"short": requests_to(simulator, "sms")[0]["to"][0]}
+    # A request overlaps the next window by a second.
+    end = datetime.fromisoformat(requests_to(simulator, "sms")[0]["to"][0]) - SECOND
+    assert bookmarks(run.state, "sms") == {"short": end.isoformat()}
 
 
 def test_rows_that_shift_between_pages_are_found_by_reading_again(
@@ -178,7 +182,9 @@ def test_an_engagement_that_goes_away_between_two_pages_hides_no_other(
     simulator: SimulatorProcess, order: Order, every: timedelta
 ) -> None:
     account = Account(id="forgetful", explicit_sms=going_away(every))
-    readings = Readings(order=order, history_days_kept=20, seconds_between_pages=30)
+    readings = Readings(
+        order=order, history_days_kept=20, seconds_between_pages=30, range_told="nothing"
+    )
     simulator.replace(scenario(account, readings=readings))
     run = sync(simulator, start_date=(FIRST_RUN - 20 * DAY).isoformat()).check()
     truth = simulator.truth("sms")
@@ -200,7 +206,7 @@ def test_where_the_newest_come_first_one_that_ends_and_one_that_goes_away_hide_n
             accounts=(Account(id="busy", explicit_sms=(*going_away(HOUR, now), *ending)),),
             history_begin=now - 20 * DAY,
             history_end=now,
-            readings=Readings(history_days_kept=20, seconds_between_pages=30),
+            readings=Readings(history_days_kept=20, seconds_between_pages=30, range_told="nothing"),
         )
     )
     run = sync(simulator).check()
@@ -292,6 +298,44 @@ def test_history_older_than_all_that_zoom_keeps_fails_its_account_and_says_what_
     assert "start_date" in line
 
 
+def test_an_answer_for_the_hours_of_another_day_moves_no_bookmark(
+    simulator: SimulatorProcess,
+) -> None:
+    odd = Account(id="odd", sms=2_000, hours_shifted=-23)
+    simulator.replace(scenario(odd, Account(id="well", sms=50)))
+    before = (FIRST_RUN - 2 * HOUR).isoformat()
+    state = {"bookmarks": state_of("sms", {"odd": before})}
+    run = sync(simulator, state=state).check(1)
+    assert bookmarks(run.state, "sms") == {"odd": before, "well": FIRST_RUN.isoformat()}
+
+
+def test_an_account_that_answers_an_hour_at_a_time_is_read_hour_by_hour(
+    simulator: SimulatorProcess,
+) -> None:
+    simulator.replace(scenario(Account(id="short", sms=600, hours_answered=1)))
+    run = sync(simulator, start_date=(FIRST_RUN - 2 * DAY).isoformat()).check()
+    start = FIRST_RUN - 2 * DAY
+    truth = [row for row in simulator.truth("sms") if row["start_time"] >= start.isoformat()]
+    assert_same_rows("sms", run.records("sms"), truth)
+    assert bookmarks(run.state, "sms") == {"short": FIRST_RUN.isoformat()}
+
+
+@pytest.mark.parametrize("end", [FIRST_RUN.replace(hour=0), FIRST_RUN.replace(hour=10)])
+@pytest.mark.parametrize("rows", [3_000, 5_000])
+def test_rows_that_crowd_at_the_end_of_a_month_are_split(
+    simulator: SimulatorProcess, end: datetime, rows: int
+) -> None:
+    starts = [end - (number * DAY // rows // SECOND) * SECOND for number in range(1, rows)]
+    crowd = tuple(engagement(f"n{n}", start, start) for n, start in enumerate(starts))
+    simulator.replace(scenario(Account(id="crowded", explicit_sms=crowd)))
+    limits = replace(SHORT_WAITS, most_rows=250, aimed_rows=180, page_size=10)
+    run = sync(simulator, constants=limits, end_date=end.isoformat()).check()
+    assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
+    asked = requests_to(simulator, "sms")
+    pages = Counter((request["from"][0], request["to"][0]) for request in asked)
+    assert max(pages.values()) <= 30
+
+
 @pytest.mark.parametrize("told", get_args(Told))
 @pytest.mark.parametrize("zone", [-12.0, 0.0, 14.0])
 @pytest.mark.parametrize(
@@ -352,7 +396,7 @@ def test_of_two_versions_in_one_window_the_later_one_is_emitted(
 def test_a_version_that_came_later_in_the_next_window_is_emitted_too(
     simulator: SimulatorProcess, *, changes: bool
 ) -> None:
-    boundary = BEGIN + 28 * DAY
+    boundary = BEGIN + LONGEST_WINDOW
     row = engagement("between", boundary, boundary)
     other = Fault(kind="other_value", endpoint="sms", requests=(2,))
     faults = (other,) if changes else ()

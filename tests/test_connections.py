@@ -5,10 +5,12 @@ Against a real server that the tests close connections of.
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import threading
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,11 @@ import pytest
 import requests
 from typing_extensions import override
 
+from tap_zoom_cc.configuration import settings_from
+from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop, StoppedError
 from tap_zoom_cc.zoom import connections
+from tap_zoom_cc.zoom.api import ZoomApi
 from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.pacing import Pacer
 from tests.harness.constants import SHORT_WAITS
@@ -367,3 +372,24 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_credentials(
     assert run.exit_code == 1
     assert re.search(r"\(SSLError: .*certificate verify failed", run.logged("ERROR")[-1])
     assert server.requests == []
+
+
+def test_a_session_that_nobody_uses_any_more_closes_its_connections(
+    server: Server, url: str
+) -> None:
+    assert get(session_for(url), url).ok
+    assert server.closed.acquire(timeout=PATIENCE_SECONDS), "the connection is still open"
+
+
+def test_connections_end_with_the_thread_that_used_them(
+    server: Server, simulator: SimulatorProcess
+) -> None:
+    config = {**simulator.tap_config(), "api_url": server.url.rstrip("/")}
+    api = ZoomApi(
+        settings_from(config, now=datetime.now(timezone.utc)),
+        Stop(),
+        Report(logging.getLogger("test"), 1000),
+    )
+    thread = threading.Thread(target=lambda: get(api.session, server.url))
+    thread.start()
+    assert server.closed.acquire(timeout=PATIENCE_SECONDS), "the connection is still open"

@@ -90,6 +90,12 @@ class Container:
             case "ENV":
                 variable, _, value = rest.partition("=")
                 self.env[variable] = Template(value).substitute(self.env)
+            case "ARG":
+                variable, _, value = rest.partition("=")
+                self.env.setdefault(variable, value)
+            case "LABEL":
+                _, _, value = rest.partition("=")
+                assert Template(value).substitute(self.env)
             case "COPY":
                 *sources, to = rest.split()[1:]
                 for source in sources:
@@ -131,9 +137,11 @@ def test_the_steps_lead_to_a_container_that_loads_and_goes_on_from_its_volume(
 ) -> None:
     env = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN_PREFIXES)}
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
+    env["VERSION"] = "1.2.3"
     container = Container(tmp_path / "project", env)
     container.folder.mkdir()
     container.build()
+    assert "1.2.3" in container.run(["meltano", "invoke", "tap-zoom-cc", "--version"])
 
     simulator.replace(SCENARIO)
     settings = {

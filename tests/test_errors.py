@@ -276,7 +276,7 @@ def test_answer_is_decided_as_the_documents_say(case: Case) -> None:
 def test_every_row_of_the_table_is_met() -> None:
     met = [decide(case.answer) for case in CASES]
     met += [decide(answer, {condition}) for answer, condition, _ in CASES_BY_CONDITION]
-    met += [MALFORMED_ANSWER, SILENCE]
+    met += [MALFORMED_ANSWER, SILENCE, SLOWNESS]
     assert [rule for rule in RULES if rule not in met] == []
 
 
@@ -546,6 +546,7 @@ def _response(
         (b'{"code": 300, "message": {"en": "Bad."}}', 300, "Reason"),
         (b'{"code": null, "message": "Bad."}', None, "Bad."),
         (b'{"code": 300, "message": "Two\\n  lines."}', 300, "Two lines."),
+        (b'\xef\xbb\xbf{"code": 300, "message": "Bad."}', 300, "Bad."),
         (b"<html><body>Gateway</body></html>", None, "Reason"),
         (b"", None, "Reason"),
         (b"[]", None, "Reason"),

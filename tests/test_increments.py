@@ -32,6 +32,8 @@ from tests.harness.rows import (
 from tests.harness.singer import bookmarks, selecting, state_of
 from tests.harness.tap import run_tap, sync
 
+SECOND = timedelta(seconds=1)
+
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from tests.harness.singer import Record
@@ -133,8 +135,11 @@ def test_a_resumed_sync_looks_back_as_far_as_its_stream_account_and_setting_say(
     for stream in STREAMS:
         asked = [(query["from"][0], query["to"][0]) for query in requests_to(simulator, stream)]
         begins = [
-            begin_after(
-                FIRST_RUN, end, stream=stream, account_id=name, lookback=lookbacks[stream]
+            (
+                begin_after(
+                    FIRST_RUN, end, stream=stream, account_id=name, lookback=lookbacks[stream]
+                )
+                - SECOND
             ).isoformat()
             for name in names
         ]
@@ -150,7 +155,7 @@ def test_the_lookback_reaches_14_hours_before_the_start_date_at_most(
     end = FIRST_RUN + 30 * DAY
     sync(simulator, end, state=state, start_date=FIRST_RUN.isoformat()).check()
     oldest = min(query["from"][0] for query in requests_to(simulator, "sms"))
-    assert oldest == (FIRST_RUN - 14 * HOUR).isoformat()
+    assert oldest == (FIRST_RUN - 14 * HOUR - SECOND).isoformat()
 
 
 def test_without_a_start_date_a_new_account_is_read_from_28_days_ago(
@@ -299,9 +304,9 @@ def test_windows_are_at_most_28_days_and_join(simulator: SimulatorProcess) -> No
     simulator.replace(scenario(Account(id="one")))
     sync(simulator, start_date="2023-01-15T12:00:00.250+05:30", max_concurrency=1).check()
     asked = [(query["from"][0], query["to"][0]) for query in requests_to(simulator, "sms")]
-    assert asked[0][0] == "2023-01-15T06:30:00+00:00"
+    assert asked[0][0] == "2023-01-15T06:29:59+00:00", "a second early"
     assert asked[-1][1] == FIRST_RUN.isoformat()
     for (_, end), (begin, _) in pairwise(asked):
-        assert end == begin
+        assert datetime.fromisoformat(end) == datetime.fromisoformat(begin) + SECOND
     for begin, end in asked:
         assert datetime.fromisoformat(end) - datetime.fromisoformat(begin) <= 28 * DAY

@@ -1,9 +1,9 @@
-"""JSON is cut and repaired in Python exactly as msgspec would, and where msgspec would not."""
+"""JSON that msgspec refuses is read whole: every text, every digit, and values at any depth."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -12,13 +12,18 @@ from hypothesis import strategies as st
 
 from tap_zoom_cc.zoom import json_text
 
-HALF = rb'"\ud800"'
-"""A text that msgspec refuses, so that whatever holds it is cut in Python."""
+if TYPE_CHECKING:
+    from tap_zoom_cc.zoom.json_text import Json
 
 values = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=4)
-    ).filter(lambda value: value not in {float("inf"), float("-inf")}),
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=4),
+        st.sampled_from(["[", '"{', "\\", "]}\\"]),
+    ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)
     ),
@@ -26,41 +31,46 @@ values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(max_size=3), values, max_size=4), st.sampled_from([None, 1]))
-def test_members_are_the_same_as_msgspecs(value: dict[str, Any], indent: int | None) -> None:
-    text = json_text.repaired(json.dumps(value, indent=indent).encode())
-    by_msgspec = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    assert json_text.members(text) == {name: bytes(raw) for name, raw in by_msgspec.items()}
-    opened = text.rstrip(b"}").rstrip() if value == {} else text[:-1].rstrip() + b","
-    in_python = json_text.members(opened + b'"half": ' + HALF + b"}")
-    assert in_python.pop("half") == HALF
-    in_python.pop("half", None)
-    expected = {name: bytes(raw) for name, raw in by_msgspec.items() if name != "half"}
-    assert in_python == expected
+def written(value: Json) -> Any:  # noqa: ANN401 (any JSON)
+    """Return what Python's own reader makes of a value that was read and is written again."""
+    return json.loads(msgspec.json.encode(json_text.repaired(value)))
 
 
-@given(st.lists(values, max_size=4), st.sampled_from([None, 1]))
-def test_entries_are_the_same_as_msgspecs(value: list[Any], indent: int | None) -> None:
-    text = json_text.repaired(json.dumps(value, indent=indent).encode())
-    by_msgspec = [bytes(raw) for raw in msgspec.json.decode(text, type=list[msgspec.Raw])]
-    assert json_text.entries(text) == by_msgspec
-    assert json_text.entries(b"[" + HALF + b"," + text + b"]") == [HALF, text]
+@given(values, st.sampled_from([None, 1]), st.booleans(), st.integers(0, 4))
+def test_what_is_read_is_written_again_however_deep_it_is_read_into(
+    value: Any,  # noqa: ANN401 (any JSON)
+    indent: int | None,
+    is_ascii: bool,  # noqa: FBT001 (hypothesis gives it)
+    levels: int,
+) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode()
+    assert written(json_text.read(text, levels)) == value
+
+
+@given(st.lists(st.integers() | st.lists(st.text(max_size=3)), max_size=4))
+def test_what_is_too_deep_stays_as_it_came(entries: list[Any]) -> None:
+    text = json.dumps(entries, indent=3)
+    found = json_text.read(text.encode(), levels=1)
+    assert isinstance(found, list)
+    assert [bytes(entry).decode() in text for entry in found] == [True] * len(entries)  # type: ignore[arg-type]
+    assert [json.loads(bytes(entry)) for entry in found] == entries  # type: ignore[arg-type]
 
 
 def accepted(text: bytes) -> bool:
-    """Return whether Python's own reader of JSON takes a text, which takes half characters."""
+    """Return whether Python's own reader of JSON takes a text."""
 
     def refuse(_: str) -> None:
         raise ValueError
 
     try:
-        return isinstance(json.loads(text.decode(), parse_constant=refuse), list)
+        json.loads(text, parse_constant=refuse)
     except ValueError:
         return False
+    return True
 
 
 pieces = st.sampled_from(
-    ["[", "]", "{", "}", ",", ":", '"a"', '"', "1", "-", "0", ".5", "e1", "true", "nul", " ", "\\"]
+    ["[", "]", "{", "}", ",", ":", '"a"', '"', "1", "-", "0", ".5", "e1", "true", "NaN", " ", "\\"]
 )
 
 
@@ -71,38 +81,54 @@ pieces = st.sampled_from(
 @example("[1 2]")
 @example("[1,]")
 @example("[01]")
+@example("NaN")
 @example('[{"a" 1}]')
 @example('[{"a":1,}]')
 @example('["a\nb"]')
 @example('[{"a":1]')
 def test_what_is_no_json_is_refused(noise: str) -> None:
-    text = b"[" + HALF + b"," + noise.encode() + b"]"
-    for candidate in (text, b"[" + HALF + noise.encode(), noise.encode()):
-        if accepted(candidate):
-            assert json_text.entries(candidate) is not None
+    for text in (f"[{noise}]", noise):
+        if accepted(text.encode()):
+            json_text.read(text.encode())
         else:
-            with pytest.raises(ValueError, match="JSON"):
-                json_text.entries(candidate)
+            with pytest.raises(ValueError, match=r"."):
+                json_text.read(text.encode())
 
 
 @pytest.mark.parametrize(
-    ("text", "levels"),
-    [(b"1", 0), (b"[]", 1), (b'{"a": [1]}', 2), (b'["[[[", {}, {"b": "}"}]', 2)],
+    "text",
+    [
+        b"[[[1]]",
+        b"[[[1]]]]",
+        b"[[[1]], NaN]",
+        b"[NaN, [[1]]]",
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 99_999,
+        b"]" * 100_000,
+        b'[[["' + b'\\"' * 1_000_000,
+    ],
 )
-def test_levels_are_counted_outside_of_texts(text: bytes, levels: int) -> None:
-    assert not json_text.is_deeper_than(text, levels)
-    assert levels == 0 or json_text.is_deeper_than(text, levels - 1)
+@pytest.mark.parametrize("levels", [1, json_text.MOST_LEVELS])
+def test_brackets_that_do_not_fit_together_are_refused_at_any_depth(
+    text: bytes, levels: int
+) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        json_text.read(text, levels)
 
 
 @given(st.text(st.characters(codec="utf-8")), st.binary(max_size=4))
 def test_repaired_text_is_unicode_and_what_was_in_order_stays(text: str, noise: bytes) -> None:
-    good = msgspec.json.encode(text)
-    assert json_text.repaired(good) == good
-    escaped = json.dumps(text).encode()
-    assert json_text.repaired(escaped) == escaped
-    json_text.repaired(noise + escaped + noise).decode()
+    assert json_text.repaired(text) == text
+    assert json_text.repaired(json_text.read(json.dumps(text).encode())) == text
+    quoted = b'"' + noise.translate(None, bytes(range(32)) + b'"\\') + b'"'
+    found = json_text.repaired(json_text.read(quoted))
+    assert isinstance(found, str)
+    found.encode()
 
 
-def test_a_million_levels_are_cut_and_cost_no_stack() -> None:
+def test_a_million_levels_are_kept_and_cost_no_stack() -> None:
     deep = b"[" * 1_000_000 + b"]" * 1_000_000
-    assert json_text.members(b'{"a": %b, "b": %b}' % (deep, HALF)) == {"a": deep, "b": HALF}
+    found = json_text.read(b'{"a": %b, "b": "\\ud800", "c": [1]}' % deep)
+    assert isinstance(found, dict)
+    assert msgspec.json.encode(found.pop("a")) == deep
+    assert written(found) == {"b": "\ufffd", "c": [1]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from io import BytesIO
 
 import msgspec
@@ -66,11 +67,13 @@ def test_tokens_are_followed_until_there_is_none() -> None:
     [
         {"sms": rows("b"), "total_records": 2},
         {"sms": rows("b"), "next_page_token": None, "total_records": 2},
+        {"sms": rows("b"), "next_page_token": 0, "total_records": 2},
+        {"sms": rows("b"), "next_page_token": False, "total_records": 2},
         {"sms": [], "next_page_token": "more", "total_records": 1},
         {"sms": None, "next_page_token": "more", "total_records": 1},
         {"sms": rows("b"), "next_page_token": "one"},
     ],
-    ids=["no key", "null", "empty page", "null page", "the same token again"],
+    ids=["no key", "null", "zero", "false", "empty page", "null page", "the same token again"],
 )
 def test_every_way_to_end_is_an_end(last: dict[str, object]) -> None:
     asked, _ = follow({"sms": rows("a"), "next_page_token": "one"}, last)
@@ -136,11 +139,13 @@ def test_an_empty_last_page_takes_no_announced_row_back() -> None:
         b'{"next_page_token": ""}',
         b'{"sms": {}}',
         b'{"sms": [], "next_page_token": 7}',
+        b'{"sms": [], "next_page_token": true}',
         b'{"sms": [], "total_records": "many"}',
         b'{"voice_calls": []}',
         b'{"sms": [{"x": "\xff"}]}',
         b'{"sms": null, "next_page_token": "more"}',
         b'{"sms": [], "new": ' + b"[" * 5000 + b"]" * 4999 + b"}",
+        b'{"sms": [{}], "from": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"sms": [' + b"[" * 5000 + b"]" * 5000 + b"]}",
         rb'{"sms": [{"x": "\ud800"}',
         rb'{"sms": [{"x": "\ud800"}]} ,',
@@ -170,6 +175,12 @@ def test_a_page_with_a_value_that_msgspec_cannot_pass_over_is_read_as_any_other(
     reading = WindowRows(WINDOW)
     assert reading.add(page)
     assert reading.rows.keys() == {"a", "b"}
+
+
+def test_a_byte_order_mark_before_a_page_is_skipped() -> None:
+    for odd in (b"1", rb'"\ud800"'):
+        body = BOM_UTF8 + b'{"sms": [], "total_records": 0, "odd": %b}' % odd
+        assert READER.read(answer(body)).rows == []
 
 
 def test_a_number_as_text_is_still_a_total() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import Account, Clock, Readings, Scenario
+from tap_zoom_cc.sync.windows import LONGEST_WINDOW
 from tests.harness.constants import OWN, Constants
 from tests.harness.rows import assert_complete
 from tests.harness.tap import sync
@@ -26,7 +27,7 @@ BEGIN = datetime(2024, 1, 3, tzinfo=timezone.utc)
 START_DATE = BEGIN - timedelta(days=3)
 HISTORY_END = datetime(2024, 3, 2, tzinfo=timezone.utc)
 END_DATE = HISTORY_END + timedelta(days=4)
-BOUNDARY = START_DATE + timedelta(days=28)
+BOUNDARY = START_DATE + LONGEST_WINDOW
 """Where the first window ends and the second begins."""
 
 SMALL_LIMITS = Constants(most_rows=40, aimed_rows=25, page_size=10)
@@ -35,6 +36,7 @@ TENTH = Constants(most_rows=250, aimed_rows=180, page_size=10)
 
 QUESTIONS: dict[str, tuple[object, ...]] = {
     "selects_on": ("start", "end", "overlap"),
+    "from_inclusive": (True, False),
     "to_inclusive": (True, False),
     "days_only": (False, True),
     "offset_ignored": (False, True),
@@ -47,7 +49,7 @@ QUESTIONS: dict[str, tuple[object, ...]] = {
 def readings_to_try(seed: int) -> list[dict[str, Any]]:
     """Return every combination of the questions about ranges, the others drawn for each."""
     random = Random(seed)
-    ranges, others = list(QUESTIONS)[:4], list(QUESTIONS)[4:]
+    ranges, others = list(QUESTIONS)[:5], list(QUESTIONS)[5:]
     return [
         {
             **dict(zip(ranges, values, strict=True)),

@@ -11,14 +11,15 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tap_zoom_cc import state
 from tap_zoom_cc.configuration import settings_from
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
-from tests.harness.pages import AS_WRITTEN, PAGES, ROOT, blocks, text_of, without_blocks
+from tests.harness.pages import AS_WRITTEN, PAGES, ROOT, block, blocks, text_of, without_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,6 +118,27 @@ def test_the_state_shown_is_one_that_the_tap_takes() -> None:
             now=NOW,
         )
         assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["a row of sms", "a row of voice_calls"])
+def test_the_rows_shown_have_columns_of_the_schema_alone(name: str) -> None:
+    schema = json.loads(text_of(ROOT / "schemas" / f"{name.rsplit(maxsplit=1)[-1]}.json"))
+    row = json.loads(block(name).text)
+
+    assert [error.message for error in Draft202012Validator(closed(schema)).iter_errors(row)] == []
+    assert row["account_id"]
+
+
+def closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema that refuses what it does not declare, at every depth."""
+    copy = dict(schema)
+    if "items" in copy:
+        copy["items"] = closed(copy["items"])
+    if "properties" in copy:
+        properties = copy["properties"].items()
+        copy["properties"] = {name: closed(part) for name, part in properties}
+        copy["additionalProperties"] = False
+    return copy
 
 
 @pytest.mark.parametrize("script", ["dev/error_table.py", "dev/settings.py"])

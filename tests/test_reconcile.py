@@ -237,6 +237,14 @@ def test_a_day_that_zoom_does_not_keep_any_more_is_no_count_of_none(
     assert not counts(run)
 
 
+def test_a_day_of_which_an_hour_was_answered_is_no_count(simulator: SimulatorProcess) -> None:
+    short = tuple(replace(account, hours_answered=1) for account in SCENARIO.accounts)
+    simulator.replace(replace(SCENARIO, accounts=short))
+    run = reconcile(simulator).check(exit_code=1)
+    assert any("account large" in line and "Zoom answered for" in line for line in run.lines)
+    assert not counts(run)
+
+
 def test_what_a_filter_names_and_an_account_does_not_have_counts_as_none(
     simulator: SimulatorProcess,
 ) -> None:

@@ -16,9 +16,8 @@ from typing_extensions import override
 
 from tap_zoom_cc.sync.rows import decoder as decoders
 from tap_zoom_cc.sync.rows.decoder import RowDecoder, read_key
-from tap_zoom_cc.sync.rows.values import MOST_LEVELS
-from tap_zoom_cc.zoom import json_text
 from tap_zoom_cc.zoom.instants import parse_instant
+from tap_zoom_cc.zoom.json_text import MOST_LEVELS
 
 if TYPE_CHECKING:
     from tap_zoom_cc.sync.rows.decoder import RowKey
@@ -166,10 +165,6 @@ def test_objects_in_a_row_have_all_their_fields_too_however_odd_the_row(odd: obj
         assert record["where"] == {"since": None}
 
 
-def test_bytes_that_are_no_row_have_all_columns_too() -> None:
-    assert decode(b"7")[0].keys() == SCHEMA["properties"].keys()
-
-
 @pytest.mark.parametrize(
     ("given_text", "expected"),
     [
@@ -279,7 +274,7 @@ def test_a_value_that_does_not_fit_is_null_and_kept_as_it_came(
     assert isinstance(column, str)
     begin = f'{{"{pointer}":'
     assert column.startswith(begin)
-    assert column[len(begin) : -1] in value.decode()
+    assert column[len(begin) : -1].replace(": ", ":") in value.decode().replace(": ", ":")
     assert len(column) > len(begin) + 1
     ((what, path),) = changes
     assert what == "unfit"
@@ -296,10 +291,12 @@ def test_how_deep_a_value_may_be_does_not_depend_on_the_version_of_python() -> N
 
 
 def test_what_is_kept_has_every_digit_that_zoom_sent() -> None:
-    record, _ = decode(with_json("new", b'{"a" : [1.50, 12345678901234567890.5, 1E+2, "\\u0041"]}'))
-    assert record["unmapped_values"] == (
-        '{"/new":{"a" : [1.50, 12345678901234567890.5, 1E+2, "\\u0041"]}}'
-    )
+    decoder = RowDecoder(SCHEMA, lambda _: True, lambda _: None)
+    row = with_json("new", b'{"a" : [1.50, -0, 12345678901234567890.5, 1E+2, "\\u0041\\u00fc"]}')
+    for _ in range(2):
+        assert decoder.decode(msgspec.Raw(row))["unmapped_values"] == (
+            '{"/new":{"a":[1.50,-0,12345678901234567890.5,1E+2,"A\u00fc"]}}'
+        )
 
 
 def test_undeclared_fields_are_kept_with_their_place_and_named_without_positions() -> None:
@@ -454,8 +451,7 @@ def meaning(value: object) -> object:
 def test_nothing_in_a_row_is_lost_and_nothing_ends_it(odd: list[dict[str, Any]]) -> None:
     decoder = RowDecoder(SCHEMA, lambda _: True, lambda _: None)
     for row in odd:
-        # In Python's own writing a text may have half a character: that is a test of its own.
-        text = json_text.repaired(json.dumps(row).encode())
+        text = json.dumps(row).encode()
         for _ in range(2):
             record = decoder.decode(msgspec.Raw(text))
             jsonschema.validate(record, SCHEMA_WITH_NULLS)
@@ -478,7 +474,7 @@ def test_a_name_that_was_learned_changes_nothing(names: list[str]) -> None:
     notices: list[Notices] = []
     decoder = RowDecoder(SCHEMA, lambda _: True, notices.append)
     row = {**dict.fromkeys(names, 1.5), **ROW, "legs": [{name: [None] for name in names}]}
-    text = json_text.repaired(json.dumps(row).encode())
+    text = json.dumps(row).encode()
     first, second = (decoder.decode(msgspec.Raw(text)) for _ in range(2))
     assert first == second
     assert notices[0].changes - notices[1].changes <= {
@@ -578,6 +574,12 @@ def test_the_key_is_the_same_in_both_readings_of_a_row(
 def test_what_is_no_row_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"start_time|no JSON object"):
         read_key(msgspec.Raw(body))
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"7", b'"x"'])
+def test_what_is_no_row_is_not_decoded_either(body: bytes) -> None:
+    with pytest.raises(ValueError, match="no JSON object"):
+        decode(body)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Limits, Scenario
+from tests.harness.pages import run_block
 from tests.harness.rows import by_key
 from tests.harness.singer import bookmarks
 from tests.harness.tap import without_unmapped
@@ -40,6 +40,7 @@ SECOND_RUN = datetime(2024, 2, 14, tzinfo=timezone.utc)
 
 ACCOUNT_IDS = [f"sHaRdEdAcCoUnT000000{number}" for number in range(4)]
 SHARDS = {"shard-1": ACCOUNT_IDS[:1], "shard-2": ACCOUNT_IDS[1:]}
+WORKERS = [f"tap-zoom-cc-{shard}" for shard in SHARDS]
 PRO_REQUESTS_PER_SECOND = 5
 
 SCENARIO = Scenario(
@@ -207,14 +208,15 @@ def postgres_port() -> Iterator[int]:
         yield port
 
 
-def project_with_shards(
-    folder: Path, plugins: Path, zoom: SimulatorProcess, postgres_port: int
+@pytest.fixture
+def prepared(
+    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, postgres_port: int
 ) -> MeltanoProject:
-    """Return a project whose two workers load into PostgreSQL, into tables that are empty.
+    """Return a project whose workers load into PostgreSQL, into tables that are empty.
 
     One worker makes them alone, as the page says: two would get in each other's way.
     """
-    project = project_for(folder, plugins, zoom)
+    project = project_for(tmp_path / "project", plugins, zoom)
     project.configure("target-postgres", loader_settings(postgres_port))
     for shard, account_ids in SHARDS.items():
         accounts = {"sub_account_ids": json.dumps(account_ids)}
@@ -228,6 +230,38 @@ def project_with_shards(
     return project
 
 
+def test_the_block_that_is_shown_works_on_an_empty_database_and_what_nobody_reads_is_found(
+    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, postgres_port: int
+) -> None:
+    project = project_for(tmp_path / "project", plugins, zoom)
+    project.configure("target-postgres", loader_settings(postgres_port))
+    with connect(postgres_port) as connection:
+        connection.execute("drop schema if exists zoom_cc cascade")
+    first, second = (json.dumps(account_ids) for account_ids in SHARDS.values())
+
+    result = run_block(
+        "side by side",
+        project.folder,
+        project.env,
+        first=f'["…", "…"]={first}',
+        second=f'["…"]={second}',
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert_all_is_loaded(postgres_port, zoom)
+
+    def compare(*lists: str) -> str:
+        for number, account_ids in enumerate(lists, start=1):
+            project.env[f"TAP_ZOOM_CC_SHARD_{number}_SUB_ACCOUNT_IDS"] = account_ids
+        result = run_block("unread accounts", project.folder, project.env)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    assert compare(first, second) == "Every account is read.\n"
+    (missing,) = compare(first, json.dumps(ACCOUNT_IDS[1:-1])).splitlines()
+    assert ACCOUNT_IDS[-1] in missing
+
+
 def assert_all_is_loaded(postgres_port: int, zoom: SimulatorProcess) -> None:
     """Assert that PostgreSQL has each engagement, once."""
     with connect(postgres_port) as connection:
@@ -237,27 +271,42 @@ def assert_all_is_loaded(postgres_port: int, zoom: SimulatorProcess) -> None:
             assert found == sorted(by_key(stream, zoom.truth(stream)))
 
 
+def example_for(workers: list[str], name: str, folder: Path) -> Path:
+    """Copy an example into a folder, with these workers as the page says to name them."""
+    text = (ROOT / "examples" / name).read_text("utf-8")
+    shown = 'WORKERS = ("tap-zoom-cc",)'
+    assert text.count(shown) == 1
+    copy = folder / name
+    copy.write_text(text.replace(shown, f"WORKERS = {(*workers,)}"), "utf-8")
+    return copy
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1200)
+@pytest.mark.parametrize("workers", [["tap-zoom-cc"], [*WORKERS]], ids=["one", "two"])
 def test_dagster_runs_the_example_with_all_its_workers(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, dagster: Path, postgres_port: int
+    prepared: MeltanoProject,
+    zoom: SimulatorProcess,
+    dagster: Path,
+    postgres_port: int,
+    workers: list[str],
 ) -> None:
-    project = project_with_shards(tmp_path / "project", plugins, zoom, postgres_port)
+    project, home = prepared, prepared.folder.parent
     (project.folder / "examples").mkdir()
-    example = shutil.copy(ROOT / "examples" / "dagster_schedule.py", project.folder / "examples")
-    project.env["DAGSTER_HOME"] = str(tmp_path)
+    example = example_for(workers, "dagster_schedule.py", project.folder / "examples")
+    project.env["DAGSTER_HOME"] = str(home)
     project.env["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
     def run_dagster(*arguments: str) -> str:
         result = subprocess.run(
             [dagster, *arguments, f"--python-file={example}"],
-            cwd=tmp_path,
+            cwd=home,
             env=project.env,
             capture_output=True,
             text=True,
             check=False,
         )
-        steps = [path.read_text("utf-8") for path in tmp_path.glob("storage/*/compute_logs/*.err")]
+        steps = [path.read_text("utf-8") for path in home.glob("storage/*/compute_logs/*.err")]
         assert result.returncode == 0, "\n".join([result.stdout, result.stderr, *steps])
         return result.stdout
 
@@ -269,20 +318,25 @@ def test_dagster_runs_the_example_with_all_its_workers(
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
+@pytest.mark.parametrize("workers", [["tap-zoom-cc"], [*WORKERS]], ids=["one", "two"])
 def test_airflow_runs_the_example_with_all_its_workers(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, airflow: Path, postgres_port: int
+    prepared: MeltanoProject,
+    zoom: SimulatorProcess,
+    airflow: Path,
+    postgres_port: int,
+    workers: list[str],
 ) -> None:
-    project = project_with_shards(tmp_path / "project", plugins, zoom, postgres_port)
-    (tmp_path / "dags").mkdir()
-    shutil.copy(ROOT / "examples" / "airflow_dag.py", tmp_path / "dags")
+    project, home = prepared, prepared.folder.parent
+    (home / "dags").mkdir()
+    example_for(workers, "airflow_dag.py", home / "dags")
     project.env["MELTANO_PROJECT_ROOT"] = str(project.folder)
-    project.env["AIRFLOW_HOME"] = str(tmp_path)
+    project.env["AIRFLOW_HOME"] = str(home)
     project.env["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
     def run_airflow(*arguments: str) -> str:
         result = subprocess.run(
             [airflow, *arguments],
-            cwd=tmp_path,
+            cwd=home,
             env=project.env,
             capture_output=True,
             text=True,

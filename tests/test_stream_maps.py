@@ -14,7 +14,7 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.history import requests_to
-from tests.harness.pages import run_block
+from tests.harness.pages import block, run_block
 from tests.harness.rows import by_key
 from tests.harness.tap import run_tap, without_unmapped
 from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
@@ -162,6 +162,23 @@ def test_the_example_masks_all_personal_data_and_leaves_the_rest_as_it_is(
         assert by_key(stream, without_nulls) == expected
     assert not any("owner_email" in row for row in loaded(project, "sub_accounts"))
     assert views_asked_for(zoom) == {"summary"}
+
+
+def test_the_maps_for_a_config_file_mask_as_those_for_meltano_do(zoom: SimulatorProcess) -> None:
+    shown = json.loads(block("masking in config.json").text)
+    shown["stream_map_config"] = {"TAP_ZOOM_CC_HASH_SALT": SALT}
+
+    run = run_tap({**zoom.tap_config(), **shown, "start_date": BEGIN.isoformat()})
+
+    run.check(0)
+    for stream in STREAMS:
+        rows = [
+            {name: value for name, value in row.items() if value is not None}
+            for row in run.records(stream)
+        ]
+        expected = by_key(stream, [masked(row) for row in truth(zoom, stream)])
+        assert by_key(stream, rows) == expected
+    assert not any("owner_email" in row for row in run.records("sub_accounts"))
 
 
 def views_asked_for(simulator: SimulatorProcess) -> set[str]:

@@ -22,6 +22,7 @@ import pytest
 import requests
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.harness.pages import block
 from tests.harness.rows import KEYS, by_key
 from tests.meltano_project import ROOT, MeltanoProject, needs_duckdb, shared_plugins
 from tests.postgres_server import connect, loader_settings, postgres_server
@@ -364,3 +365,5 @@ def test_postgres_has_each_engagement_once_and_as_it_is(
             expected = {key: without_nul(row) for key, row in truth(simulator, stream).items()}
             assert len(rows) == len(expected)
             assert by_key(stream, [in_full(stream, row) for row in rows]) == expected
+        for query in block("PostgreSQL").text.rstrip().rstrip(";").split(";\n"):
+            assert connection.execute(query).fetchall(), query

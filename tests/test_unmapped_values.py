@@ -112,7 +112,7 @@ VALUES = {
     "unfit": (
         b'"consumer_number": {"a": 1e2}',
         "consumer_number",
-        '{"/consumer_number":{"a": 1e2}}',
+        '{"/consumer_number":{"a":1e2}}',
     ),
     "no date": (b'"end_time": "soon"', "end_time", '{"/end_time":"soon"}'),
     "too deep": (b'"new": ' + DEEP, "new", pointing("/new", DEEP)),
@@ -123,7 +123,7 @@ VALUES = {
     ),
     "too many digits": (b'"new": ' + b"9" * 5000, "new", pointing("/new", b"9" * 5000)),
     "too large": (b'"new": 1e999', "new", '{"/new":1e999}'),
-    "half a character": (rb'"new": "\ud83d"', "new", r'{"/new":"\ufffd"}'),
+    "half a character": (rb'"new": "\ud83d"', "new", '{"/new":"\ufffd"}'),
     "not UTF-8": (b'"new": "J\xfcrgen"', "new", '{"/new":"J\ufffdrgen"}'),
 }
 
@@ -146,7 +146,7 @@ def test_no_value_ends_an_account(stream: str, value: tuple[bytes, str, str]) ->
             expected = expected.replace(engagement_field.decode(), own.decode())
         fitting = fitting.replace(b"engagement_id", b"id")
         if name == "new[].a/b":
-            name, expected = "new", '{"/new":[{}, {"a/b": {}}]}'
+            name, expected = "new", '{"/new":[{},{"a/b":{}}]}'
         expected = expected[:-1] + ',"/start_time":"2024-01-02T03:04:05Z"}'
 
     with zoom(**{stream: [odd, fitting]}) as config:
@@ -324,4 +324,4 @@ def test_flattening_leaves_the_column_as_it_is() -> None:
     flattening = {"flattening_enabled": True, "flattening_max_depth": 5}
     run = sync_of_sms(b'"new": {"a": {"b": [1.50]}}', settings=flattening).check()
     found = {row["engagement_id"]: row["unmapped_values"] for row in records(run, "sms")}
-    assert found == {"odd0": '{"/new":{"a": {"b": [1.50]}}}', "fits": None}
+    assert found == {"odd0": '{"/new":{"a":{"b":[1.50]}}}', "fits": None}

@@ -13,18 +13,23 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tap_zoom_cc.sync.check import (
+    BURST,
     MOST_OF_PARENT,
     MOST_PARTS,
     MOST_ROWS,
     parts_of,
 )
 from tap_zoom_cc.sync.windows import (
+    LONGEST_REQUEST,
     LONGEST_WINDOW,
     SECOND,
     Cut,
+    Parent,
     Window,
     end_of_sync,
     first_begin,
+    halves,
+    request_range,
     split,
     whole_second,
 )
@@ -74,8 +79,11 @@ def test_a_plan_covers_its_range_exactly(begin: datetime, length: int) -> None:
     end = begin + length * SECOND
     parts = list(Cut(begin, end))
     assert_covers(parts, begin, end)
-    assert all(part.end - part.begin <= timedelta(days=28) for part in parts)
-    assert len(parts) == -(-length // (28 * 86_400)), "no more windows than needed"
+    for part in parts:
+        request = request_range(part, Window(begin, end))
+        assert request.end - request.begin <= LONGEST_REQUEST
+    assert len(parts) <= -(-(length + 59) // (28 * 86_400 - 60)), "no more windows than needed"
+    assert all(part.begin.second == 0 for part in parts[1:])
 
 
 @given(seconds, st.integers(0, 10**9))
@@ -93,7 +101,29 @@ def test_no_window_is_longer_than_any_month(year: int, month: int) -> None:
         assert part.end - part.begin <= following - begin
 
 
+@given(seconds, st.integers(1, 100 * 86_400))
+def test_requests_overlap_so_that_no_instant_lies_on_an_edge(begin: datetime, length: int) -> None:
+    sync = Window(begin, begin + length * SECOND)
+    requests = [request_range(window, sync) for window in Cut(sync.begin, sync.end)]
+    assert requests[0].begin == begin - SECOND
+    assert requests[-1].end == sync.end
+    for one, other in pairwise(requests):
+        assert one.end - SECOND == other.begin
+
+
 # Split
+
+
+@given(windows())
+def test_halves_cover_their_window_and_meet_at_a_whole_hour(window: Window) -> None:
+    found = halves(window)
+    if found:
+        assert_covers(found, window.begin, window.end)
+        assert found[1].begin.minute == found[1].begin.second == 0
+        middle = window.begin + (window.end - window.begin) / 2
+        assert abs(found[1].begin - middle) <= timedelta(minutes=30)
+    else:
+        assert window.end - window.begin < timedelta(hours=2)
 
 
 @given(windows(), st.integers(2, 500))
@@ -127,8 +157,8 @@ def test_splitting_again_and_again_comes_to_an_end_at_single_seconds(window: Win
     assert split(window, 2) == [window]
 
 
-def parts(window: Window, rows: int, parent_total: int | None = None) -> list[Window]:
-    return parts_of(window, rows=rows, size=0, parent_total=parent_total)
+def parts(window: Window, rows: int, parent: Parent | None = None) -> list[Window]:
+    return parts_of(window, rows=rows, size=0, parent=parent)
 
 
 @given(windows(), st.integers(MOST_ROWS + 1, 10**6))
@@ -147,13 +177,16 @@ def test_a_window_with_few_rows_is_not_split(window: Window, total: int) -> None
 
 
 @given(windows(), st.integers(MOST_ROWS + 1, 10**6), st.data())
-def test_a_part_with_most_of_its_parents_rows_is_not_split_again(
+def test_a_part_of_an_hour_with_most_of_its_rows_is_not_cut_again(
     window: Window, total: int, data: st.DataObject
 ) -> None:
     assume(window.end - window.begin > SECOND)
-    parent = data.draw(st.integers(1, 2 * total))
-    assert bool(parts(window, total, parent)) == (total <= parent * MOST_OF_PARENT)
-    assert parts(window, total, total) == [], "it would never end"
+    length = data.draw(st.integers(2, 7_200)) * SECOND
+    parent = Parent(
+        Window(window.begin, window.begin + length), data.draw(st.integers(1, 2 * total))
+    )
+    is_kept_whole = total > parent.total * MOST_OF_PARENT and length <= BURST
+    assert bool(parts(window, total, parent)) == (not is_kept_whole)
 
 
 def test_a_count_of_something_else_costs_no_thousands_of_requests() -> None:
@@ -168,7 +201,12 @@ def test_a_count_of_something_else_costs_no_thousands_of_requests() -> None:
 def test_a_first_sync_begins_at_its_start_or_28_days_ago(
     start: datetime | None, now: datetime
 ) -> None:
-    assert first_begin(start_date=start, now=now) == whole_second(start or now - 28 * DAY)
+    begin = first_begin(start_date=start, now=now)
+    if start is not None:
+        assert begin == whole_second(start)
+    else:
+        assert abs(now - begin - 28 * DAY) <= timedelta(minutes=2)
+        assert len(Cut(begin, whole_second(now))) == 1
 
 
 @given(st.one_of(st.none(), instants), instants)

@@ -8,6 +8,7 @@ this Python nears the end of its support. It comes on every start, when everythi
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from pathlib import Path
 
@@ -44,8 +45,8 @@ class WithoutChatter(logging.Filter):
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        is_chatter = record.levelno <= logging.INFO or isinstance(error, OutputError)
+        # The SDK's line about a stream does not hold the error that it is about.
+        is_chatter = record.levelno <= logging.INFO or isinstance(sys.exc_info()[1], OutputError)
         return (
             not is_chatter
             or not record.pathname.startswith(SDK_FOLDER)

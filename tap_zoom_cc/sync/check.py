@@ -8,25 +8,27 @@ passes are kept.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from enum import Enum
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from typing_extensions import override
 
 from tap_zoom_cc.sync.rows.decoder import read_key
-from tap_zoom_cc.sync.windows import SECOND, Window, split, whole_second
+from tap_zoom_cc.sync.windows import DAY, MINUTE, SECOND, split
 from tap_zoom_cc.zoom import engagement_log
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     import msgspec
 
     from tap_zoom_cc.sync.rows.decoder import RowKey
+    from tap_zoom_cc.sync.windows import Parent, Window
     from tap_zoom_cc.zoom.pagination import Page
 
 MOST_ROWS = 2_500
@@ -45,15 +47,28 @@ MOST_PARTS = 64
 """More are not made at once: a count of something else must not cost thousands of requests."""
 
 MOST_OF_PARENT = 0.75
-"""With more of its parent's rows than this, a part shows that splitting does not help."""
+"""A part with a larger share of its parent's rows holds most of them."""
+
+BURST = timedelta(hours=1)
+"""Where most rows of so short a window lie in one part, they are read as they come (own choice)."""
+
+MOST_IN_BOTH_ENDS = 1.5
+"""Two parts that together announce more than this share of their window have most rows twice."""
 
 BYTES_PER_KEY = 400
 """What a row takes in memory besides its JSON, roughly."""
 
-DAY = timedelta(days=1)
+WIDEST_ZONE = timedelta(hours=14)
+"""How far a time without a numeric offset may be from UTC: it may be in the account's zone."""
 
-RANGE_TOLERANCE = DAY
-"""How far the range that an answer names may be off: it may be in days, or in a zone."""
+_LATEST = datetime.max.replace(tzinfo=timezone.utc)
+
+_NAMED = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)(?:[Tt ](?P<minute>\d\d:\d\d)(?P<second>:\d\d(?:\.\d+)?)?)?"
+    r"(?P<zone>[Zz]|(?P<offset>[+-]\d\d:\d\d))?",
+    re.ASCII,
+)
+"""The forms in which an answer may name an end of its range."""
 
 
 class Key(Protocol):
@@ -224,50 +239,97 @@ def pages_for(rows: int) -> int:
     return max(1, -(-rows // engagement_log.PAGE_SIZE))
 
 
-def parts_of(window: Window, *, rows: int, size: int, parent_total: int | None) -> list[Window]:
+def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> list[Window]:
     """Return the parts that take a window's place when it has too many rows or bytes, else nothing.
 
     Args:
         window: what is read.
         rows: how many it has, as far as known.
         size: their bytes, as far as known.
-        parent_total: the rows of the window that this one was split from.
+        parent: the window that this one was cut from, and its rows.
 
-    A part that still has most of its parent's rows is not split again: they lie within a moment, or
-    the server looks at days only, or at engagements that were open during the range, and then each
-    further cut would give most of them twice.
+    A part of an hour, or of less, that holds most of its rows is not cut again: they lie within a
+    moment. What was cut from more than that is: rows may crowd at one end of a month.
     """
     if rows <= MOST_ROWS and size <= MOST_BYTES:
         return []
     if window.end - window.begin <= SECOND:
         return []
-    if parent_total is not None and rows > parent_total * MOST_OF_PARENT:
+    if parent and holds_most(rows, parent) and parent.window.end - parent.window.begin <= BURST:
         return []
     parts = max(2, -(-rows // AIMED_ROWS), -(-size // AIMED_BYTES))
-    return split(window, min(MOST_PARTS, parts))
+    found = split(window, min(MOST_PARTS, parts))
+    return found if len(found) > 1 else []
 
 
-def answered_range(window: Window, page: Page) -> Window | None:
-    """Return the part of a window that a page says it answers; None if it answers another range.
+def holds_most(rows: int, parent: Parent | None) -> bool:
+    """Say whether that many rows of a part are most of those of the window it was cut from.
 
-    What is off by up to a day at either end counts as the whole window: the answer may be in days,
-    or in the account's zone. So does what cannot be read, and what is not said. A day as the end is
-    meant as a whole: in the account's zone it may be the day before that in UTC.
+    Then its own parts may be no smaller either: the server may look at days only, or at engagements
+    that were open during the range. Whether that is so, `have_most_twice` says of two parts.
     """
-    try:
-        begin = parse_instant(str(page.begin)) if page.begin else window.begin
-        end = parse_instant(str(page.end)) if page.end else window.end
-        if page.end and "T" not in str(page.end):
-            end += DAY
-    except (ValueError, OverflowError):
-        return window
-    if begin > end:
-        # Nothing of what was asked for is kept.
-        return Window(window.end, window.end)
-    if max(begin - window.end, window.begin - end) > RANGE_TOLERANCE:
-        return None
-    begin, end = whole_second(begin), whole_second(end)
-    return Window(
-        window.begin if begin - window.begin <= RANGE_TOLERANCE else min(begin, window.end),
-        window.end if window.end - end <= RANGE_TOLERANCE else max(end, window.begin),
+    return parent is not None and rows > parent.total * MOST_OF_PARENT
+
+
+def have_most_twice(rows: int, first: int, last: int) -> bool:
+    """Say whether cutting a window would give most of its rows twice.
+
+    Args:
+        rows: the rows of the window.
+        first: those of its first part.
+        last: those of its last part.
+    """
+    return first + last > rows * MOST_IN_BOTH_ENDS
+
+
+class Answered(Enum):
+    """Which range an answer names."""
+
+    ASKED = "the range that was asked for, or more"
+    LESS = "less, or a range beside it"
+    NOTHING = "an empty range: nothing is kept of what was asked for"
+    ANOTHER = "a range that does not meet it"
+
+
+def answered(request: Window, page: Page) -> Answered:
+    """Compare the range that a page names with the one that was asked for.
+
+    An end covers the unit in which it is written: day, minute or second. A time with a numeric
+    offset is an instant. Any other may be in the account's zone, since ``Z`` is a literal character
+    in the document; so may be a day. Less than a minute may lack at either end: the next sync looks
+    at the end again. What is missing or cannot be read counts as asked.
+
+    A range that is as long as the one asked for, and moved by up to 14 hours, cannot be told from
+    a zone (docs/promises.md).
+    """
+    begin, begin_zone = request.begin, timedelta(0)
+    end, end_zone = request.end, timedelta(0)
+    if named := _named(page.begin):
+        begin, _, begin_zone = named
+    if named := _named(page.end):
+        end, unit, end_zone = named
+        end += min(unit, _LATEST - end)
+    if end - begin <= SECOND and request.end - request.begin > MINUTE:
+        return Answered.NOTHING
+    if begin - request.end > begin_zone or request.begin - end > end_zone:
+        return Answered.ANOTHER
+    lacking = (
+        (request.end - request.begin) - (end - begin),
+        begin - request.begin - begin_zone,
+        request.end - end - end_zone,
     )
+    return Answered.ASKED if max(lacking) < MINUTE else Answered.LESS
+
+
+def _named(text: object) -> tuple[datetime, timedelta, timedelta] | None:
+    """Return an instant that an answer names, its unit, and how far its zone may be from UTC."""
+    found = _NAMED.fullmatch(str(text))
+    if found is None:
+        return None
+    try:
+        clock = f"{found['minute'] or '00:00'}{found['second'] or ':00'}"
+        instant = parse_instant(f"{found['day']}T{clock}{found['zone'] or ''}")
+    except ValueError:
+        return None
+    unit = SECOND if found["second"] else MINUTE if found["minute"] else DAY
+    return instant, unit, timedelta(0) if found["offset"] else WIDEST_ZONE

@@ -7,17 +7,19 @@ place. The list of sub accounts is read by the same passes.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.sync.check import (
+    Answered,
     WindowRows,
-    answered_range,
+    answered,
+    have_most_twice,
+    holds_most,
     pages_for,
     parts_of,
 )
 from tap_zoom_cc.sync.prefetch import Fetched, Parts
-from tap_zoom_cc.sync.windows import Window
+from tap_zoom_cc.sync.windows import halves
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, RunError, WindowExpiredError
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
@@ -144,10 +146,16 @@ class WindowFetcher:
         rows = WindowRows(job.window, self._now)
         parts: list[WindowJob] = []
         pages = 0
+        may_be_cut = True
 
         def note_page(page: Page) -> bool:
-            nonlocal pages
-            parts[:] = self._parts_after_narrower_answer(job, page) or _smaller(job, rows)
+            nonlocal pages, may_be_cut
+            parts[:] = self._halves_if_not_answered(job, page)
+            if not parts and may_be_cut:
+                parts[:] = _smaller(job, rows)
+                if parts and self._would_come_twice(job, rows, parts):
+                    may_be_cut = False
+                    parts.clear()
             if not parts:
                 known, pages = pages, pages_for(rows.total or 0)
                 self._report.read_page(self._stream.name, more=pages - known, begins=not known)
@@ -165,35 +173,43 @@ class WindowFetcher:
             return Parts(parts)
         return Fetched(rows, rows.size)
 
-    def _parts_after_narrower_answer(self, job: WindowJob, page: Page) -> list[WindowJob]:
-        """Return what was answered and what is left on either side, if an answer is for less.
+    def _would_come_twice(self, job: WindowJob, rows: WindowRows, parts: list[WindowJob]) -> bool:
+        """Say whether the parts of a window would bring most of its rows twice.
 
-        Each is read by itself; none where the whole window was answered.
+        Where a part is no smaller than its parent, the first page of both its ends tells why.
+        """
+        if not holds_most(rows.expected_rows, job.parent):
+            return False
+        ends = []
+        for part in (parts[0], parts[-1]):
+            end = WindowRows(part.window, self._now)
+            read_in_passes(
+                self._stream, part.context, end, budget=self._budget, after_page=lambda _: True
+            )
+            ends.append(end.expected_rows)
+        return have_most_twice(rows.expected_rows, *ends)
+
+    def _halves_if_not_answered(self, job: WindowJob, page: Page) -> list[WindowJob]:
+        """Return both halves of a window, each to be asked for by itself, if less was answered.
 
         Raises:
-            AccountError: if it is for something else, or if that happens to such a part again.
+            AccountError: if something else was answered, or the window cannot be cut.
         """
-        answered = answered_range(job.window, page)
-        if answered == job.window:
+        answer = answered(job.request, page)
+        if answer is Answered.ASKED:
             return []
-        said = f"asked for {job.window}, Zoom answered for {page.begin} to {page.end}"
-        if job.is_asked_again:
-            if job.accepts_less:
-                self._report.warn_once(
-                    f"narrower {self._stream.name} {job.account.account_id}",
-                    f"{self._stream.where(job.context)}: {said}; "
-                    "accepted, on_count_mismatch is warn",
-                )
-                return []
-            raise self._refusal(job, said, Condition.NARROWER_RANGE)
-        if answered is None:
+        said = f"asked for {job.request}, Zoom answered for {page.begin} to {page.end}"
+        if answer is Answered.ANOTHER:
             raise self._refusal(job, said, Condition.OTHER_RANGE)
-        cuts = (job.window.begin, answered.begin, answered.end, job.window.end)
-        return [
-            job.part(Window(begin, end), is_asked_again=True)
-            for begin, end in itertools.pairwise(cuts)
-            if begin < end
-        ]
+        if answer is Answered.LESS and (parts := halves(job.window)):
+            return [job.part(window) for window in parts]
+        if not job.accepts_less:
+            raise self._refusal(job, said, Condition.NARROWER_RANGE)
+        self._report.warn_once(
+            f"narrower {self._stream.name} {job.account.account_id}",
+            f"{self._stream.where(job.context)}: {said}; accepted, on_count_mismatch is warn",
+        )
+        return []
 
     def _refusal(self, job: WindowJob, said: str, condition: Condition) -> AnswerError:
         answer = Answer(OK, message=said)
@@ -204,7 +220,5 @@ class WindowFetcher:
 def _smaller(job: WindowJob, rows: WindowRows) -> list[WindowJob]:
     """Return the parts of a window that holds too much, else nothing."""
     total = rows.expected_rows
-    windows = parts_of(
-        job.window, rows=total, size=rows.expected_size, parent_total=job.parent_total
-    )
-    return [job.part(window, parent_total=total) for window in windows] if len(windows) > 1 else []
+    windows = parts_of(job.window, rows=total, size=rows.expected_size, parent=job.parent)
+    return [job.part(window, total=total) for window in windows]

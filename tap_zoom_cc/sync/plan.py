@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 from tap_zoom_cc.sync.lookback import begin_of_reread, phase_of
 from tap_zoom_cc.sync.windows import (
     Cut,
+    Parent,
+    Window,
     end_of_sync,
     first_begin,
+    request_range,
 )
 from tap_zoom_cc.zoom.engagement_log import LogContext
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from tap_zoom_cc.sync.lookback import Progress
-    from tap_zoom_cc.sync.windows import Window
 
 BEGINNING_OF_TIME = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -44,16 +46,21 @@ class Account:
 class WindowJob:
     """A window of an account to be read.
 
-    ``parent_total`` is the number of rows of the window that a part was split from. A part
-    ``is_asked_again`` because Zoom answered for only some of its parent's range; ``accepts_less``
-    says that such an answer is taken for whole when it comes again.
+    ``sync`` is the whole range that is read of the account; without it, the request asks for the
+    window alone. ``accepts_less`` says that an answer for less than what was asked for is taken
+    when cutting does not help.
     """
 
     account: Account
     window: Window
+    sync: Window | None = None
     accepts_less: bool = False
-    parent_total: int | None = None
-    is_asked_again: bool = False
+    parent: Parent | None = None
+
+    @property
+    def request(self) -> Window:
+        """The range that its requests ask for."""
+        return request_range(self.window, self.sync) if self.sync else self.window
 
     @property
     def context(self) -> LogContext:
@@ -61,20 +68,19 @@ class WindowJob:
         return LogContext(
             account_id=self.account.account_id,
             own=self.account.own,
-            begin=self.window.begin,
-            end=self.window.end,
+            begin=self.request.begin,
+            end=self.request.end,
         )
 
-    def part(
-        self, window: Window, *, parent_total: int | None = None, is_asked_again: bool = False
-    ) -> WindowJob:
-        """Return the job for a part of this window."""
-        return replace(
-            self,
-            window=window,
-            parent_total=parent_total or self.parent_total,
-            is_asked_again=is_asked_again or self.is_asked_again,
-        )
+    def part(self, window: Window, *, total: int | None = None) -> WindowJob:
+        """Return the job for a part of this window.
+
+        Args:
+            window: the part.
+            total: the rows of this window, if they are why it is cut.
+        """
+        parent = self.parent if total is None else Parent(self.window, total)
+        return replace(self, window=window, parent=parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,8 @@ class AccountPlan:
 
     def __getitem__(self, number: int) -> WindowJob:
         """Return one of them, the first being number 0."""
-        return WindowJob(self.account, self.windows[number], self.accepts_less)
+        sync = Window(self.windows.begin, self.windows.end)
+        return WindowJob(self.account, self.windows[number], sync, self.accepts_less)
 
 
 def in_order(account_ids: Iterable[str], bookmarks: Mapping[str, datetime | None]) -> list[str]:

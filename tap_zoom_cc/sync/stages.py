@@ -18,7 +18,7 @@ from tap_zoom_cc.sync.emit import Emitter
 from tap_zoom_cc.sync.fetch import WindowFetcher
 from tap_zoom_cc.sync.outcome import Outcome
 from tap_zoom_cc.sync.prefetch import Prefetcher
-from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window
+from tap_zoom_cc.sync.windows import LONGEST_REQUEST, Window
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.instants import format_instant
 
@@ -117,7 +117,7 @@ class StreamSync:
                 "read; for more, set start_date and begin without state",
                 self._stream.name,
                 counted(new_accounts, "account"),
-                LONGEST_WINDOW.days,
+                LONGEST_REQUEST.days,
             )
         read_already = sum(not jobs for jobs in plans.values())
         if read_already and self._range.end_date:

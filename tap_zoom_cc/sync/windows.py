@@ -19,10 +19,15 @@ from tap_zoom_cc.zoom.instants import format_instant
 if TYPE_CHECKING:
     from datetime import datetime
 
-LONGEST_WINDOW = timedelta(days=28)
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+LONGEST_REQUEST = timedelta(days=28)
 """Zoom allows "a month"; 28 days are within every month, calendar or not."""
 
-SECOND = timedelta(seconds=1)
+LONGEST_WINDOW = LONGEST_REQUEST - MINUTE
+"""Requests overlap their neighbours by seconds, and must not be longer than `LONGEST_REQUEST`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +43,45 @@ class Window:
         return f"{format_instant(self.begin)} to {format_instant(self.end)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The window that a part was cut from because it held too much, and its number of rows."""
+
+    window: Window
+    total: int
+
+
+def request_range(window: Window, sync: Window) -> Window:
+    """Return the range that a request for a window asks for: it overlaps the next window's.
+
+    Whether the edges of a range belong to it is not documented. Where neither does, an engagement
+    at the instant that two windows share would be in no answer. So each request ends a second after
+    its window. The first one of a sync also begins a second early. The last one does not end late:
+    the next sync looks back (own choice).
+
+    Args:
+        window: a window of the sync, or a part of one.
+        sync: the whole range that the sync reads of the account.
+    """
+    return Window(
+        window.begin - SECOND if window.begin == sync.begin else window.begin,
+        window.end if window.end == sync.end else window.end + SECOND,
+    )
+
+
 def whole_second(instant: datetime) -> datetime:
     """Return the last whole second that is not after the instant."""
     return instant.replace(microsecond=0)
 
 
 def first_begin(*, start_date: datetime | None, now: datetime) -> datetime:
-    """Return the instant from which an account without a bookmark is read."""
-    return whole_second(start_date or now - LONGEST_WINDOW)
+    """Return the instant from which an account without a bookmark is read.
+
+    Without a ``start_date`` that is the whole minute from which one window reaches to the present.
+    """
+    if start_date:
+        return whole_second(start_date)
+    return _whole_minute(now - LONGEST_WINDOW) + MINUTE
 
 
 def end_of_sync(*, end_date: datetime | None, now: datetime) -> datetime:
@@ -58,8 +94,9 @@ class Cut(Sequence[Window]):
     """A range cut into windows of at most ``longest``, oldest first; none if it is empty.
 
     The windows cover the range exactly: the first begins at ``begin``, each next one begins where
-    the one before ends, the last ends at ``end``. Each is made when it is asked for: two thousand
-    accounts since 2010 have 400,000.
+    the one before ends, the last ends at ``end``. Cuts lie on whole minutes, in which an answer may
+    name its range. Each window is made when it is asked for: two thousand accounts since 2010 have
+    400,000.
     """
 
     begin: datetime
@@ -68,7 +105,8 @@ class Cut(Sequence[Window]):
 
     @override
     def __len__(self) -> int:
-        return max(0, -((self.begin - self.end) // self.longest))
+        begin = _whole_minute(self.begin) if self.begin < self.end else self.end
+        return max(0, -((begin - self.end) // self.longest))
 
     @overload
     def __getitem__(self, number: int) -> Window: ...
@@ -81,16 +119,17 @@ class Cut(Sequence[Window]):
         places = range(len(self))[number]
         if isinstance(places, range):
             return [self[place] for place in places]
-        begin = self.begin + places * self.longest
-        return Window(begin, min(begin + self.longest, self.end))
+        begin = _whole_minute(self.begin) + places * self.longest
+        return Window(max(begin, self.begin), min(begin + self.longest, self.end))
 
 
 def split(window: Window, parts: int) -> list[Window]:
-    """Cut a window into ``parts`` of nearly the same length, at whole seconds, oldest first.
+    """Cut a window into ``parts`` of nearly the same length, oldest first.
 
     Returns fewer parts when the window has fewer seconds than that, and the window alone when it
     cannot be cut. Parts of a day or more are cut at midnight UTC: a server that looks at days only
     then answers each day in as few parts as possible (own choice; see `Cut` for what is covered).
+    Shorter ones are cut at whole minutes, and those of less than a minute at whole seconds.
     """
     length = window.end - window.begin
     parts = min(parts, max(1, length // SECOND))
@@ -98,11 +137,27 @@ def split(window: Window, parts: int) -> list[Window]:
     cuts = [window.begin]
     for number in range(1, parts):
         cut = window.begin + step * number
-        cut = _nearest_midnight(cut) if step >= timedelta(days=1) else whole_second(cut)
+        if step >= DAY:
+            cut = _nearest_midnight(cut)
+        else:
+            cut = _whole_minute(cut) if step >= MINUTE else whole_second(cut)
         if cuts[-1] < cut < window.end:
             cuts.append(cut)
     cuts.append(window.end)
     return [Window(begin, end) for begin, end in pairwise(cuts)]
+
+
+def halves(window: Window) -> list[Window]:
+    """Cut a window in two at the whole hour nearest its middle; none if no whole hour is inside."""
+    middle = window.begin + (window.end - window.begin) / 2 + timedelta(minutes=30)
+    cut = middle.replace(minute=0, second=0, microsecond=0)
+    if not window.begin < cut < window.end:
+        return []
+    return [Window(window.begin, cut), Window(cut, window.end)]
+
+
+def _whole_minute(instant: datetime) -> datetime:
+    return instant.replace(second=0, microsecond=0)
 
 
 def _nearest_midnight(instant: datetime) -> datetime:

@@ -10,6 +10,7 @@ import base64
 import email.utils
 import html
 import re
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
     # An instant in Retry-After is meant by the clock of whoever wrote it.
     now = date_of(response) or now
     try:
-        body = msgspec.json.decode(response.content)
+        body = msgspec.json.decode(response.content.removeprefix(BOM_UTF8))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         body = {}
     if not isinstance(body, dict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from codecs import BOM_UTF8
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated
 
@@ -133,7 +134,9 @@ class ServerToServerOAuth:
         if response.status_code != OK:
             raise self._refusal(read_answer(response, datetime.now(timezone.utc)))
         try:
-            return msgspec.json.decode(response.content, type=_Grant, strict=False)
+            return msgspec.json.decode(
+                response.content.removeprefix(BOM_UTF8), type=_Grant, strict=False
+            )
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             answer = Answer(response.status_code, message="the answer holds no token")
             raise self._refusal(answer) from error

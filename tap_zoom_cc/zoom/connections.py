@@ -1,5 +1,8 @@
 """Sessions whose requests leave at their turn, end by a deadline, and bring bodies of bounded size.
 
+A socket's timeout begins anew with each byte, so a server that sends one byte now and then is never
+too slow for it. Here the timeout before each read is what is left of the whole request's time.
+
 A connection is opened shortly before the turn. To connect takes a multiple of the time that a
 request travels: done after the turn it would delay this request and not the next one, and too many
 would then arrive within a second, although they were let through evenly. Opened long before the
@@ -12,20 +15,22 @@ import logging
 import ssl
 import time
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
+from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
-from requests import Session, codes
+from requests import RequestException, Session, Timeout, codes
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
 from urllib3.connection import HTTPConnection
 
 from tap_zoom_cc.zoom.bodies import read_beginning, read_body
-from tap_zoom_cc.zoom.deadlines import Deadline
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from typing import TypeAlias
@@ -40,6 +45,21 @@ LONGEST_IDLE_SECONDS = 30.0
 
 A firewall in between may have forgotten it without a word; servers keep most for longer.
 """
+
+
+DEADLINE_SECONDS = 60.0
+"""How long a request may take, from being sent to the last byte of the answer (own choice).
+
+To connect may take as long. A page comes within a few seconds, a slow one within some twenty.
+"""
+
+
+class DeadlineError(Timeout):
+    """A request was given up because its deadline had passed."""
+
+    def __init__(self) -> None:
+        """Name the deadline."""
+        super().__init__(f"the answer was not complete after {DEADLINE_SECONDS:g} s")
 
 
 def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext) -> Session:
@@ -62,7 +82,8 @@ def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext
             is near then.
     """
     logging.getLogger("urllib3.connection").addFilter(_has_no_traceback)
-    session = _Session(turn, approach)
+    sending = _Sending(turn, approach)
+    session = _Session(sending)
     environment = session.merge_environment_settings(url, {}, None, None, None)
     session.proxies = environment["proxies"]
     session.verify = environment["verify"]
@@ -70,7 +91,7 @@ def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext
     session.trust_env = False
     # Nothing here rests on cookies; each new one would make all later requests longer.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(session)
+    adapter = _Adapter(sending)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -81,29 +102,65 @@ def _has_no_traceback(record: logging.LogRecord) -> bool:
     return not record.exc_info
 
 
-class _Session(Session):
+class _Sending:
+    """What a session's connections have to know of the request that is being sent.
+
+    They do not know the session itself: it and its pool of connections would keep each other alive,
+    and the sockets would never be closed.
+    """
+
     def __init__(self, turn: Wait, approach: Wait) -> None:
-        super().__init__()
         self.turn = turn
-        self.deadline = Deadline()
+        self.approach = approach
         self.waiting = ExitStack()
-        self._approach = approach
+        self.ends_at = inf
+        """When the request is given up, by the steady clock; never while it waits for its turn."""
+
+    def start(self) -> None:
+        """Let the time begin, in place of one that began before."""
+        self.ends_at = time.monotonic() + DEADLINE_SECONDS
+
+    def pause(self) -> None:
+        """Let no time pass.
+
+        Raises:
+            DeadlineError: if the deadline has passed.
+        """
+        if self.is_late:
+            raise DeadlineError
+        self.ends_at = inf
+
+    @property
+    def is_late(self) -> bool:
+        return time.monotonic() >= self.ends_at
+
+
+class _Session(Session):
+    def __init__(self, sending: _Sending) -> None:
+        super().__init__()
+        self._sending = sending
 
     @override
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        with ExitStack() as self.waiting, Deadline() as self.deadline:
-            self.waiting.enter_context(self._approach())
-            with super().send(request, **{**kwargs, "stream": True}) as response:
-                read = read_body if response.status_code == codes.ok else read_beginning
-                body = read(response)
+        self._sending.ends_at = inf
+        try:
+            with ExitStack() as self._sending.waiting:
+                self._sending.waiting.enter_context(self._sending.approach())
+                with super().send(request, **{**kwargs, "stream": True}) as response:
+                    read = read_body if response.status_code == codes.ok else read_beginning
+                    body = read(response)
+        except RequestException as error:
+            if self._sending.is_late:
+                raise DeadlineError from error
+            raise
         response.raw = BytesIO(body)
         return response
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, session: _Session) -> None:
+    def __init__(self, sending: _Sending) -> None:
         super().__init__()
-        self._session = session
+        self._sending = sending
 
     @override
     def get_connection_with_tls_context(
@@ -116,10 +173,38 @@ class _Adapter(HTTPAdapter):
         connection_class = cast("type[HTTPConnection]", pool.ConnectionCls)
         if not issubclass(connection_class, _Connection):
             # Plain, TLS or through a proxy: only the pool knows which class that takes.
-            pool.ConnectionCls = type(
-                "Connection", (_Connection, connection_class), {"session": self._session}
-            )
+            parts = {"sending": self._sending, "response_class": partial(_Answer, self._sending)}
+            pool.ConnectionCls = type("Connection", (_Connection, connection_class), parts)
         return pool
+
+
+class _TimedReader(RawIOBase):
+    """Reads from a socket until a request's deadline, and waits no longer than the timeout."""
+
+    def __init__(self, sending: _Sending, connected: socket.socket) -> None:
+        self._sending = sending
+        self._socket = connected
+        self._timeout = connected.gettimeout() or inf
+        # A socket stays open as long as a file of it is: a connection may let go of it earlier.
+        self._file = connected.makefile("rb", buffering=0)
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._sending.ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        timeout = min(left, self._timeout)
+        self._socket.settimeout(None if timeout == inf else timeout)
+        return self._file.readinto(buffer)
+
+    @override
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class _Answer(HTTPResponse):
@@ -130,6 +215,12 @@ class _Answer(HTTPResponse):
     """
 
     @override
+    def __init__(self, sending: _Sending, sock: socket.socket, **kwargs: Any) -> None:
+        super().__init__(sock, **kwargs)
+        self.fp.close()
+        self.fp = BufferedReader(_TimedReader(sending, sock))
+
+    @override
     def begin(self) -> None:
         super().begin()
         while self.status < codes.ok:
@@ -138,8 +229,7 @@ class _Answer(HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    session: _Session
-    response_class = _Answer
+    sending: _Sending
     _tunnel_arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     _active_at = 0.0
 
@@ -150,8 +240,9 @@ class _Connection(HTTPConnection):
 
     @override
     def connect(self) -> None:
-        with self.session.deadline.running(lambda: self.sock):
-            super().connect()
+        self.sending.start()
+        super().connect()
+        self.sending.pause()
         self._active_at = time.monotonic()
 
     @property
@@ -177,16 +268,13 @@ class _Connection(HTTPConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.is_closed:
             self.connect()
-        with self.session.turn():
+        with self.sending.turn():
             if not self.is_connected:
                 self._reconnect()
-            # The connection lets go of its socket before the answer is read when no other request
-            # can follow.
-            sent_through = self.sock
-            self.session.deadline.start(lambda: sent_through)
+            self.sending.start()
             super().request(*args, **kwargs)
             self._active_at = time.monotonic()
-        self.session.waiting.close()
+        self.sending.waiting.close()
 
     def _reconnect(self) -> None:
         self.close()

@@ -1,146 +1,104 @@
-"""JSON as text: its parts are cut out as they stand, at any depth, and repaired where they must be.
+"""JSON that msgspec refuses, read by the standard library's `json` so that nothing in it is lost.
 
-msgspec does this in C, and is asked first. It refuses what is nested deeper than the interpreter
-allows (which depends on the version of Python) and a text with half of a surrogate pair. Neither is
-a reason to lose the values beside it, so this module can do the same in Python, without recursion.
+msgspec refuses a text with half of a surrogate pair, and what is nested deeper than the interpreter
+allows, which depends on the version of Python. Neither is a reason to lose the values beside it.
+Numbers and what is nested too deeply stay JSON (`msgspec.Raw`) in what is read, and
+``msgspec.json.encode`` writes them as they came: no digit and no level is lost.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from json import JSONDecoder
+from typing import TypeAlias, cast
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+Json: TypeAlias = "bool | str | msgspec.Raw | list[Json] | dict[str, Json] | None"
+"""A value as `read` returns it. Texts may have half surrogates, which `repaired` replaces."""
 
-_SPACE = rb"[ \t\n\r]*"
-_STRING = rb'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"'
-_NUMBER = rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
-_EMPTY = rb"\[" + _SPACE + rb"\]|\{" + _SPACE + rb"\}"
+MOST_LEVELS = 100
+"""How deep arrays and objects are read into.
 
-_VALUE_OR_OPENING = re.compile(
-    _SPACE + rb"(" + rb"|".join((_STRING, _NUMBER, rb"true|false|null", _EMPTY, rb"[\[{]")) + rb")"
-)
-_NAME = re.compile(_SPACE + rb"(?P<name>" + _STRING + rb")" + _SPACE + rb":")
-_NEXT = {
-    b"[": re.compile(_SPACE + rb"(?:,(?P<name>)|(?P<closing>\]))"),
-    b"{": re.compile(_SPACE + rb"(?:," + _NAME.pattern + rb"|(?P<closing>\}))"),
-}
-"""What follows a value inside of each container: the way to the next value, or the end."""
+That is less than `json`, msgspec and the readers of JSON in targets take, in any version of Python.
+"""
 
-_STRING_OR_BRACKET = re.compile(_STRING + rb"|(?P<opening>[\[{])|(?P<closing>[\]}])")
-
-_ESCAPE = re.compile(
-    rb"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    rb"|\\.",
-    re.DOTALL,
-)
-
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-_members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_entries_decoder = msgspec.json.Decoder(list[msgspec.Raw])
-_text_decoder = msgspec.json.Decoder(str)
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def members(json: bytes) -> dict[str, bytes]:
-    """Return the members of an object by name, each value as JSON; of equal names the last counts.
+def read(json: bytes, levels: int = MOST_LEVELS) -> Json:
+    """Read JSON; a byte that is not UTF-8 becomes half of a surrogate pair.
+
+    Arrays and objects in more than so many levels stay JSON as it came, which is not validated.
 
     Raises:
-        ValueError: if that is no JSON object.
+        ValueError: if it is no JSON.
     """
+    text, deep = cut(json.decode("utf-8", "surrogateescape"), levels)
+    decoder = _decoder(deep) if deep else _ordinary
     try:
-        return {name: bytes(value) for name, value in _members_decoder.decode(json).items()}
-    except _UNREADABLE:
-        return {read_text(name): value for name, value in _parts(json, b"{")}
+        return cast("Json", decoder.decode(text))
+    except RecursionError as error:
+        raise ValueError("JSON is malformed: a bracket is not closed") from error
 
 
-def entries(json: bytes) -> list[bytes]:
-    """Return the entries of an array, each as JSON.
+def cut(text: str, levels: int) -> tuple[str, list[str]]:
+    """Cut out of JSON the arrays and objects that are nested in more than so many levels.
 
-    Raises:
-        ValueError: if that is no JSON array.
+    Only brackets outside of strings are looked at, without recursion.
+
+    Returns:
+        The JSON, with the constant ``NaN`` (which is no JSON) in each place, and what was cut out.
     """
-    try:
-        return [bytes(value) for value in _entries_decoder.decode(json)]
-    except _UNREADABLE:
-        return [value for _, value in _parts(json, b"[")]
+    if text.count("[") + text.count("{") <= levels:
+        return text, []
+    kept: list[str] = []
+    deep: list[str] = []
+    depth = begin = end = 0
+    for found in _STRING_OR_BRACKET.finditer(text):
+        mark = text[found.start()]
+        if mark in "[{":
+            depth += 1
+            if depth == levels + 1:
+                begin = found.start()
+        elif mark in "]}":
+            depth -= 1
+            if depth == levels:
+                kept += text[end:begin], "NaN"
+                end = found.end()
+                deep.append(text[begin:end])
+    return "".join((*kept, text[end:])), deep
 
 
-def read_text(json: bytes) -> str:
-    """Return the text that a JSON string holds, repaired if need be."""
-    return _text_decoder.decode(repaired(json))
+def _decoder(deep: list[str]) -> JSONDecoder:
+    """Return a decoder that puts these values, in turn, where it finds a constant."""
+    values = iter(deep)
+
+    def constant(name: str) -> msgspec.Raw:
+        value = next(values, None)
+        if value is None:
+            raise ValueError(f"JSON is malformed: {name} is no value")
+        return msgspec.Raw(value.encode("utf-8", "surrogateescape"))
+
+    return JSONDecoder(parse_float=msgspec.Raw, parse_int=msgspec.Raw, parse_constant=constant)
 
 
-def repaired(json: bytes) -> bytes:
-    """Return JSON that every reader takes: U+FFFD where a text is no text.
-
-    That is where half of a surrogate pair stands alone, and where the bytes are not UTF-8.
-    """
-    if not json.isascii():
-        json = json.decode("utf-8", "replace").encode()
-    if b"\\u" not in json:
-        return json
-    return _ESCAPE.sub(lambda found: b"\\ufffd" if found["half"] else found[0], json)
+_ordinary = _decoder([])
 
 
-def is_deeper_than(json: bytes, levels: int) -> bool:
-    """Return whether arrays and objects are nested in more than that many levels."""
-    if json.count(b"[") + json.count(b"{") <= levels:
-        return False
-    depth = 0
-    for found in _STRING_OR_BRACKET.finditer(json):
-        depth += (found["opening"] is not None) - (found["closing"] is not None)
-        if depth > levels:
-            return True
-    return False
+def repaired(value: Json) -> Json:
+    """Return a value with U+FFFD for each half of a surrogate pair that stands alone."""
+    match value:
+        case str():
+            return repaired_text(value)
+        case list():
+            return [repaired(entry) for entry in value]
+        case dict():
+            return {repaired_text(name): repaired(member) for name, member in value.items()}
+    return value
 
 
-def _parts(json: bytes, container: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name (as JSON; empty in an array) and value of all that is directly in a container.
-
-    Raises:
-        ValueError: if the JSON is malformed, or no such container.
-    """
-    if json.lstrip(b" \t\n\r")[:1] != container:
-        message = f"this is no JSON {'object' if container == b'{' else 'array'}"
-        raise ValueError(message)
-    around: list[bytes] = []
-    name = b""
-    begin = at = 0
-    while True:
-        found = _match(_VALUE_OR_OPENING, json, at)
-        at = found.end()
-        begin = found.start(1) if len(around) == 1 else begin
-        if found[1] in _NEXT:
-            around.append(found[1])
-            if found[1] == b"{":
-                found = _match(_NAME, json, at)
-                at = found.end()
-                name = found["name"] if len(around) == 1 else name
-            continue
-        while around:
-            if len(around) == 1:
-                yield name, json[begin:at]
-            found = _match(_NEXT[around[-1]], json, at)
-            at = found.end()
-            if found["closing"] is None:
-                name = found["name"] if len(around) == 1 else name
-                break
-            around.pop()
-        if not around:
-            break
-    if json[at:].strip(b" \t\n\r"):
-        message = f"JSON is malformed: more follows after its end (byte {at})"
-        raise ValueError(message)
-
-
-def _match(pattern: re.Pattern[bytes], json: bytes, at: int) -> re.Match[bytes]:
-    found = pattern.match(json, at)
-    if found is None:
-        message = f"JSON is malformed at byte {at}"
-        raise ValueError(message)
-    return found
+def repaired_text(text: str) -> str:
+    """Return `repaired` of a text."""
+    return _HALF_SURROGATE.sub("\ufffd", text)

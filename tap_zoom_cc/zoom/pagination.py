@@ -9,6 +9,7 @@ page that announces no count does not end it by itself: nothing would tell that 
 from __future__ import annotations
 
 import mmap
+from codecs import BOM_UTF8
 from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
@@ -46,7 +47,7 @@ class PageReader:
             "Page",
             [
                 ("rows", list[msgspec.Raw] | None, msgspec.field(name=rows_key)),
-                ("next_page_token", str | None, None),
+                ("next_page_token", object, None),
                 ("total_records", int | None, None),
                 ("begin", object, msgspec.field(default=None, name="from")),
                 ("end", object, msgspec.field(default=None, name="to")),
@@ -64,7 +65,7 @@ class PageReader:
             ValueError: if it is no UTF-8, or leads on from a page without rows.
         """
         with response.raw as raw:  # Read already, and closed here to keep the body once only.
-            body = raw.read()
+            body = raw.read().removeprefix(BOM_UTF8)
         try:
             page = self._decoder.decode(_in_pages_of_its_own(body))
         except msgspec.ValidationError:
@@ -72,22 +73,31 @@ class PageReader:
         except (msgspec.DecodeError, RecursionError):
             # A value that msgspec cannot pass over is for the row's own decoder to judge.
             page = self._read_slowly(body)
+        token = cast("object", page.next_page_token)
+        if token and not isinstance(token, str):
+            raise ValueError("next_page_token is neither a text nor empty")
+        # What other languages take for empty, such as 0 and false, can only mean the end, too.
+        page.next_page_token = page.next_page_token or None
         if page.rows is None and page.next_page_token and page.total_records is None:
             message = "the answer names a next page but neither rows nor their total"
             raise ValueError(message)
         return page
 
     def _read_slowly(self, body: bytes) -> Page:
-        members = json_text.members(body)
-        rows = members.get(self._rows_key, b"null")
-        if rows.startswith(b"["):
-            members[self._rows_key] = b"[]"
-        envelope = (
-            b'"%b":%b' % (name.encode(), members[name]) for name in self._names if name in members
-        )
-        page = self._decoder.decode(json_text.repaired(b"{%b}" % b",".join(envelope)))
-        if rows.startswith(b"["):
-            page.rows = [msgspec.Raw(row) for row in json_text.entries(rows)]
+        """Read a page whose rows are left as they came: they are in the page's third level."""
+        members = json_text.read(body, levels=2)
+        if not isinstance(members, dict):
+            raise ValueError("the answer is no JSON object")  # noqa: TRY004 (it is the answer's fault)
+        rows = members.get(self._rows_key)
+        envelope = {name: members[name] for name in self._names if name in members}
+        if isinstance(rows, list):
+            envelope[self._rows_key] = []
+        try:
+            page = self._decoder.decode(msgspec.json.encode(json_text.repaired(envelope)))
+        except RecursionError as error:
+            raise ValueError("the answer's range is nested too deeply to be one") from error
+        if isinstance(rows, list):
+            page.rows = [msgspec.Raw(msgspec.json.encode(json_text.repaired(row))) for row in rows]
         return page
 
 

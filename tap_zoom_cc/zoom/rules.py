@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ class Condition(enum.Enum):
     FILTERED = "filters are set, and the account has not answered in this run"
     NEVER_READ = "the account was listed, has no bookmark, and has not answered in this run"
     OTHER_RANGE = "the answer names a range that does not meet the one asked for"
-    NARROWER_RANGE = "what an answer left out was asked for by itself, and left out again"
+    NARROWER_RANGE = (
+        "the answer names less than was asked for, and to ask for half of it did not help"
+    )
     SLOW = "the answer was not complete within a minute"
     ALL_REFUSED = "other accounts are refused too, and nothing was answered since its first try"
     OUTAGE = f"{PLACES_OF_AN_OUTAGE} accounts in a row failed so, with no answer to any other"
@@ -74,7 +76,8 @@ class Rule:
     An answer fits when its status, its code and the text of its message do, and `condition` holds;
     what is left empty fits everything. `then` is what follows when `tries` requests, or those of
     `PATIENCE_SECONDS`, got no better answer; it is None for what is done at once. `tries` is None
-    where only the time counts.
+    where only the time counts. Where `shared` holds, the answer is no fault of the account, and the
+    run stops instead.
     """
 
     action: Action
@@ -87,6 +90,7 @@ class Rule:
     condition: Condition | None = None
     then: Action | None = None
     tries: int | None = TRIES
+    shared: Condition | None = None
 
     def fits(self, answer: Answer, conditions: Collection[Condition]) -> bool:
         """Say whether the rule is for this answer under these conditions."""
@@ -103,6 +107,12 @@ class Rule:
     def last_word(self) -> Action:
         """What is done when the request is not sent again."""
         return self.then or self.action
+
+    def stopping(self) -> Rule:
+        """Return the rule with the end of the run as its last word."""
+        if self.then is None:
+            return replace(self, action=Action.STOP_RUN)
+        return replace(self, then=Action.STOP_RUN)
 
 
 OK = 200
@@ -151,18 +161,9 @@ RULES: tuple[Rule, ...] = (
         "lower requests_per_second when it comes often: the limit is shared by all apps",
         "document",
         statuses=(429,),
-        condition=Condition.ALL_REFUSED,
-        then=Action.STOP_RUN,
-        tries=None,
-    ),
-    Rule(
-        Action.COOL_DOWN,
-        "too many requests in a second",
-        "lower requests_per_second when it comes often: the limit is shared by all apps",
-        "document",
-        statuses=(429,),
         then=Action.FAIL_ACCOUNT,
         tries=None,
+        shared=Condition.ALL_REFUSED,
     ),
     Rule(
         Action.STOP_RUN,
@@ -186,16 +187,13 @@ RULES: tuple[Rule, ...] = (
         "seen",
         codes=(4717,),
     ),
-    *(
-        Rule(
-            Action.STOP_RUN if condition else Action.FAIL_ACCOUNT,
-            "a redirect, which is not followed: the token stays with the configured host",
-            "check api_url and token_url",
-            "own choice",
-            statuses=(300, 301, 302, 303, 307, 308),
-            condition=condition,
-        )
-        for condition in (Condition.OUTAGE, None)
+    Rule(
+        Action.FAIL_ACCOUNT,
+        "a redirect, which is not followed: the token stays with the configured host",
+        "check api_url and token_url",
+        "own choice",
+        statuses=(300, 301, 302, 303, 307, 308),
+        shared=Condition.OUTAGE,
     ),
     Rule(
         Action.FAIL_ACCOUNT,
@@ -239,15 +237,6 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Action.RETRY,
-        "nothing answers",
-        "check the network, api_url and token_url, then run again",
-        "own choice",
-        statuses=(NO_ANSWER,),
-        condition=Condition.OUTAGE,
-        then=Action.STOP_RUN,
-    ),
-    Rule(
-        Action.RETRY,
         "the answer takes too long",
         "see Zoom's status page and run again",
         "own choice",
@@ -255,14 +244,16 @@ RULES: tuple[Rule, ...] = (
         condition=Condition.SLOW,
         then=Action.FAIL_ACCOUNT,
         tries=SLOW_TRIES,
+        shared=Condition.OUTAGE,
     ),
     Rule(
         Action.RETRY,
-        "the connection fails or breaks off",
+        "nothing answers, or the connection breaks off",
         "check the network, api_url and token_url, then run again",
         "own choice",
         statuses=(NO_ANSWER,),
         then=Action.FAIL_ACCOUNT,
+        shared=Condition.OUTAGE,
     ),
     Rule(
         Action.STOP_RUN,
@@ -280,11 +271,10 @@ RULES: tuple[Rule, ...] = (
             "seen",
             statuses=statuses,
             codes=codes,
-            condition=condition,
-            then=Action.STOP_RUN if condition else Action.FAIL_ACCOUNT,
+            then=Action.FAIL_ACCOUNT,
+            shared=Condition.OUTAGE,
         )
         for statuses, codes in (((400, 401), (124,)), ((401,), ()))
-        for condition in (Condition.OUTAGE, None)
     ),
     Rule(
         Action.READ_AGAIN,
@@ -304,17 +294,14 @@ RULES: tuple[Rule, ...] = (
         codes=(1001, 1201, 2901),
         condition=Condition.FILTERED,
     ),
-    *(
-        Rule(
-            Action.STOP_RUN if condition else Action.FAIL_ACCOUNT,
-            "the endpoint does not exist there",
-            "check api_url",
-            "document",
-            statuses=(400,),
-            codes=(2300,),
-            condition=condition,
-        )
-        for condition in (Condition.OUTAGE, None)
+    Rule(
+        Action.FAIL_ACCOUNT,
+        "the endpoint does not exist there",
+        "check api_url",
+        "document",
+        statuses=(400,),
+        codes=(2300,),
+        shared=Condition.OUTAGE,
     ),
     Rule(
         Action.FAIL_ACCOUNT,
@@ -350,11 +337,11 @@ RULES: tuple[Rule, ...] = (
 
 def may_be_an_outage(answer: Answer) -> bool:
     """Say whether an answer is none of the account's own fault if enough others get it too."""
-    return decide(answer, {Condition.OUTAGE}).condition is Condition.OUTAGE
+    return decide(answer).shared is Condition.OUTAGE
 
 
 def decide(answer: Answer, conditions: Collection[Condition] = ()) -> Rule:
-    """Return the first rule that fits an answer; the last one fits everything.
+    """Return the first rule that fits an answer, as it ends; the last one fits everything.
 
     Args:
         answer: what came, or `NO_ANSWER` as its status.
@@ -362,4 +349,5 @@ def decide(answer: Answer, conditions: Collection[Condition] = ()) -> Rule:
     """
     if answer.wait is not None and answer.wait > LONG_WAIT_SECONDS:
         conditions = {*conditions, Condition.LONG_WAIT}
-    return next(rule for rule in RULES if rule.fits(answer, conditions))
+    rule = next(rule for rule in RULES if rule.fits(answer, conditions))
+    return rule.stopping() if rule.shared in conditions else rule

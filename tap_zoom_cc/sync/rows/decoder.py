@@ -5,8 +5,9 @@ order and to check it; all of it when it is emitted (`RowDecoder`). In between i
 takes a fraction of the memory of Python objects.
 
 The decoder is compiled from the schema once. msgspec then checks every declared type and notices
-undeclared fields in C; only a row that does not fit is conformed in Python. No value is lost by
-that, and none is a reason to refuse a row: what has no place of its own goes into one column.
+undeclared fields in C; only a row that does not fit is conformed in Python (`misfits`). No value is
+lost by that, and none is a reason to refuse a row: what has no place of its own goes into one
+column.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from tap_zoom_cc.sync.rows.conform import DOES_NOT_FIT, conform_members
-from tap_zoom_cc.sync.rows.row_types import Part, can_name
-from tap_zoom_cc.sync.rows.unmapped import COLUMN, Aside, Notices, Unmapped
-from tap_zoom_cc.sync.rows.values import UnfitError, converted
-from tap_zoom_cc.zoom import json_text
+from tap_zoom_cc.sync.rows.misfits import DOES_NOT_FIT, conform_members, fields_of, text_of
+from tap_zoom_cc.sync.rows.row_types import Part, UnfitError, can_name
+from tap_zoom_cc.sync.rows.unmapped import COLUMN, Notices, Unmapped
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from tap_zoom_cc.sync.rows.row_types import Record, Schema
+    from tap_zoom_cc.sync.rows.unmapped import FieldChange, Learned
+    from tap_zoom_cc.zoom.json_text import Json
 
 MOST_LEARNED = 64
 """How many undeclared fields a decoder is compiled for: ever new ones must not cost memory."""
@@ -62,10 +63,9 @@ def read_key(row: msgspec.Raw) -> RowKey:
     try:
         key = _key_decoder.decode(row)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        key = _read_odd_key(json_text.members(bytes(row)))
+        key = _read_odd_key(fields_of(row))
     if not key.engagement_id:
-        message = "a row has an empty engagement_id"
-        raise ValueError(message)
+        raise ValueError("a row has an empty engagement_id")
     if key.start_time.tzinfo is None or (key.end_time and key.end_time.tzinfo is None):
         return RowKey(
             key.engagement_id, _in_utc(key.start_time), key.end_time and _in_utc(key.end_time)
@@ -73,38 +73,20 @@ def read_key(row: msgspec.Raw) -> RowKey:
     return key
 
 
-def _read_odd_key(fields: Mapping[str, bytes]) -> RowKey:
+def _read_odd_key(fields: Mapping[str, Json]) -> RowKey:
     """Read the key of a row that has something unusual; a bare date is enough for that."""
     start = _instant_of(fields, "start_time")
     if start is None:
-        message = "a row has no start_time, or one that is no date-time"
-        raise ValueError(message)
+        raise ValueError("a row has no start_time, or one that is no date-time")
     return RowKey(text_of(fields, "engagement_id"), start, _instant_of(fields, "end_time"))
 
 
-def _instant_of(fields: Mapping[str, bytes], name: str) -> datetime | None:
+def _instant_of(fields: Mapping[str, Json], name: str) -> datetime | None:
+    text = fields.get(name)
     try:
-        return parse_instant(json_text.read_text(fields[name]))
-    except (KeyError, msgspec.MsgspecError, RecursionError, ValueError):
+        return parse_instant(text) if isinstance(text, str) else None
+    except ValueError:
         return None
-
-
-def text_of(fields: Mapping[str, bytes], name: str) -> str:
-    """Return what a row must have in a field: a text, or a number, which is taken as text.
-
-    Raises:
-        ValueError: if the row has no such thing.
-    """
-    json = json_text.repaired(fields.get(name, b"null"))
-    try:
-        if json.startswith(b'"'):
-            return json_text.read_text(json)
-        if json != b"null":
-            return cast("str", converted(json, "string"))
-    except UnfitError:
-        pass
-    message = f"a row has no {name}, or one that is no text"
-    raise ValueError(message)
 
 
 def _in_utc(instant: datetime) -> datetime:
@@ -142,7 +124,8 @@ class RowDecoder:
             {name: part for name, part in of_zoom.items() if name not in self._deselected}
         )
         self._notice = notice
-        self._learned: dict[str, set[str]] = {}
+        self._learned: Learned = {}
+        self._may_learn = MOST_LEARNED
         self._compile()
 
     def decode(self, row: msgspec.Raw) -> Record:
@@ -150,59 +133,52 @@ class RowDecoder:
 
         What Zoom did not send is null, in nested objects too.
         What does not fit its type, and what is not declared, is in the column `COLUMN`.
+
+        Raises:
+            ValueError: if the row is no object, for which `read_key` has refused it.
         """
         try:
             record = self._read(row)
-        except DOES_NOT_FIT:
-            record = None
-        if not isinstance(record, dict):
-            return self._conform(bytes(row))
-        for name in self._deselected:
-            record.pop(name, None)
-        if self._aside is not None:
+            if not isinstance(record, dict):
+                raise UnfitError
+            for name in self._deselected:
+                record.pop(name, None)
+            if not self._learned:
+                if self._keeps_unmapped:
+                    record[COLUMN] = None
+                return record
             unmapped = Unmapped()
-            self._aside.move(record, "", unmapped)
-            return self._complete(record, unmapped)
-        if self._keeps_unmapped:
-            record[COLUMN] = None
-        return record
-
-    def _compile(self) -> None:
-        left_as_json = {**self._learned, "": self._learned.get("", set()) | self._deselected}
-        self._read = self._part.reader(left_as_json)
-        self._aside = Aside.within(self._part, self._learned)
-
-    def _conform(self, json: bytes) -> Record:
-        unmapped = Unmapped()
-        try:
-            members = json_text.members(json)
-        except ValueError:
-            unmapped.add_unfit("", json, "row")
-            return self._complete(conform_members({}, self._part, "", unmapped), unmapped)
-        for name in self._deselected:
-            members.pop(name, None)
-        record = conform_members(members, self._part, "", unmapped)
-        self._learn(unmapped.undeclared)
-        return self._complete(record, unmapped)
-
-    def _learn(self, names: Collection[tuple[str, str]]) -> None:
-        """Compile the decoder anew with undeclared fields, as long as there are not too many."""
-        room = MOST_LEARNED - sum(map(len, self._learned.values()))
-        fresh = {
-            (path, name)
-            for path, name in names
-            if name not in self._learned.get(path, ()) and can_name(name)
-            if len(name) <= LONGEST_LEARNED
-        }
-        for path, name in sorted(fresh)[:room]:
-            self._learned.setdefault(path, set()).add(name)
-        if fresh and room:
-            self._compile()
-
-    def _complete(self, record: Record, unmapped: Unmapped) -> Record:
-        """Fill the column, and say what had to be changed."""
+            unmapped.take(record, self._learned)
+        except DOES_NOT_FIT:
+            unmapped = Unmapped()
+            record = self._conform(row, unmapped)
         if self._keeps_unmapped:
             record[COLUMN] = unmapped.column()
         if unmapped.changes:
             self._notice(Notices(record, unmapped.changes, self._keeps_unmapped))
         return record
+
+    def _compile(self) -> None:
+        self._read = self._part.reader({**self._learned, **dict.fromkeys(self._deselected)})
+
+    def _conform(self, row: msgspec.Raw, unmapped: Unmapped) -> Record:
+        fields = fields_of(row)
+        for name in self._deselected:
+            fields.pop(name, None)
+        record = conform_members(fields, self._part, "", unmapped)
+        self._learn(unmapped.undeclared)
+        return record
+
+    def _learn(self, undeclared: Iterable[tuple[tuple[str, ...], FieldChange]]) -> None:
+        """Compile the decoder anew with undeclared fields, as long as there are not too many."""
+        before = self._may_learn
+        for (*way, name), change in undeclared:
+            fields = self._learned
+            for each in way:
+                fields = cast("Learned", fields.setdefault(each, {}))
+            is_short = len(name) <= LONGEST_LEARNED
+            if self._may_learn and name not in fields and is_short and can_name(name):
+                fields[name] = change
+                self._may_learn -= 1
+        if self._may_learn < before:
+            self._compile()

@@ -1,12 +1,12 @@
 """What a row has no column for: kept, as Zoom's own JSON, in the one column that takes everything.
 
 The column holds a JSON object. Its keys are JSON Pointers (RFC 6901) into the row, its values are
-what Zoom sent there, digit for digit.
+what Zoom sent there, digit for digit, without the whitespace between.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from tap_zoom_cc.zoom import json_text
 
 if TYPE_CHECKING:
-    from tap_zoom_cc.sync.rows.row_types import Names, Part
+    from tap_zoom_cc.zoom.json_text import Json
 
 COLUMN = "unmapped_values"
 
@@ -27,6 +27,12 @@ another type, and was brought to the declared one. ``repaired``: it had a text t
 and U+FFFD stands where that was.
 """
 
+FieldChange: TypeAlias = "tuple[Change, str]"
+"""A change and its field, named without positions in lists: ``legs[].seconds``."""
+
+Learned: TypeAlias = "dict[str, Learned | FieldChange]"
+"""Undeclared fields by name, each with its change, below the declared fields that they are in."""
+
 LONGEST_SHOWN = 80
 """Characters of a field's name, or of a row's ID, that a message shows."""
 
@@ -37,15 +43,15 @@ class Notices:
 
     Attributes:
         record: the row as it goes on.
-        changes: each with its field, named without positions in lists: ``legs[].seconds``.
+        changes: each with its field.
         kept: whether the record has the column, which can be deselected.
     """
 
     record: dict[str, object]
-    changes: set[tuple[Change, str]]
+    changes: set[FieldChange]
     kept: bool
 
-    def remark(self, change: tuple[Change, str], key: str) -> str:
+    def remark(self, change: FieldChange, key: str) -> str:
         """Say what was changed, in the words of a warning; ``key`` is the field of the row's ID."""
         what, path = change
         where = f"first in the row with {key} {shown(str(self.record.get(key)))}"
@@ -59,81 +65,43 @@ class Notices:
         return f"{texts[what]} ({where})"
 
 
-@dataclass(slots=True)
-class Unmapped:
+class Unmapped(msgspec.Struct):
     """The values of one row that have no place in it, by JSON Pointer, and all that was changed."""
 
-    values: dict[str, bytes] = field(default_factory=dict)
-    changes: set[tuple[Change, str]] = field(default_factory=set)
-    undeclared: list[tuple[str, str]] = field(default_factory=list)
-    """The path of an object, and the name of an undeclared field in it."""
+    values: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+    changes: set[FieldChange] = msgspec.field(default_factory=set)
+    undeclared: list[tuple[tuple[str, ...], FieldChange]] = msgspec.field(default_factory=list)
+    """Undeclared fields, each with the names of the fields that lead to it and its own."""
 
-    def add_undeclared(self, pointer: str, json: bytes, path: str, name: str) -> None:
-        """Keep the value of a field that is not declared in the object at ``path``."""
-        self.undeclared.append((path, name))
-        self.add(pointer, json, ("undeclared", join(path, name)))
-
-    def add_unfit(self, pointer: str, json: bytes, path: str) -> None:
-        """Keep a value that does not fit what is declared at ``path``."""
-        self.add(pointer, json, ("unfit", path))
-
-    def add(self, pointer: str, json: bytes, change: tuple[Change, str]) -> None:
+    def add(self, pointer: str, value: Json, change: FieldChange) -> None:
         """Keep a value."""
         self.changes.add(change)
-        text = json_text.repaired(json)
-        if text != json:
+        try:
+            json = msgspec.json.encode(value)
+        except UnicodeEncodeError:
+            json = msgspec.json.encode(json_text.repaired(value))
             self.changes.add(("repaired", change[1]))
-        self.values[pointer] = text
+        self.values[pointer] = msgspec.Raw(json)
+
+    def take(self, value: object, learned: Learned, pointer: str = "") -> None:
+        """Take learned fields, which are still JSON, out of an object or a list of objects."""
+        if isinstance(value, list):
+            for position, entry in enumerate(value):
+                self.take(entry, learned, f"{pointer}/{position}")
+        elif isinstance(value, dict):
+            for name, below in learned.items():
+                place = pointer + step(name)
+                if isinstance(below, dict):
+                    self.take(value.get(name), below, place)
+                elif (raw := value.pop(name, None)) is not None:
+                    self.add(place, json_text.read(bytes(raw)), below)
 
     def column(self) -> str | None:
         """Return the column's text; None when there is nothing to keep."""
         if not self.values:
             return None
-        members = [
-            b"%b:%b" % (msgspec.json.encode(pointer), json)
-            for pointer, json in sorted(self.values.items())
-        ]
-        return (b"{%b}" % b",".join(members)).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """Where in decoded rows undeclared fields are to be found, of those that are known by name.
-
-    Attributes:
-        fields: of each its name, its step of the JSON Pointer, and what there is to say of it.
-        branches: the declared fields in which there are more.
-    """
-
-    fields: tuple[tuple[str, str, tuple[Change, str]], ...]
-    branches: tuple[tuple[str, str, Aside], ...]
-
-    @classmethod
-    def within(cls, part: Part, names: Names) -> Aside | None:
-        """Find the places in and below a part of the schema; None if there are none."""
-        if part.items is not None:
-            return cls.within(part.items, names)
-        children = (part.properties or {}).items()
-        below = [(name, cls.within(child, names)) for name, child in children]
-        branches = tuple((name, step(name), branch) for name, branch in below if branch)
-        fields: tuple[tuple[str, str, tuple[Change, str]], ...] = tuple(
-            (name, step(name), ("undeclared", join(part.path, name)))
-            for name in sorted(names.get(part.path, ()))
-        )
-        return cls(fields, branches) if fields or branches else None
-
-    def move(self, value: object, pointer: str, unmapped: Unmapped) -> None:
-        """Take the fields out of an object, or out of all objects in a list."""
-        if isinstance(value, list):
-            for position, entry in enumerate(value):
-                self.move(entry, f"{pointer}/{position}", unmapped)
-        elif isinstance(value, dict):
-            for name, last, change in self.fields:
-                raw = value.pop(name, None)
-                if raw is not None:
-                    unmapped.add(f"{pointer}{last}", bytes(raw), change)
-            for name, last, branch in self.branches:
-                branch.move(value.get(name), f"{pointer}{last}", unmapped)
+        # What was too deep to be read may hold bytes that are not UTF-8.
+        return msgspec.json.encode(dict(sorted(self.values.items()))).decode("utf-8", "replace")
 
 
 def step(name: str) -> str:
