@@ -25,18 +25,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Meltano 4.4.1 fails to write a `decimal` from the environment into the tap's configuration. An
-# `integer` takes whole numbers from there, and any number from meltano.yml. Dates are `string`:
-# Meltano guesses what a `date_iso8601` means, and makes the 4th of March of 03.04.2026.
-KINDS = {
-    "array": "array",
-    "boolean": "boolean",
-    "integer": "integer",
-    "number": "integer",
-    "object": "object",
-    "string": "string",
-}
-
 
 class Property(TypedDict, total=False):
     """A setting as the tap declares it: JSON schema, and `secret`."""
@@ -77,10 +65,14 @@ def about() -> About:
 
 
 def kind(declared: Property) -> str:
-    """Return Meltano's kind of a setting."""
-    if "enum" in declared:
-        return "options"
-    return KINDS[json_type(declared)]
+    """Return Meltano's kind of a setting.
+
+    A `string` is handed to the tap as it is, and the tap reads it and says what is wrong. Of other
+    kinds Meltano 4.4.1 reads texts itself: a wrong list, number or option is a traceback that names
+    no setting, a wrong boolean is false, and a date is guessed. An object has to be one for Meltano
+    too, or `meltano config set` could not set a part of it.
+    """
+    return "object" if json_type(declared) == "object" else "string"
 
 
 def json_type(declared: Property) -> str:
@@ -98,10 +90,6 @@ def meltano_setting(name: str, declared: Property) -> dict[str, object]:
     }
     if declared.get("secret"):
         setting["sensitive"] = True
-    if "enum" in declared:
-        setting["options"] = [
-            {"label": value.capitalize(), "value": value} for value in declared["enum"]
-        ]
     if "default" in declared:
         setting["value"] = declared["default"]
     return setting

@@ -30,8 +30,10 @@ from tap_zoom_cc.user_input import (
     forget_unknown_log_levels,
     from_environment,
     misspelled_variables,
+    proxy_problems,
     read_config,
     read_json,
+    with_texts_read,
 )
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
@@ -197,7 +199,7 @@ class CommandLineTap(Tap):
     def _settings_of(cls, given: ConfigInput | None) -> tuple[dict[str, Any], list[str]]:
         """Return the settings of files and of the environment, and what of it is unreadable."""
         given = given or ConfigInput()
-        values, problems = dict(given.config), list[str]()
+        values, problems = with_texts_read(given.config, cls.known_settings()), list[str]()
         if given.parse_env:
             from_variables, problems = from_environment(cls.known_settings(), cls.env_prefix())
             values |= from_variables
@@ -228,7 +230,8 @@ class CommandLineTap(Tap):
         values, problems = cls._settings_of(config)
         now = datetime.now(timezone.utc)
         try:
-            settings_from(values, now=now, known=cls.known_settings())
+            settings = settings_from(values, now=now, known=cls.known_settings())
+            problems += proxy_problems((settings.api_url, settings.token_url))
         except ConfigValidationError as error:
             unreadable = {problem.split(":")[0] for problem in problems}
             problems += [line for line in error.errors if line.split(":")[0] not in unreadable]

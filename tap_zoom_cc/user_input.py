@@ -12,11 +12,14 @@ import logging
 import math
 import os
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from dotenv import find_dotenv, load_dotenv
+from requests.utils import get_environ_proxies, select_proxy
 
 from tap_zoom_cc.run.log import excerpt, printable
 from tap_zoom_cc.zoom.filters import nearest
@@ -157,7 +160,7 @@ def read_config(paths: Sequence[str]) -> ConfigInput:
 
 def read_json(file: TextIO | None, name: str) -> tuple[object, list[str]]:
     """Return a JSON file's value, and what is wrong with the file."""
-    return (None, []) if file is None else _read(file.buffer.read, name)
+    return (None, []) if file is None else _read(file.buffer.read, f"--{name} {file.name}")
 
 
 def _read(content: Callable[[], bytes], name: str) -> tuple[object, list[str]]:
@@ -203,6 +206,23 @@ def from_environment(
     return values, problems
 
 
+def proxy_problems(urls: Iterable[str]) -> list[str]:
+    """Say whether the environment names something as a proxy for these URLs that has no host.
+
+    Its value may hold a password and is not told.
+    """
+    for url in urls:
+        proxy = select_proxy(url, get_environ_proxies(url))
+        try:
+            has_host = not proxy or bool(urlsplit(f"//{proxy.rpartition('//')[2]}").hostname)
+        except ValueError:
+            has_host = False
+        if not has_host:
+            variable = f"{urlsplit(url).scheme}_proxy"
+            return [f"{variable}: is no URL of a proxy such as http://proxy.example.com:3128"]
+    return []
+
+
 def misspelled_variables(names: Collection[str], prefix: str) -> list[str]:
     """Name the environment variables that nothing reads, and that are nearly those of a setting.
 
@@ -232,6 +252,28 @@ def _is_inherited(name: str, known: Collection[str]) -> bool:
     """Say whether a variable is of a plugin whose name goes on after the tap's, such as shard-1."""
     plugins = [name.removesuffix(f"_{each}") for each in known if name.endswith(f"_{each}")]
     return any(not any(each.startswith(plugin) for each in known) for plugin in plugins)
+
+
+def with_texts_read(
+    values: Mapping[str, Any], declared: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return settings of a file with texts read as those of the environment are.
+
+    Meltano hands on what it takes from the environment as text. A text that cannot be read stays,
+    and so do objects, which Meltano reads itself: the check of the settings says what is right.
+
+    Args:
+        values: the settings by name.
+        declared: the JSON schemas of the settings, by name.
+    """
+    read = dict(values)
+    for name, text in values.items():
+        types = declared.get(name, {}).get("type", ())
+        kind = next((kind for kind in _READERS if kind in types), "string")
+        if isinstance(text, str) and text and kind not in {"string", "object"}:
+            with suppress(ValueError):
+                read[name] = _READERS[kind](text)
+    return read
 
 
 def _number(text: str) -> float:

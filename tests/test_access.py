@@ -123,6 +123,10 @@ def test_a_missing_scope_is_named(simulator: SimulatorProcess, scope: str, place
     simulator.replace(recent(Account(id="one", sms=5, voice_calls=5), scopes=scopes))
     run = ask(simulator).check(1)
     assert said(run, "ERROR", place, f"a scope is missing: {scope}; add the scope")
+    lists = scope == "account:read:list_sub_accounts:master"
+    assert (
+        bool(said(run, "ERROR", "include_own_account to true and sub_account_ids to []")) is lists
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,14 +72,14 @@ SETTINGS = [
     Wrong("client_secret", "sEcReT\u200b", ("client_secret", "beyond ASCII")),
     Wrong("client_secret", "sEcReT…", ("client_secret", "beyond ASCII")),
     Wrong("client_id", "tHe-cLiEnT-iD-0001\u00a0", ("client_id", "beyond ASCII")),
-    Wrong("sub_account_ids", ACCOUNT, ("sub_account_ids", "list")),
+    Wrong("sub_account_ids", f'["{ACCOUNT}', ("sub_account_ids", "list")),
     Wrong("sub_account_ids", [""], ("sub_account_ids", "an account ID")),
     Wrong("sub_account_ids", [ACCOUNT, "a/b"], ("sub_account_ids", "'a/b'", "letters, digits")),
     Wrong("sub_account_ids", [ACCOUNT, None], ("sub_account_ids", "not an account ID")),
     Wrong("sub_account_ids", [7], ("sub_account_ids", "not an account ID")),
     Wrong("sub_account_ids", [f"{ACCOUNT} "], ("sub_account_ids", "not an account ID")),
     Wrong("sub_account_ids", [], ("sub_account_ids", "empty", "include_own_account")),
-    Wrong("include_own_account", "yes", ("include_own_account", "true or false")),
+    Wrong("include_own_account", "maybe", ("include_own_account", "true or false")),
     Wrong("include_own_account", 1, ("include_own_account", "true or false")),
     Wrong("start_date", "yesterday", ("start_date", "2026-01-31")),
     Wrong("start_date", "", ("start_date", "a date (2026-01-31)")),
@@ -96,7 +96,7 @@ SETTINGS = [
     Wrong("end_date", "2024-01-01", ("end_date", "not after start_date")),
     Wrong("end_date", "now", ("end_date", "a date (2026-01-31)")),
     Wrong("sms_lookback_days", -1, ("sms_lookback_days", "from 0")),
-    Wrong("sms_lookback_days", "3", ("sms_lookback_days", "a number from 0")),
+    Wrong("sms_lookback_days", "three", ("sms_lookback_days", "a number from 0")),
     Wrong("sms_lookback_days", 1e9, ("sms_lookback_days", "3650")),
     Wrong("voice_calls_lookback_days", {}, ("voice_calls_lookback_days", "a number")),
     Wrong("voice_calls_lookback_days", [1], ("voice_calls_lookback_days", "a number")),
@@ -221,8 +221,10 @@ def test_everything_that_is_wrong_is_said_at_once(simulator: SimulatorProcess) -
     config = {**settings(simulator), "start_date": "soon", "requests_per_second": 0, "stat": 1}
     del config["client_id"]
     run = run_tap(config, state="{", catalog="[")
-    for said in ("client_id", "start_date", "requests_per_second", "stat", "state", "catalog"):
-        assert_refused(simulator, run, f"| {said}:")
+    for said in ("client_id:", "start_date:", "requests_per_second:", "stat:"):
+        assert_refused(simulator, run, f"| {said}")
+    for option in ("state", "catalog"):
+        assert_refused(simulator, run, f"| --{option} /", f"{option}.json: is not valid JSON")
 
 
 def test_an_end_date_long_ago_needs_a_start_date(simulator: SimulatorProcess) -> None:
@@ -403,6 +405,26 @@ def test_certificates_that_cannot_be_used_are_named(
     assert_refused(simulator, run, variable, path, said)
 
 
+def test_a_proxy_without_a_host_is_named_and_its_password_is_not(
+    simulator: SimulatorProcess,
+) -> None:
+    proxies = {"http_proxy": "http://user:sEcReT@", "no_proxy": "", "NO_PROXY": ""}
+    run = run_tap(settings(simulator) | simulator.tap_config(), environment=proxies)
+    assert_refused(simulator, run, "http_proxy: is no URL of a proxy")
+
+
+def test_a_text_in_a_file_is_read_as_one_of_the_environment(simulator: SimulatorProcess) -> None:
+    config = settings(simulator) | simulator.tap_config()
+    texts = {
+        "sub_account_ids": ACCOUNT,
+        "include_own_account": "no",
+        "sms_lookback_days": "3.5",
+        "max_concurrency": "2",
+        "requests_per_second": "1000",
+    }
+    assert len(run_tap({**config, **texts}).check().records("sms")) == 5
+
+
 @pytest.mark.parametrize("variable", ["LOGLEVEL", "TAP_ZOOM_CC_LOGLEVEL"])
 def test_a_log_level_that_does_not_exist_is_passed_over(
     simulator: SimulatorProcess, variable: str
@@ -465,6 +487,7 @@ OUTPUTS = {
     "about": ["--about"],
     "version": ["--version"],
     "test": ["--test=schema"],
+    "observe": ["--observe"],
 }
 
 
@@ -487,6 +510,30 @@ def test_an_output_that_takes_nothing_ends_the_run_with_one_line(
     assert "Traceback" not in ended.stderr
     assert len([line for line in ended.stderr.splitlines() if "| ERROR " in line]) == 1
     assert "No space left" in ended.stderr or "Standard output is closed" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["sync", "discover", "about", "test", "observe"])
+def test_an_output_that_nobody_reads_ends_the_run_with_one_line(
+    simulator: SimulatorProcess, tmp_path: Path, name: str
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings(simulator) | simulator.tap_config()))
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        [sys.executable, "-m", "tap_zoom_cc", f"--config={config}", *OUTPUTS[name]],
+        check=False,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    os.close(write)
+    assert ended.returncode == 1, ended.stderr
+    errors = [line for line in ended.stderr.splitlines() if "| ERROR " in line]
+    assert len(errors) == 1, ended.stderr
+    assert "read the output has closed it" in errors[0]
+    assert "Traceback" not in ended.stderr
 
 
 def test_settings_from_the_environment_work(simulator: SimulatorProcess) -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator.scenario import Account, Clock, Fault, Scenario
+from simulator.scenario import Account, Clock, Fault, Refusal, Scenario
 from tests.harness.constants import OWN, SHORT_WAITS
+from tests.harness.singer import state_of
 from tests.harness.tap import run_tap, settings_for, start_tap, sync
 from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
 
@@ -155,6 +156,22 @@ def test_without_a_start_date_it_is_said_that_only_28_days_are_read(zoom: Simula
     assert len([line for line in first.lines if said in line]) == 2, "one for each stream"
     for run in (sync(zoom, NOW).check(), sync(zoom, NOW, state=first.state, **recent).check()):
         assert "start_date is not set" not in run.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--test"], ["--reconcile=2026-01-01/2026-01-03"]])
+def test_an_id_with_control_characters_forges_no_line(
+    zoom: SimulatorProcess, arguments: list[str]
+) -> None:
+    odd = "oDd\x1b[2J\x07\r\n2026-01-01 | ERROR    | forged"
+    refusing = Account(id=odd, voice_calls=5, sms_refusal=Refusal())
+    zoom.replace(replace(SCENARIO, accounts=(refusing, Account(id="another1", sms=3))))
+    state = {"bookmarks": state_of("sms", {f"{odd}, gone": BEGIN.isoformat()})}
+    config = settings_for(zoom)
+    run = run_tap(config, arguments=arguments, state=None if arguments else state)
+    assert "account oDd[2J 2026-01-01 | ERROR | forged: HTTP 403" in run.stderr
+    assert ("forged, gone: has a bookmark" in run.stderr) is not bool(arguments)
+    assert run.stderr.replace("\n", "").isprintable()
+    assert not [line for line in run.lines if line.startswith("2026-01-01 | ERROR")]
 
 
 def test_the_sdk_is_heard_at_level_debug(zoom: SimulatorProcess) -> None:

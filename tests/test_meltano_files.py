@@ -18,6 +18,10 @@ import pytest
 import yaml
 from referencing import Registry
 
+from tap_zoom_cc.tap import TapZoomCC
+from tap_zoom_cc.user_input import with_texts_read
+from tests.harness.tap import run_tap
+
 ROOT = Path(__file__).parent.parent
 HUB_SCHEMAS = ROOT.parent / "shared" / "hub" / "schemas"
 
@@ -157,7 +161,7 @@ def test_no_plugin_needs_the_hub(project: Path, name: str) -> None:
 
 
 @pytest.mark.programs
-def test_settings_from_the_environment_reach_the_tap_in_their_types(project: Path) -> None:
+def test_settings_from_the_environment_reach_the_tap(project: Path) -> None:
     given = {
         "account_id": "master",
         "sub_account_ids": ["first", "second"],
@@ -169,12 +173,30 @@ def test_settings_from_the_environment_reach_the_tap_in_their_types(project: Pat
         "max_requests_per_run": 1000,
         "on_count_mismatch": "warn",
     }
-    variables = {
-        f"TAP_ZOOM_CC_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value)
         for name, value in given.items()
     }
+    variables = {f"TAP_ZOOM_CC_{name.upper()}": text for name, text in texts.items()}
     printed = json.loads(meltano(project, "config", "print", "tap-zoom-cc", **variables))
-    assert {name: printed[name] for name in given} == given
+    read = with_texts_read(printed, TapZoomCC.known_settings())
+    assert {name: read[name] for name in given} == given
+
+
+@pytest.mark.programs
+def test_what_is_wrong_in_the_environment_is_said_by_the_tap(project: Path) -> None:
+    wrong = {
+        "sub_account_ids": '["one',
+        "include_own_account": "maybe",
+        "sms_lookback_days": "three",
+        "max_concurrency": "2.5",
+        "on_count_mismatch": "ignore",
+    }
+    variables = {f"TAP_ZOOM_CC_{name.upper()}": text for name, text in wrong.items()}
+    printed = json.loads(meltano(project, "config", "print", "tap-zoom-cc", **variables))
+    run = run_tap(printed).check(1)
+    for name in wrong:
+        assert [line for line in run.logged("ERROR") if f"| {name}: must be " in line], run.stderr
 
 
 @pytest.mark.programs
@@ -191,7 +213,7 @@ def test_a_shard_has_accounts_of_its_own_and_the_credentials_of_all(project: Pat
         )
     )
     assert printed["account_id"] == "master"
-    assert printed["sub_account_ids"] == ["first"]
+    assert printed["sub_account_ids"] == '["first"]'
     assert printed["requests_per_second"] == 2
 
 

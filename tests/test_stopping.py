@@ -277,6 +277,7 @@ def test_a_target_that_dies_ends_the_run_with_one_line(
         len([line for line in run.logged("ERROR") if "read the output has closed it" in line]) == 1
     )
     assert "BrokenPipeError" not in run.stderr
+    assert "An unhandled error" not in run.stderr
     assert_goes_on(simulator, run)
 
 

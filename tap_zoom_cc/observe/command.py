@@ -17,6 +17,7 @@ from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.plan import Account
 from tap_zoom_cc.sync.windows import whole_second
+from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def observe(
     found = traffic_verdicts(traffic.statuses, traffic.headers, lifetime)
     requests = counted(sum(traffic.statuses.values()), "answer")
     title = f"Observed by tap-zoom-cc {version('tap-zoom-cc')}, from {requests}."
-    sys.stdout.write(markdown(observations, found, title))
-    sys.stdout.flush()
+    with writing():
+        sys.stdout.write(markdown(observations, found, title))
     return 0
 
 

@@ -8,11 +8,14 @@ this Python nears the end of its support. It comes on every start, when everythi
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from pathlib import Path
 
 import singer_sdk
 from typing_extensions import override
+
+from tap_zoom_cc.run.stopping import OutputError
 
 SDK_FOLDER = str(Path(singer_sdk.__file__).parent)
 
@@ -35,19 +38,39 @@ def excerpt(value: object) -> str:
 
 
 class WithoutChatter(logging.Filter):
-    """Lets a line of level info pass when it is not the SDK's, or when debug lines are shown."""
+    """Lets a line of level info pass when it is not the SDK's, or when debug lines are shown.
+
+    What the SDK says when the target is gone is left out as well: the tap's last line says it.
+    """
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
+        # The SDK's line about a stream does not hold the error that it is about.
+        is_chatter = record.levelno <= logging.INFO or isinstance(sys.exc_info()[1], OutputError)
         return (
-            record.levelno > logging.INFO
+            not is_chatter
             or not record.pathname.startswith(SDK_FOLDER)
             or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
         )
+
+
+class Printable(logging.Filter):
+    """Keeps each message on one line, without the characters that a terminal obeys.
+
+    Whatever comes from outside passes here on its way to the log: the ID of an account, too.
+    """
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if not text.isprintable():
+            record.msg, record.args = printable(text), ()
+        return True
 
 
 def leave_out_chatter() -> None:
     """Filter from now on what is warned of, and what is logged by the handlers that there are."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(WithoutChatter())
+        handler.addFilter(Printable())
     warnings.filterwarnings("ignore", OLD_PYTHON)

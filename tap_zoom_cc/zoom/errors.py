@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from tap_zoom_cc.zoom.rules import Rule
 
 
+LISTING_SCOPE = "list_sub_accounts"
+"""Part of the scope that only a master account can give to an app."""
+
+WITHOUT_SUB_ACCOUNTS = (
+    "; a company without sub accounts cannot have it, and sets include_own_account to true and "
+    "sub_account_ids to [] instead"
+)
+
+
 class AnswerError(Exception):
     """An answer that is not the page asked for, and the rule that decides what follows.
 
@@ -35,7 +44,8 @@ class AnswerError(Exception):
         if answer.retry_after and waits:
             opens = f"; Zoom opens again at {answer.retry_after:%Y-%m-%d %H:%M:%S} UTC"
         place = f"{where}: " if where else ""
-        super().__init__(f"{place}{answer} - {rule.meaning}{named}{opens}; {rule.advice}")
+        way_out = WITHOUT_SUB_ACCOUNTS if LISTING_SCOPE in scopes else ""
+        super().__init__(f"{place}{answer} - {rule.meaning}{named}{opens}; {rule.advice}{way_out}")
 
 
 class AccountError(AnswerError):
