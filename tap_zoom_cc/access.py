@@ -107,7 +107,7 @@ def _check(
         stream.next_page(job.context, stream.get_new_paginator(), take_in)
 
     try:
-        in_background(ask, services.stop)
+        in_background(ask, services.stop, services.report.show_retries)
         if rows:
             return "", {**stream.decoder.decode(rows[0]), "account_id": account.account_id}
     except AnswerError as error:

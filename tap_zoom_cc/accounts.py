@@ -41,7 +41,9 @@ class Accounts:
         settings = services.settings
         named = settings.sub_account_ids
         ids: Iterable[str] = (
-            in_background(self._directory.list_rows, services.stop) if named is None else named
+            in_background(self._directory.list_rows, services.stop, services.report.show_retries)
+            if named is None
+            else named
         )
         accounts = {account_id: Account(account_id, listed=named is None) for account_id in ids}
         if settings.include_own_account:

@@ -151,7 +151,10 @@ def _announce(
         counted(len(accounts.by_id), "account"),
         counted(requests, "request"),
     )
+    services.report.unit = "day"
+    services.report.expect([stream.name for stream in streams])
     for stream in streams:
+        services.report.plan_more(stream.name, len(accounts.by_id) * len(days))
         if filters := settings.filters[stream.name]:
             logger.info(
                 "%s: only what passes these filters is counted: %s",
@@ -176,7 +179,6 @@ def _count_stream(
     plans = {
         name: AccountPlan(account, days, accepts_less=False) for name, account in accounts.items()
     }
-    report.plan_more(stream.name, sum(map(len, plans.values())))
     counts: Counts = Prefetcher(
         partial(_count, stream), plans, workers=services.settings.max_concurrency, capacity=0
     )
@@ -187,7 +189,7 @@ def _count_stream(
             for count in counts.results(account_id, while_waiting):
                 lines.append(_line(stream, account_id, count, services))
                 report.tallies[stream.name].windows_done += 1
-                report.show_progress(stream.name)
+                report.show_progress()
         except AnswerError as error:
             report.fail(str(error))
         counts.drop(account_id)
@@ -196,7 +198,7 @@ def _count_stream(
 
     def while_waiting() -> None:
         services.stop.check()
-        report.show_progress(stream.name)
+        report.show_progress()
 
     try:
         for account_id in accounts:
@@ -247,6 +249,7 @@ def _count(stream: EngagementStream, job: WindowJob) -> Fetched[Count]:
         if error.rule.last_word is not Action.NO_ROWS:
             raise
         stream.logger.info("%s; counted as none", error)
+        stream.zoom.report.read_page(stream.name, more=1, begins=True)
         return Fetched(Count(job.window.begin, 0), 0)
     except RunError as error:
         stream.zoom.give_up(error)

@@ -46,7 +46,7 @@ class Services:
             StoppedError: when the run is to end first.
         """
         authenticator = self.zoom.authenticator
-        in_background(authenticator.token, self.stop)
+        in_background(authenticator.token, self.stop, self.report.show_retries)
         server_time = authenticator.server_time
         if server_time is None or server_time >= self.started:
             return self.started

@@ -104,7 +104,7 @@ class SubAccountsStream(ZoomStream):
         decoder = decoder_for(self, report)
         tally = report.tallies[self.name]
         try:
-            for row in in_background(self.list_rows, stop).values():
+            for row in in_background(self.list_rows, stop, report.show_retries).values():
                 tally.rows += 1
                 yield decoder.decode(row)
         except RunError as error:

@@ -18,6 +18,7 @@ from tap_zoom_cc.observe.command import observe
 from tap_zoom_cc.reconcile import count_days, days_from
 from tap_zoom_cc.run.report import Report, SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.run.summary import log_end
 from tap_zoom_cc.services import Services
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
 from tap_zoom_cc.sub_accounts import SubAccountsStream
@@ -99,6 +100,7 @@ class TapZoomCC(CommandLineTap):
         report = self._services().report
         account_ids: Collection[str] = ()
         try:
+            report.expect([stream.name for stream in self._engagement_streams()])
             if self._engagement_streams():
                 # Listed before the first stream: without a list there is nothing to read.
                 account_ids = self._accounts.by_id
@@ -111,10 +113,8 @@ class TapZoomCC(CommandLineTap):
         except StoppedError:
             self.logger.debug("stopped before the first stream")
         self._flush()
-        for stream in self._engagement_streams():
-            if lag := stream.lag(account_ids):
-                report.log_lag(stream.name, lag)
-        self.logger.info(report.summary())
+        lags = {stream.name: stream.lag(account_ids) for stream in self._engagement_streams()}
+        log_end(report, {name: lag for name, lag in lags.items() if lag})
         if self._stop.asked:
             self.logger.error(self._stop.reason)
             return self._stop.exit_code

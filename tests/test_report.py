@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
-from tap_zoom_cc.run.report import Report, Tally, counted
+from tap_zoom_cc.run.report import Report, counted
 from tests.harness.constants import OWN, Constants
 from tests.harness.history import DAY, HOUR, engagement
-from tests.harness.tap import sync
+from tests.harness.tap import run_tap, settings_for, sync
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
-
-    import pytest
 
     from simulator.process import SimulatorProcess
     from tests.harness.tap import TapRun
@@ -28,9 +28,32 @@ if TYPE_CHECKING:
 
 NOW = datetime(2024, 2, 20, tzinfo=timezone.utc)
 PROGRESS = re.compile(
-    r"(?P<stream>\w+): (?P<done>\d+) of (?P<all>\d+) windows, (?P<rows>\d+) rows, "
-    r"[\d.]+ of 1000 requests a second, time left: (not known yet|about [\d.]+ s)$"
+    r"Progress: (?P<percent>\d+) % of about (?P<pages>\d+) pages?(, rows: (?P<rows>.*))?, "
+    r"[\d.]+ of 1000 requests a second, time left: about [\d.]+ s"
+    r"(, if (?P<guessed>\w+) is as long as what was begun)?$"
 )
+
+
+class SteadyClock:
+    """A clock that stands until it is moved, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return what it shows."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> SteadyClock:
+    return SteadyClock()
+
+
+@pytest.fixture
+def report(clock: SteadyClock, caplog: pytest.LogCaptureFixture) -> Report:
+    caplog.set_level(logging.INFO)
+    return Report(logging.getLogger("test"), requests_per_second=10, clock=clock)
 
 
 def run(simulator: SimulatorProcess, constants: Constants = OWN) -> TapRun:
@@ -40,50 +63,116 @@ def run(simulator: SimulatorProcess, constants: Constants = OWN) -> TapRun:
     return sync(simulator, start_date=start_date, constants=constants).check()
 
 
-def test_progress_counts_the_windows_and_rows_that_were_read(simulator: SimulatorProcess) -> None:
+def test_progress_is_that_of_the_whole_run(simulator: SimulatorProcess) -> None:
     lines = run(simulator, Constants(progress_seconds=0.0)).lines
     told = [found for line in lines if (found := PROGRESS.search(line))]
-    of_sms = [found for found in told if found["stream"] == "sms"]
-    assert [int(found["rows"]) for found in of_sms] == sorted(int(f["rows"]) for f in of_sms)
-    last = of_sms[-1]
-    assert last["done"] == last["all"]
-    assert int(last["all"]) > 2 * 3, "the busy window was meant to be split"
-    assert int(last["rows"]) == len(simulator.truth("sms"))
+    assert told[0]["guessed"] == "voice_calls", "it has not begun when sms has"
+    assert told[-1]["guessed"] is None
+    assert told[-1]["percent"] == "100"
+    counts = {stream: len(simulator.truth(stream)) for stream in STREAMS}
+    assert told[-1]["rows"] == f"sms {counts['sms']}, sub_accounts 2"
+    first = next(line for line in lines if "sms: 2 accounts" in line)
+    assert first.endswith("requests or more, at 1000 a second"), "a lower bound tells no time"
 
 
-def test_the_time_left_is_that_of_the_pages_left_at_the_pace_so_far() -> None:
-    tally = Tally(began=100.0, windows_planned=4)
-    assert tally.seconds_left(110.0) is None
-    tally.windows_begun, tally.pages_expected, tally.pages_read = 2, 20, 10
-    assert tally.seconds_left(110.0) == 30.0
-    tally.pages_read = 41
-    assert tally.seconds_left(110.0) == 0.0
+def test_progress_goes_by_pages(
+    report: Report, clock: SteadyClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    report.expect(["sms", "voice_calls"])
+    report.plan_more("sms", 4)
+    report.read_page("sms", more=20, begins=True)
+    clock.now += 10
+    report.show_progress()
+    # 80 pages of sms, and as many of voice calls.
+    assert "1 % of about 160 pages" in caplog.messages[-1]
+    assert "time left: about 26 min 30 s, if voice_calls is as long" in caplog.messages[-1]
+
+    for _ in range(19):
+        report.read_page("sms", more=0, begins=False)
+    report.end("sms")
+    report.plan_more("voice_calls", 4)
+    report.read_page("voice_calls", more=5, begins=True)
+    clock.now += 11
+    report.show_progress()
+    assert "52 % of about 40 pages" in caplog.messages[-1]
+    assert caplog.messages[-1].endswith("time left: about 19.0 s")
+
+
+def test_nothing_is_guessed_before_the_first_page(
+    report: Report, clock: SteadyClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    report.expect(["sms"])
+    report.plan_more("sms", 4)
+    clock.now += 10
+    report.show_progress()
+    assert "Progress: nothing read yet" in caplog.messages[-1]
+    assert caplog.messages[-1].endswith("time left: not known yet")
 
 
 def test_progress_is_told_every_ten_seconds_and_not_more_often(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    report: Report, clock: SteadyClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    caplog.set_level(logging.INFO)
-    report = Report(logging.getLogger(), requests_per_second=1000)
     told = []
-    for seconds in range(31):
-        now = 1000.0 + seconds
+    for seconds in range(1, 32):
+        clock.now += 1
         caplog.clear()
-        report.show_progress("sms")
-        told += [seconds for line in caplog.messages if PROGRESS.search(line)]
+        report.show_progress()
+        told += [seconds for line in caplog.messages if "Progress: " in line]
     assert told == [10, 20, 30]
 
 
+@pytest.mark.parametrize("show", [Report.show_progress, Report.show_retries])
+def test_retries_that_go_on_are_told_every_ten_seconds(
+    show: Callable[[Report], None],
+    report: Report,
+    clock: SteadyClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = []
+    for seconds in range(1, 42):
+        clock.now += 1
+        if seconds < 30:
+            report.count_retry()
+            report.retry("http://zoom", "no answer", 1.0)
+        caplog.clear()
+        show(report)
+        told += [(seconds, line) for line in caplog.messages if "sent again" in line]
+    said = "10 requests were sent again; the last: http://zoom: no answer"
+    assert told[:2] == [(10, said), (20, said)]
+    assert [seconds for seconds, _ in told] == [10, 20, 30], "from then on there are none"
+
+
+@pytest.mark.parametrize("setting", ["api_url", "token_url"])
+@pytest.mark.parametrize("arguments", [[], ["--test"]])
+def test_a_port_where_nothing_answers_is_no_long_silence(
+    simulator: SimulatorProcess, setting: str, arguments: list[str]
+) -> None:
+    config = {**settings_for(simulator), setting: "http://127.0.0.1:9"}
+    # The tap's own waits and its own look twice a second, with a line each time it looks.
+    constants = Constants(progress_seconds=0.0, patience_seconds=3.0)
+    told = run_tap(config, arguments=arguments, constants=constants).check(1)
+    assert [line for line in told.logged("WARNING") if "sent again; the last: http" in line]
+
+
+def summary_of(run: TapRun, stream: str = "") -> str:
+    """Return what the summary says of a stream, or else of the run."""
+    begin = f"Summary of {stream}: " if stream else "Summary: "
+    (line,) = [line for line in run.lines if begin in line]
+    return line.partition(begin)[2]
+
+
 def test_the_summary_is_what_the_server_saw(simulator: SimulatorProcess) -> None:
-    (summary,) = [line for line in run(simulator).lines if "Summary: " in line]
+    told = run(simulator)
     requests = simulator.stats().requests
     sent = sum(sum(by_account.values()) for name, by_account in requests.items() if name != "token")
-    assert "Summary: 2 accounts, " in summary
-    assert f", {sent} requests, " in summary
-    assert f"sms {len(simulator.truth('sms'))}, " in summary
-    assert ", 0 retries, 0 failures, " in summary
+    assert summary_of(told).startswith("2 accounts, ")
+    assert f", {sent} requests, 0 retries, 0 failures, " in summary_of(told)
+    rows = simulator.truth("sms")
+    newest = max(datetime.fromisoformat(row["start_time"]) for row in rows)
+    assert summary_of(told, "sms").startswith(
+        f"{len(rows)} rows of 2 accounts, 0 skipped, newest {newest.isoformat()}, longest open "
+    )
+    assert summary_of(told, "sub_accounts") == "2 rows"
 
 
 def test_the_summary_names_the_longest_engagement_of_each_stream_that_has_any(
@@ -97,32 +186,25 @@ def test_the_summary_names_the_longest_engagement_of_each_stream_that_has_any(
     )
     account = Account(id="one", explicit_sms=conversations)
     simulator.replace(Scenario(accounts=(account, Account(id="two")), clock=Clock(now=NOW)))
-    (summary,) = [line for line in sync(simulator).check().lines if "Summary: " in line]
-    assert ", longest open: sms 73 h 00 min, 0 retries" in summary
+    told = sync(simulator).check()
+    assert ", longest open 73 h 00 min, " in summary_of(told, "sms")
+    assert "longest open" not in summary_of(told, "voice_calls")
 
 
-def lags(run: TapRun) -> dict[tuple[str, str], Metric]:
-    """Return the METRIC lines about bookmarks, by name and stream."""
+def gauges(run: TapRun) -> dict[str, Metric]:
+    """Return the METRIC lines of the tap's own, by name."""
     lines = [line.partition("METRIC: ")[2] for line in run.lines if "METRIC: " in line]
     points: list[Metric] = [json.loads(line) for line in lines]
-    return {
-        (point["metric"], point["tags"]["stream"]): point
-        for point in points
-        if point["type"] == "gauge"
-    }
-
-
-def summary_of(run: TapRun) -> str:
-    (line,) = [line for line in run.lines if "Summary: " in line]
-    return line
+    return {point["metric"]: point for point in points if point["type"] == "gauge"}
 
 
 def test_a_run_that_has_read_everything_is_not_behind(simulator: SimulatorProcess) -> None:
     told = run(simulator)
+    values = {name: point["value"] for name, point in gauges(told).items()}
+    assert values == {"accounts_behind": 0, "accounts_skipped": 0, "oldest_bookmark_age": 0}
     for stream in STREAMS:
-        assert lags(told)["accounts_behind", stream]["value"] == 0
-        assert lags(told)["oldest_bookmark_age", stream]["value"] == 0
-        assert f"{stream} {NOW.isoformat()} (0 accounts behind" in summary_of(told)
+        said = f"0 behind by more than a day, oldest bookmark {NOW.isoformat()}"
+        assert said in summary_of(told, stream)
 
 
 def test_accounts_that_fail_for_more_than_a_day_are_told_as_behind(
@@ -141,35 +223,61 @@ def test_accounts_that_fail_for_more_than_a_day_are_told_as_behind(
         simulator.replace(Scenario(accounts=(well, *refused), clock=clock, history_begin=begin))
         told = sync(simulator, state=state).check(exit_code=1)
         # The new account has no bookmark yet: it is behind from its first day on.
-        assert lags(told)["accounts_behind", "sms"]["value"] == behind
-        assert lags(told)["accounts_behind", "voice_calls"]["value"] == 0
-        oldest = lags(told)["oldest_bookmark_age", "sms"]
+        assert gauges(told)["accounts_behind"]["value"] == behind
+        oldest = gauges(told)["oldest_bookmark_age"]
         assert oldest["value"] == delay.total_seconds()
+        assert oldest["tags"]["stream"] == "sms"
         assert oldest["tags"]["context"] == {"account_id": "sick"}
         assert oldest["tags"]["bookmark"] == NOW.isoformat()
-        noun = "account" if behind == 1 else "accounts"
-        said = f"({behind} {noun} behind by more than a day, 1 of them not begun)"
-        assert f"sms {NOW.isoformat()} {said}" in summary_of(told)
+        assert summary_of(told, "sms").endswith(
+            f", {behind} behind by more than a day (1 of them not begun), "
+            f"oldest bookmark {NOW.isoformat()}"
+        )
+        assert ", 0 behind by more than a day, " in summary_of(told, "voice_calls")
+
+
+def test_an_account_that_is_behind_in_both_streams_is_one(simulator: SimulatorProcess) -> None:
+    refusal = Refusal(status=500)
+    sick = Account(id="sick", sms_refusal=refusal, voice_calls_refusal=refusal)
+    simulator.replace(Scenario(accounts=(Account(id="well"), sick), clock=Clock(now=NOW)))
+    assert gauges(sync(simulator).check(1))["accounts_behind"]["value"] == 1
 
 
 def test_a_run_that_cannot_begin_tells_how_old_its_state_is(simulator: SimulatorProcess) -> None:
     state = run(simulator).state
     told = sync(simulator, NOW + timedelta(days=3), state=state, client_secret="wrong")
     told.check(exit_code=1)
-    assert lags(told)["accounts_behind", "sms"]["value"] == 2
-    assert lags(told)["oldest_bookmark_age", "sms"]["value"] == 3 * 86_400
+    assert gauges(told)["accounts_behind"]["value"] == 2
+    assert gauges(told)["oldest_bookmark_age"]["value"] == 3 * 86_400
+    assert summary_of(told).startswith("accounts not known, ")
 
 
-def test_an_account_that_is_skipped_is_not_behind(simulator: SimulatorProcess) -> None:
+def test_a_run_that_does_not_know_its_accounts_does_not_say_that_none_is_behind(
+    simulator: SimulatorProcess,
+) -> None:
+    state = run(simulator).state
+    for known in (None, state):
+        told = sync(simulator, NOW, state=known, client_secret="wrong").check(exit_code=1)
+        assert not gauges(told).keys() & {"accounts_behind", "accounts_skipped"}
+        assert "behind" not in told.stderr
+
+
+def test_an_account_that_is_skipped_is_counted_and_is_not_behind(
+    simulator: SimulatorProcess,
+) -> None:
     accounts = (Account(id="well", sms=30), Account(id="none", sms_refusal=Refusal()))
     simulator.replace(Scenario(accounts=accounts, clock=Clock(now=NOW)))
-    assert lags(sync(simulator).check())["accounts_behind", "sms"]["value"] == 0
+    told = sync(simulator).check()
+    assert gauges(told)["accounts_behind"]["value"] == 0
+    assert gauges(told)["accounts_skipped"]["value"] == 1
+    assert " of 2 accounts, 1 skipped, " in summary_of(told, "sms")
+    assert " of 2 accounts, 0 skipped, " in summary_of(told, "voice_calls")
 
 
 def test_accounts_that_are_not_read_any_more_are_not_behind(simulator: SimulatorProcess) -> None:
     state = run(simulator).state
     told = sync(simulator, NOW + timedelta(days=3), state=state, sub_account_ids=["small"])
-    assert lags(told.check())["accounts_behind", "sms"]["value"] == 0
+    assert gauges(told.check())["accounts_behind"]["value"] == 0
 
 
 def test_a_full_table_sync_has_no_bookmarks_that_could_be_old(
@@ -180,8 +288,8 @@ def test_a_full_table_sync_has_no_bookmarks_that_could_be_old(
     for entry in catalog["streams"]:
         entry["replication_method"] = "FULL_TABLE"
     told = sync(simulator, NOW + timedelta(days=3), state=state, catalog=catalog).check()
-    assert not lags(told)
-    assert "oldest bookmarks" not in summary_of(told)
+    assert gauges(told).keys() == {"accounts_skipped"}
+    assert "oldest bookmark" not in summary_of(told, "sms")
 
 
 def test_a_number_agrees_with_its_noun() -> None:

@@ -160,8 +160,8 @@ def test_no_value_ends_an_account(stream: str, value: tuple[bytes, str, str]) ->
     assert f"{stream}: " in named[0]
     assert f"{KEYS[stream][-1]} odd" in named[0]
     assert bool(warnings_about(run, "U+FFFD")) is ("fffd" in ascii(expected))
-    (summary,) = [line for line in run.lines if "Summary: " in line]
-    assert f"{stream} {name} 1" in summary
+    (summary,) = [line for line in run.lines if f"Summary of {stream}: " in line]
+    assert summary.endswith(f", rows with unmapped values: {name} 1")
     if stream != "sub_accounts":
         assert run.state["bookmarks"][stream]["partitions"][0]["replication_key_value"] == END
 
@@ -169,8 +169,8 @@ def test_no_value_ends_an_account(stream: str, value: tuple[bytes, str, str]) ->
 def test_a_field_is_warned_about_once_and_its_rows_are_counted() -> None:
     run = sync_of_sms(b'"new": 1', b'"new": 2, "direction": {}', b'"new": 3').check()
     assert len(warnings_about(run, "field new")) == 1
-    (summary,) = [line for line in run.lines if "Summary: " in line]
-    assert summary.endswith("rows with unmapped values: sms new 3, sms direction 1")
+    (summary,) = [line for line in run.lines if "Summary of sms: " in line]
+    assert summary.endswith("rows with unmapped values: new 3, direction 1")
 
 
 def test_ever_new_names_are_not_all_warned_about() -> None:

@@ -96,7 +96,7 @@ def observe(
         ]
 
     try:
-        observations = in_background(find_out, stop)
+        observations = in_background(find_out, stop, services.report.show_retries)
     except RunError as error:
         logger.error(str(error))  # noqa: TRY400 (what happened, not where)
         return EXIT_FAILED

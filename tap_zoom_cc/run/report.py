@@ -1,20 +1,20 @@
-"""What a run tells its reader: progress, warnings once each, what failed, and the summary."""
+"""What a run tells its reader while it goes on: progress, warnings once each, and what failed.
+
+What it tells at its end is made of this by `tap_zoom_cc.run.summary`.
+"""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import Enum
-from typing import TYPE_CHECKING, cast
-
-from singer_sdk import metrics
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
 PROGRESS_SECONDS = 10.0
@@ -34,30 +34,38 @@ class SyncFailedError(Exception):
 class Tally:
     """How far a stream has come."""
 
-    began: float = field(default_factory=time.monotonic)
+    accounts: int = 0
     windows_planned: int = 0
     windows_done: int = 0
     windows_begun: int = 0
     pages_expected: int = 0
     """How many pages the windows have that were begun, as far as Zoom has said."""
     pages_read: int = 0
+    has_ended: bool = False
     rows: int = 0
+    newest: datetime | None = None
+    """The latest start of an engagement that was read."""
     longest: timedelta = timedelta(0)
     """How long the longest engagement was open."""
     without_rows: set[str] = field(default_factory=set)
     """The accounts of which there is nothing to read: their bookmarks stay, and are not late."""
+    skipped: set[str] = field(default_factory=set)
+    """Those of them that Zoom refuses, so that they may have rows all the same."""
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many rows were changed: by what was done, and to which field."""
 
-    def seconds_left(self, now: float) -> float | None:
-        """Return how long the rest takes at the pace so far; None before the first page.
+    @property
+    def pages(self) -> float | None:
+        """How many pages there are to read; None before the first one says.
 
         Windows that were not begun are taken to have as many pages as those that were.
         """
-        if not self.pages_read:
+        if self.has_ended:
+            return self.pages_read
+        if not self.windows_begun:
             return None
         pages = self.pages_expected / self.windows_begun * self.windows_planned
-        return max(0.0, pages - self.pages_read) * (now - self.began) / self.pages_read
+        return max(pages, self.pages_read)
 
     def is_first(self, change: tuple[str, str]) -> bool:
         """Count a change of a row, and return whether it is the first of its kind.
@@ -78,52 +86,20 @@ class Tally:
         return rows.most_common(MOST_FIELDS_SHOWN)
 
 
-class Gauge(str, Enum):
-    """What METRIC lines tell besides the SDK's own; a ``gauge`` is a value as of the run's end."""
-
-    BOOKMARK_AGE = "oldest_bookmark_age"
-    """Seconds from the oldest bookmark of a stream to where it should be."""
-
-    ACCOUNTS_BEHIND = "accounts_behind"
-    """How many accounts of a stream are behind by more than a day."""
-
-
 @dataclass(frozen=True, slots=True)
 class Lag:
     """How far a stream is behind at the end of a run, in UTC.
 
     ``end`` is up to where it should be read, ``oldest`` the oldest bookmark, None without any, and
-    ``account_id`` whose it is. ``behind`` counts the accounts that lack more than a day, those
-    without a bookmark among them, which are ``not_begun``.
+    ``account_id`` whose it is. ``behind`` are the accounts that lack more than a day; those without
+    a bookmark are among them, and so many are ``not_begun``.
     """
 
     end: datetime
     oldest: datetime | None
     account_id: str
-    behind: int
+    behind: frozenset[str]
     not_begun: int = 0
-
-    def points(self, stream: str) -> list[metrics.Point[float]]:
-        """Return what METRIC lines tell of it."""
-        values: list[tuple[Gauge, float, dict[str, object]]] = [
-            (Gauge.ACCOUNTS_BEHIND, self.behind, {})
-        ]
-        if self.oldest is not None:
-            whose: dict[str, object] = {
-                metrics.Tag.CONTEXT.value: {"account_id": self.account_id},
-                "bookmark": self.oldest.isoformat(),
-            }
-            values.append((Gauge.BOOKMARK_AGE, (self.end - self.oldest).total_seconds(), whose))
-        # The SDK's points take any enumeration of texts, though they are typed for its own.
-        return [
-            metrics.Point(
-                "gauge",
-                cast("metrics.Metric", gauge),
-                value,
-                {metrics.Tag.STREAM.value: stream, **tags, metrics.Tag.PID.value: os.getpid()},
-            )
-            for gauge, value, tags in values
-        ]
 
 
 @dataclass
@@ -134,19 +110,26 @@ class Report:
     requests_per_second: float
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     failures: list[str] = field(default_factory=list)
-    lags: dict[str, Lag] = field(default_factory=dict)
-    """How far each stream is behind, once the run has ended."""
+    clock: Callable[[], float] = time.monotonic
+    """Gives seconds that only grow."""
+    unit: str = "page"
+    """What is read one by one; in ``--reconcile`` a day is counted."""
 
     def __post_init__(self) -> None:
         """Start the clock."""
         self._lock = threading.Lock()
-        self._began = time.monotonic()
-        self._printed = self._began
+        self.began = self.clock()
+        self._printed = self.began
         self._printed_requests = 0
+        self._printed_retries = 0
+        self._last_retry = ""
+        self._reading_since: float | None = None
         self._warned: set[str] = set()
+        self._streams: tuple[str, ...] = ()
         self.requests = 0
         self.retries = 0
-        self.accounts = 0
+        self.accounts: int | None = None
+        """How many accounts the run reads; None before that is known."""
 
     def count_request(self) -> None:
         """Count a request that is about to be sent."""
@@ -158,6 +141,10 @@ class Report:
         with self._lock:
             self.retries += 1
 
+    def expect(self, streams: Collection[str]) -> None:
+        """Say which streams the run reads, so that progress is that of all of them."""
+        self._streams = tuple(streams)
+
     def begin(self, stream: str, accounts: int, span: str, windows: int) -> None:
         """Say what a stream is about to read.
 
@@ -168,22 +155,29 @@ class Report:
                 all were read up to its end before.
             windows: how many there are; each takes a request at least.
         """
+        self.tallies[stream].accounts = accounts
         if not span:
             self.logger.info("%s: %s, nothing to read", stream, counted(accounts, "account"))
             return
         self.logger.info(
-            "%s: %s, %s, expected: %s or more, which take %s at %g a second",
+            "%s: %s, %s, expected: %s or more, at %g a second",
             stream,
             counted(accounts, "account"),
             span,
             counted(windows, "request"),
-            _duration(windows / self.requests_per_second),
             self.requests_per_second,
         )
 
-    def plan_more(self, stream: str, windows: int) -> None:
-        """Count windows that a stream is to read in addition."""
+    def end(self, stream: str) -> None:
+        """Note that nothing more is read of a stream."""
         with self._lock:
+            self.tallies[stream].has_ended = True
+
+    def plan_more(self, stream: str, windows: int) -> None:
+        """Count windows that a stream is to read in addition; fewer if the number is negative."""
+        with self._lock:
+            if self._reading_since is None:
+                self._reading_since = self.clock()
             self.tallies[stream].windows_planned += windows
 
     def read_page(self, stream: str, *, more: int, begins: bool) -> None:
@@ -209,10 +203,15 @@ class Report:
         self.logger.warning(message)
 
     def retry(self, url: str, reason: str, seconds: float) -> None:
-        """Say that a request is sent again in some seconds: a warning once, else debug lines."""
+        """Say that a request is sent again in some seconds: at once if it is the first to that URL.
+
+        `show_retries` tells of the others.
+        """
         message = f"{url}: {reason}; trying again in {seconds:.1f} s"
         self.logger.debug(message)
-        self.warn_once(f"retry {url}", f"{message}; further retries are logged at level debug")
+        with self._lock:
+            self._last_retry = f"{url}: {reason}"
+        self.warn_once(f"retry {url}", message)
 
     def fail(self, message: str) -> None:
         """Note something that could not be read: the run will end with exit code 1."""
@@ -239,72 +238,78 @@ class Report:
         if self.failures:
             raise SyncFailedError(self.verdict)
 
-    def show_progress(self, stream: str) -> None:
-        """Log a line of progress, at most every `PROGRESS_SECONDS`."""
-        now = time.monotonic()
-        since = now - self._printed
+    def show_progress(self) -> None:
+        """Log a line about the progress of the whole run, at most every `PROGRESS_SECONDS`."""
+        since = self.clock() - self._printed
         if since < PROGRESS_SECONDS:
             return
-        rate = (self.requests - self._printed_requests) / since
-        self._printed, self._printed_requests = now, self.requests
-        tally = self.tallies[stream]
-        seconds = tally.seconds_left(now)
-        left = "not known yet" if seconds is None else f"about {_duration(seconds)}"
         self.logger.info(
-            "%s: %d of %d windows, %d rows, %.1f of %g requests a second, time left: %s",
-            stream,
-            tally.windows_done,
-            tally.windows_planned,
-            tally.rows,
-            rate,
+            "Progress: %s, %.1f of %g requests a second, time left: %s",
+            self._progress(),
+            (self.requests - self._printed_requests) / since,
             self.requests_per_second,
-            left,
+            self._time_left(),
         )
+        self._log_retries()
 
-    def log_lag(self, stream: str, lag: Lag) -> None:
-        """Keep for the summary how far a stream is behind, and log it as METRIC lines.
+    def show_retries(self) -> None:
+        """Log a line about requests that were sent again, at most every `PROGRESS_SECONDS`.
 
-        They are logged from here, and not by the SDK, so that they are shown at the default level:
-        `tap_zoom_cc.run.log` leaves out what the SDK says there.
+        It is for those who wait while there is no progress to show.
         """
-        self.lags[stream] = lag
-        for point in lag.points(stream):
-            metrics.get_metrics_logger().info("METRIC: %s", point)
+        is_due = self.clock() - self._printed >= PROGRESS_SECONDS
+        if is_due and self.retries > self._printed_retries:
+            self._log_retries()
 
-    def _bookmarks(self) -> str:
-        """Return how old the bookmarks are, and how many accounts are behind, by stream."""
-        return ", ".join(
-            f"{name} {lag.oldest.isoformat() if lag.oldest else 'none'} "
-            f"({counted(lag.behind, 'account')} behind by more than a day"
-            f"{f', {lag.not_begun} of them not begun' if lag.not_begun else ''})"
-            for name, lag in sorted(self.lags.items())
-        )
+    def _log_retries(self) -> None:
+        """Log a line about requests that were sent again since the line before, if there are."""
+        if retries := self.retries - self._printed_retries:
+            self.logger.warning(
+                "%s sent again; the last: %s",
+                "1 request was" if retries == 1 else f"{retries} requests were",
+                self._last_retry or "refused for the rate, or for a token that ran out",
+            )
+        self._printed = self.clock()
+        self._printed_requests, self._printed_retries = self.requests, self.retries
 
-    def summary(self) -> str:
-        """Return the run in one line."""
-        windows = sum(tally.windows_done for tally in self.tallies.values())
-        rows = ", ".join(f"{name} {tally.rows}" for name, tally in sorted(self.tallies.items()))
-        longest = ", ".join(
-            f"{name} {_duration(tally.longest.total_seconds())}"
-            for name, tally in sorted(self.tallies.items())
-            if tally.longest
+    def _pages(self) -> tuple[int, float | None, list[str]]:
+        """Return the pages read, those of the whole run, and the streams that have yet to begin.
+
+        These are taken to have as many as the others have on average; None before the first page.
+        """
+        tallies = {name: self.tallies[name] for name in self._streams}
+        pages = {
+            name: tally.windows_planned if self.unit == "day" else tally.pages
+            for name, tally in tallies.items()
+        }
+        read = sum(tally.pages_read for tally in tallies.values())
+        unknown = [name for name, known in pages.items() if known is None]
+        if not read:
+            return read, None, unknown
+        known = [number for number in pages.values() if number is not None]
+        return read, sum(known) / len(known) * len(pages), unknown
+
+    def _progress(self) -> str:
+        read, pages, _ = self._pages()
+        if pages is None:
+            return "nothing read yet"
+        about = "" if self.unit == "day" else "about "
+        rows = ", ".join(
+            f"{name} {tally.rows}" for name, tally in sorted(self.tallies.items()) if tally.rows
         )
-        unmapped = ", ".join(
-            f"{name} {field} {count}"
-            for name, tally in sorted(self.tallies.items())
-            for field, count in tally.unmapped()
-        )
-        bookmarks = self._bookmarks()
-        seconds = time.monotonic() - self._began
         return (
-            f"Summary: {counted(self.accounts, 'account')}, {counted(windows, 'window')}, "
-            f"{counted(self.requests, 'request')}, rows: {rows or 'none'}, "
-            f"{f'longest open: {longest}, ' if longest else ''}"
-            f"{counted(self.retries, 'retry', 'retries')}, "
-            f"{counted(len(self.failures), 'failure')}, {_duration(seconds)}"
-            f"{f', oldest bookmarks: {bookmarks}' if bookmarks else ''}"
-            f"{f', rows with unmapped values: {unmapped}' if unmapped else ''}"
+            f"{100 * read / pages:.0f} % of {about}{counted(round(pages), self.unit)}"
+            f"{f', rows: {rows}' if rows else ''}"
         )
+
+    def _time_left(self) -> str:
+        """Return how long the rest takes at the pace so far."""
+        read, pages, unknown = self._pages()
+        if pages is None or self._reading_since is None:
+            return "not known yet"
+        seconds = (pages - read) * (self.clock() - self._reading_since) / read
+        guess = f", if {' and '.join(unknown)} is as long as what was begun" if unknown else ""
+        return f"about {duration(seconds)}{guess}"
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -312,7 +317,8 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a number of seconds for people: ``5.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
     if seconds < 60:  # noqa: PLR2004 (a minute)
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -80,8 +80,15 @@ class Stop:
             raise StoppedError(self.reason)
 
 
-def in_background(function: Callable[[], Result], stop: Stop) -> Result:
+def in_background(
+    function: Callable[[], Result], stop: Stop, while_waiting: Callable[[], None]
+) -> Result:
     """Call a function in a thread of its own, which a stop need not wait for.
+
+    Args:
+        function: what is called.
+        stop: ends the wait when it is asked.
+        while_waiting: called about twice a second meanwhile.
 
     Raises:
         StoppedError: when the run is to end first.
@@ -99,6 +106,7 @@ def in_background(function: Callable[[], Result], stop: Stop) -> Result:
     while not future.done():
         wait([future], timeout=0.5)
         stop.check()
+        while_waiting()
     return future.result()
 
 

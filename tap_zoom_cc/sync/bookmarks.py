@@ -67,7 +67,9 @@ def lag_of(states: Mapping[str, Mapping[str, object]], *, end: datetime) -> Lag:
     bookmarks = {account_id: bookmark_of(state) for account_id, state in states.items()}
     known = [(bookmark, name) for name, bookmark in bookmarks.items() if bookmark]
     oldest, account_id = min(known, default=(None, ""))
-    behind = sum(bookmark is None or end - bookmark > BEHIND for bookmark in bookmarks.values())
+    behind = frozenset(
+        name for name, bookmark in bookmarks.items() if bookmark is None or end - bookmark > BEHIND
+    )
     return Lag(end, oldest, account_id, behind, not_begun=len(bookmarks) - len(known))
 
 

@@ -126,6 +126,7 @@ class Emitter:
         self._seen = Seen()
         self._all_whole = True
         self.longest = timedelta(0)
+        self.newest: datetime | None = None
 
     def records(self, rows: WindowRows) -> Iterator[Record]:
         """Yield a window's engagements that were not emitted yet so, earliest start first.
@@ -141,6 +142,7 @@ class Emitter:
                 continue
             record = self._decoder.decode(row)
             record["account_id"] = self._account_id
+            self.newest = max(key.start_time, self.newest or key.start_time)
             if key.end_time:
                 self.longest = max(self.longest, key.end_time - key.start_time)
             yield record

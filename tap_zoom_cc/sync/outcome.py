@@ -50,6 +50,7 @@ class Outcome:
         if action is Action.NO_ROWS:
             self._report.logger.info("%s", error)
         elif action is Action.SKIP_ACCOUNT:
+            self._report.tallies[self._stream_name].skipped.add(account_id)
             self._report.logger.warning("%s. The account is skipped", error)
         else:
             self._report.fail(str(error))
@@ -57,6 +58,7 @@ class Outcome:
     def conclude(self, budget: Budget, *, full_table: bool) -> None:
         """Report what only the end shows: nothing was read, or the budget leaves no way forward."""
         name = self._stream_name
+        self._report.end(name)
         if self._accounts_without_rows and not self._accounts_not_refused:
             self._report.fail(
                 f"{name}: not one account could be read: refused, or without what the filters "

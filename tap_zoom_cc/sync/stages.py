@@ -83,9 +83,10 @@ class StreamSync:
         self._tally = self._report.tallies[stream.name]
         self._outcome = Outcome(stream.name, self._report)
         self._state_schedule = StateSchedule()
+        self._plans = self._plan()
         self._prefetcher: Prefetcher[WindowJob, WindowRows] = Prefetcher(
             WindowFetcher(stream, budget, self._report, sync_range.now).fetch,
-            self._plan(),
+            self._plans,
             workers=workers,
             capacity=MEMORY_BYTES,
             assumed_size=FIRST_WINDOW_BYTES,
@@ -140,6 +141,8 @@ class StreamSync:
             self._outcome.was_read()
         except AccountError as error:
             self._outcome.refused(account.account_id, error)
+            if account.account_id in self._tally.without_rows:
+                self._report.plan_more(self._stream.name, -len(self._plans[account.account_id]))
         except BudgetSpentError:
             self._outcome.ran_out_of_budget()
         except RunError as error:
@@ -176,7 +179,9 @@ class StreamSync:
                 self._move_bookmark(state, rows.window, self._tally.rows - emitted)
             self._tally.windows_done += 1
             self._tally.longest = max(self._tally.longest, emitter.longest)
-            self._report.show_progress(self._stream.name)
+            if emitter.newest:
+                self._tally.newest = max(emitter.newest, self._tally.newest or emitter.newest)
+            self._report.show_progress()
 
     def _windows(self, account_id: str) -> Iterator[WindowRows]:
         """Yield an account's windows in order; whatever ends that, nothing more is read of it."""
@@ -187,7 +192,7 @@ class StreamSync:
 
     def _while_waiting(self) -> None:
         self._stop.check()
-        self._report.show_progress(self._stream.name)
+        self._report.show_progress()
 
     def _move_bookmark(self, state: dict[str, object], window: Window, rows: int) -> None:
         """Move an account's bookmark to a window's end, and write STATE when it is due."""
