@@ -15,7 +15,6 @@ from tap_zoom_cc.sync.windows import (
     end_of_sync,
     first_begin,
 )
-from tap_zoom_cc.zoom.engagement_log import LogContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,21 +22,10 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.sync.lookback import Progress
     from tap_zoom_cc.sync.windows import Window
+    from tap_zoom_cc.zoom.client import Request
+    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
 
 BEGINNING_OF_TIME = datetime.min.replace(tzinfo=timezone.utc)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account to read.
-
-    ``own`` says that it owns the app and is read through the ordinary endpoints, ``listed`` that
-    Zoom's list named it, rather than the settings.
-    """
-
-    account_id: str
-    own: bool = False
-    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +43,9 @@ class WindowJob:
     parent_total: int | None = None
     is_asked_again: bool = False
 
-    @property
-    def context(self) -> LogContext:
-        """What the requests for it are about."""
-        return LogContext(
-            account_id=self.account.account_id,
-            own=self.account.own,
-            begin=self.window.begin,
-            end=self.window.end,
-        )
+    def request(self, log: EngagementLog) -> Request:
+        """Return the request for its first page."""
+        return log.request(self.account, self.window.begin, self.window.end)
 
     def part(
         self, window: Window, *, parent_total: int | None = None, is_asked_again: bool = False
