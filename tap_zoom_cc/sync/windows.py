@@ -127,9 +127,10 @@ def split(window: Window, parts: int) -> list[Window]:
     """Cut a window into ``parts`` of nearly the same length, oldest first.
 
     Returns fewer parts when the window has fewer seconds than that, and the window alone when it
-    cannot be cut. Parts of a day or more are cut at midnight UTC: a server that looks at days only
-    then answers each day in as few parts as possible (own choice; see `Cut` for what is covered).
-    Shorter ones are cut at whole minutes, and those of less than a minute at whole seconds.
+    cannot be cut. A window of more than a day is cut at midnights UTC alone, which may make fewer
+    parts: a server that looks at days only then answers each day in as few as possible (own choice;
+    see `Cut` for what is covered). Shorter ones are cut at whole minutes, and where parts have less
+    than a minute, at whole seconds.
     """
     length = window.end - window.begin
     parts = min(parts, max(1, length // SECOND))
@@ -137,7 +138,7 @@ def split(window: Window, parts: int) -> list[Window]:
     cuts = [window.begin]
     for number in range(1, parts):
         cut = window.begin + step * number
-        if step >= DAY:
+        if length > DAY:
             cut = _nearest_midnight(cut)
         else:
             cut = _whole_minute(cut) if step >= MINUTE else whole_second(cut)
