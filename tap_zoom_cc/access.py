@@ -11,21 +11,18 @@ from singer_sdk.singerlib import RecordMessage
 
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
-from tap_zoom_cc.sync.plan import WindowJob
-from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window, whole_second
+from tap_zoom_cc.sync.windows import LONGEST_WINDOW, whole_second
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import msgspec
     from singer_sdk import Tap
 
     from tap_zoom_cc.accounts import Accounts
     from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
-    from tap_zoom_cc.sync.plan import Account
-    from tap_zoom_cc.zoom.pagination import Page
+    from tap_zoom_cc.zoom.engagement_log import Account
 
 
 def check_access(
@@ -49,18 +46,22 @@ def check_access(
     tap.write_schemas()
     failures: list[str] = []
     records: dict[str, dict[str, object]] = {}
-    try:
+
+    def ask_all() -> None:
         for stream in streams:
-            for account_id, account in accounts.by_id.items():
-                stop.check()
+            for account in stream.accounts.values():
                 failure, record = _check(stream, account, services)
                 if failure:
                     failures.append(failure)
                     logger.error(failure)
                 else:
-                    logger.info("%s, account %s: can be read", stream.name, account_id)
+                    where = stream.log_endpoint.where(account.account_id)
+                    logger.info("%s: can be read", where)
                 if record:
                     records.setdefault(stream.name, record)
+
+    try:
+        in_background(ask_all, stop, services.report.show_retries)
     except RunError as error:
         logger.error(str(error))  # noqa: TRY400 (what happened, not where)
         return EXIT_FAILED
@@ -96,20 +97,12 @@ def _check(
         StoppedError: if the run is to end.
     """
     end = whole_second(services.present)
-    job = WindowJob(account, Window(end - LONGEST_WINDOW, end))
-    rows: list[msgspec.Raw] = []
-
-    def take_in(page: Page) -> bool:
-        rows[:] = page.rows or []
-        return bool(rows)
-
-    def ask() -> None:
-        stream.next_page(job.context, stream.get_new_paginator(), take_in)
-
+    log = stream.log_endpoint
+    request = log.request(account, end - LONGEST_WINDOW, end)
     try:
-        in_background(ask, services.stop, services.report.show_retries)
-        if rows:
-            return "", {**stream.decoder.decode(rows[0]), "account_id": account.account_id}
+        page = services.client.get(request, log.reader.read)
     except AnswerError as error:
         return str(error), {}
-    return "", {}
+    if not page.rows:
+        return "", {}
+    return "", {**stream.decoder.decode(page.rows[0]), "account_id": account.account_id}

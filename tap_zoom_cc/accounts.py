@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
+
+from tap_zoom_cc.rows.misfits import fields_of, text_of
 from tap_zoom_cc.run.stopping import in_background
-from tap_zoom_cc.sync.plan import Account
-from tap_zoom_cc.zoom.errors import RunError
+from tap_zoom_cc.sync.check import RangeRows
+from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
+from tap_zoom_cc.zoom.client import Request
+from tap_zoom_cc.zoom.engagement_log import Account
+from tap_zoom_cc.zoom.errors import AccountError, RunError
+from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
+from tap_zoom_cc.zoom.rules import NO_ANSWER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from tap_zoom_cc.services import Services
-    from tap_zoom_cc.sub_accounts import SubAccountsStream
+
+LISTING = Request("/accounts", {"page_size": 300}, where="sub_accounts")
+"""The request for Zoom's list of sub accounts, with the most rows that a page of it has."""
+
+LISTING_PAGINATOR = NextPageTokenPaginator(PageReader("accounts"))
 
 
 class Accounts:
     """The accounts to read, found when they are first asked for, and then the same for the run."""
 
-    def __init__(self, services: Callable[[], Services], directory: SubAccountsStream) -> None:
-        """Know where to look.
-
-        Args:
-            services: gives what the run shares; discovery has none, and does not ask.
-            directory: lists the sub accounts where the settings name none.
-        """
+    def __init__(self, services: Services) -> None:
+        """Know what the run shares; nothing is listed yet."""
         self._services = services
-        self._directory = directory
+        self._rows: dict[str, msgspec.Raw] | None = None
+        self._listing = threading.Lock()
 
     @cached_property
     def by_id(self) -> dict[str, Account]:
@@ -37,14 +46,10 @@ class Accounts:
             RunError: if there is none, or the list cannot be had.
             StoppedError: when the run is to end first.
         """
-        services = self._services()
+        services = self._services
         settings = services.settings
         named = settings.sub_account_ids
-        ids: Iterable[str] = (
-            in_background(self._directory.list_rows, services.stop, services.report.show_retries)
-            if named is None
-            else named
-        )
+        ids: Iterable[str] = self.rows() if named is None else named
         accounts = {account_id: Account(account_id, listed=named is None) for account_id in ids}
         if settings.include_own_account:
             accounts[settings.account_id] = Account(settings.account_id, own=True)
@@ -56,3 +61,68 @@ class Accounts:
             raise RunError(message)
         services.report.accounts = len(accounts)
         return accounts
+
+    def rows(self) -> dict[str, msgspec.Raw]:
+        """Return every sub account that Zoom lists by its ID, as undecoded JSON; listed once a run.
+
+        Raises:
+            RunError: if the list cannot be had, or lacks accounts that Zoom counts.
+            StoppedError: if the run is to end.
+        """
+        services = self._services
+        return in_background(self._list_once, services.stop, services.report.show_retries)
+
+    def _list_once(self) -> dict[str, msgspec.Raw]:
+        with self._listing:
+            if self._rows is None:
+                self._rows = self._list()
+            return self._rows
+
+    def _list(self) -> dict[str, msgspec.Raw]:
+        report, where = self._services.report, LISTING.where
+        rows = RangeRows(_read_id)
+        try:
+            read_in_passes(self._services.client, LISTING, LISTING_PAGINATOR, rows)
+        except AccountError as error:
+            # Without an answer the accounts could not be read either, whoever names them.
+            is_refused = error.answer.status != NO_ANSWER
+            advice = "; or name the accounts in sub_account_ids" if is_refused else ""
+            message = f"{error}{advice}"
+            raise RunError(message) from error
+        if not rows.is_whole:
+            message = (
+                f"{where}: Zoom announced {rows.expected or 'an unknown number of'} sub "
+                f"accounts but listed {len(rows.rows)} in {MOST_PASSES} passes; run again, or name "
+                "the accounts in sub_account_ids"
+            )
+            if self._services.settings.mismatch_fails:
+                raise RunError(message)
+            report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
+        report.logger.info("%s: Zoom lists %d", where, len(rows.rows))
+        return {account_id: row for account_id, (_, row, _) in rows.rows.items()}
+
+
+class _Id(msgspec.Struct):
+    # A path of dots alone would lead to the account's own endpoint.
+    id: Annotated[str, msgspec.Meta(pattern=r"[^.]")]
+
+    @property
+    def row_id(self) -> str:
+        """What tells the account from all others."""
+        return self.id
+
+
+_id_decoder = msgspec.json.Decoder(_Id)
+
+
+def _read_id(row: msgspec.Raw) -> _Id:
+    """Return the ID in a row.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    try:
+        return _id_decoder.decode(row)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        text = text_of(fields_of(row), "id")
+        return msgspec.convert({"id": text}, _Id)

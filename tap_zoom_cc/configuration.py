@@ -354,6 +354,7 @@ def _settings(values: Mapping[str, Any]) -> Settings:
         mismatch_fails=values["on_count_mismatch"] == "fail",
         api_url=values["api_url"].rstrip("/"),
         token_url=values["token_url"].rstrip("/"),
+        user_agent=values.get("user_agent") or "",
     )
 
 

@@ -7,6 +7,7 @@ worker threads, checked and emitted. This class is what the SDK sees of it.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,13 +24,16 @@ from tap_zoom_cc.sync.emit import decoder_for
 from tap_zoom_cc.sync.plan import SyncRange, in_order
 from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
-from tap_zoom_cc.zoom.engagement_log import EngagementLogStream
+from tap_zoom_cc.zoom import engagement_log
+from tap_zoom_cc.zoom.engagement_log import EngagementLog
 from tap_zoom_cc.zoom.errors import RunError
 from tap_zoom_cc.zoom.filters import query_parameters
+from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
 from tap_zoom_cc.zoom.rules import Condition
+from tap_zoom_cc.zoom_stream import ZoomStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
@@ -40,15 +44,17 @@ if TYPE_CHECKING:
     from tap_zoom_cc.run.settings import FilterValue
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.sync.budget import Budgets
-    from tap_zoom_cc.sync.plan import Account
-    from tap_zoom_cc.zoom.api import ZoomApi
+    from tap_zoom_cc.zoom.engagement_log import Account
 
 
-class EngagementStream(EngagementLogStream):
+class EngagementStream(ZoomStream):
     """Finished engagements of one channel, of every account, in windows of time."""
 
     # The SDK declares it for instances; the registry reads it from the class.
     name: str = ""
+    rows_key: ClassVar[str]
+    """The key of an answer that holds the rows."""
+
     title: ClassVar[str]
     """The stream's name in titles."""
 
@@ -63,48 +69,65 @@ class EngagementStream(EngagementLogStream):
     STATE_MSG_FREQUENCY = sys.maxsize
     """Within a window there is no state worth writing."""
 
-    def __init__(
-        self, tap: Tap, services: Callable[[], Services], accounts: Accounts, budgets: Budgets
-    ) -> None:
+    def __init__(self, tap: Tap, services: Services, accounts: Accounts, budgets: Budgets) -> None:
         """Belong to a tap, as the SDK wants it; what the stream itself uses is handed to it.
 
         Args:
             tap: for the SDK.
-            services: gives what the run shares; discovery has none, and does not ask.
+            services: what the run shares.
             accounts: the accounts to read.
             budgets: shares out the requests of a run.
         """
-        self._services = services
         self._accounts = accounts
         self._budgets = budgets
         budgets.join(self)
-        super().__init__(tap)
-
-    @property
-    @override
-    def zoom(self) -> ZoomApi:
-        return self._services().zoom
+        super().__init__(tap, services)
 
     # Requests
 
-    @override
     def query(self) -> Mapping[str, FilterValue]:
-        return query_parameters(self.name, self._services().settings.filters[self.name])
+        """Return the query parameters besides range and page: the filters."""
+        return query_parameters(self.name, self._services.settings.filters[self.name])
 
     @override
-    def conditions(self, context: Context | None) -> set[Condition]:
-        if self.zoom.has_answered(self.where(context)):
-            return set()
-        account = self._account(context)
+    def get_url_params(
+        self, context: Context | None, next_page_token: str | None
+    ) -> dict[str, object]:
+        """Return what all requests ask for; each adds the range of its window."""
+        page: dict[str, object] = {"page_size": engagement_log.PAGE_SIZE}
+        return {**page, **self.query(), "next_page_token": next_page_token}
+
+    @override
+    def get_new_paginator(self) -> NextPageTokenPaginator:
+        return NextPageTokenPaginator(PageReader(self.rows_key))
+
+    @cached_property
+    def log_endpoint(self) -> EngagementLog:
+        """How the endpoint is asked, as values for those who ask."""
+        return EngagementLog(
+            self.name, self.path, self.get_url_params(None, None), self.get_new_paginator()
+        )
+
+    @cached_property
+    def accounts(self) -> dict[str, Account]:
+        """The accounts by ID, with what holds of each for this stream as the run begins.
+
+        Raises:
+            RunError: if there is none, or the list cannot be had.
+            StoppedError: when the run is to end first.
+        """
+        return {
+            account_id: replace(account, conditions=self._conditions(account))
+            for account_id, account in self._accounts.by_id.items()
+        }
+
+    def _conditions(self, account: Account) -> frozenset[Condition]:
         found = set()
-        if self._services().settings.filters[self.name]:
+        if self._services.settings.filters[self.name]:
             found.add(Condition.FILTERED)
         if account.listed and not bookmark_of(self._states.get(account.account_id)):
             found.add(Condition.NEVER_READ)
-        return found
-
-    def _account(self, context: Context | None) -> Account:
-        return self._accounts.by_id[(context or {})["account_id"]]
+        return frozenset(found)
 
     # Partitions and their state
 
@@ -113,15 +136,15 @@ class EngagementStream(EngagementLogStream):
     def partitions(self) -> list[dict[str, str]]:
         """One for each account, that with the oldest bookmark first."""
         bookmarks = {name: bookmark_of(state) for name, state in self._states.items()}
-        if self._services().settings.sub_account_ids is None:
-            for account_id in bookmarks.keys() - self._accounts.by_id.keys():
+        if self._services.settings.sub_account_ids is None:
+            for account_id in bookmarks.keys() - self.accounts.keys():
                 if bookmarks[account_id]:
-                    self.zoom.report.warn_once(
+                    self._services.report.warn_once(
                         f"not listed {self.name} {account_id}",
                         f"{self.name}, account {account_id}: has a bookmark, but Zoom does not "
                         "list it any more; what came after the bookmark is not read",
                     )
-        return [{"account_id": name} for name in in_order(self._accounts.by_id, bookmarks)]
+        return [{"account_id": name} for name in in_order(self.accounts, bookmarks)]
 
     @cached_property
     def _states(self) -> dict[str, dict[str, object]]:
@@ -162,8 +185,8 @@ class EngagementStream(EngagementLogStream):
         """
         if self.replication_method == REPLICATION_FULL_TABLE:
             return None
-        services = self._services()
-        without_rows = self.zoom.report.tallies[self.name].without_rows
+        services = self._services
+        without_rows = self._services.report.tallies[self.name].without_rows
         to_read = [name for name in account_ids or self._states if name not in without_rows]
         return lag_of(
             {name: self._states.get(name, {}) for name in to_read},
@@ -175,15 +198,21 @@ class EngagementStream(EngagementLogStream):
     @cached_property
     def decoder(self) -> RowDecoder:
         """What turns this stream's rows into records."""
-        return decoder_for(self, self.zoom.report)
+        return decoder_for(self, self._services.report)
 
     @cached_property
     def _sync(self) -> StreamSync:
-        services = self._services()
+        services = self._services
         settings = services.settings
         return StreamSync(
-            self,
-            states={self._account(each): self.get_context_state(each) for each in self.partitions},
+            self.log_endpoint,
+            services.client,
+            states={
+                self.accounts[each["account_id"]]: self.get_context_state(each)
+                for each in self.partitions
+            },
+            # The SDK's public way to write STATE now.
+            write_state=self.finalize_state_progress_markers,
             sync_range=SyncRange(
                 stream=self.name,
                 start_date=settings.start_date,
@@ -194,7 +223,6 @@ class EngagementStream(EngagementLogStream):
             ),
             budget=self._budgets.open(self, settings.max_requests_per_run),
             decoder=self.decoder,
-            stop=services.stop,
             workers=settings.max_concurrency,
             full_table=self.replication_method == REPLICATION_FULL_TABLE,
         )
@@ -205,18 +233,18 @@ class EngagementStream(EngagementLogStream):
 
         There are no progress markers when it ends: the SDK would move the bookmark to them.
         """
-        stop = self._services().stop
+        stop = self._services.stop
         if context is None or stop.asked:
             return
         state = self.get_context_state(context)
         # Left over by a run of another version, it would cap the bookmark.
         state.pop("replication_key_signpost", None)
         try:
-            yield from self._sync.records(self._account(context))
+            yield from self._sync.records(self.accounts[context["account_id"]])
         except RunError as error:
             # The sync could not even be planned: no token, or no list of accounts.
-            self.zoom.give_up(error)
-            self.zoom.report.fail_run(str(error))
+            self._services.client.give_up(error)
+            self._services.report.fail_run(str(error))
             stop.ask(str(error), EXIT_FAILED)
         except StoppedError:
             self.logger.debug("stopped before the first window")

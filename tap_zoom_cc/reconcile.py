@@ -25,7 +25,6 @@ from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
 from tap_zoom_cc.sync.windows import SECOND, Cut, Window
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import Answer
-from tap_zoom_cc.zoom.engagement_log import LogContext
 from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError
 from tap_zoom_cc.zoom.instants import format_instant
 from tap_zoom_cc.zoom.rules import OK, Action, Condition, decide
@@ -33,10 +32,14 @@ from tap_zoom_cc.zoom.rules import OK, Action, Condition, decide
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import requests
+
     from tap_zoom_cc.accounts import Accounts
     from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
-    from tap_zoom_cc.sync.plan import Account, WindowJob
+    from tap_zoom_cc.sync.plan import WindowJob
+    from tap_zoom_cc.zoom.client import Client
+    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
     from tap_zoom_cc.zoom.pagination import Page
 
 DAY = timedelta(days=1)
@@ -113,7 +116,7 @@ def count_days(
     try:
         _announce(streams, accounts, services, days)
         for stream in streams:
-            _count_stream(stream, accounts.by_id, services, days)
+            _count_stream(stream, stream.accounts, services, days)
     except RunError as error:
         report.fail(str(error))
     except StoppedError:
@@ -175,12 +178,15 @@ def _count_stream(
         StoppedError: if the run is to end.
         OutputError: if nobody reads the lines any more.
     """
-    report = services.report
+    report, log = services.report, stream.log_endpoint
     plans = {
         name: AccountPlan(account, days, accepts_less=False) for name, account in accounts.items()
     }
     counts: Counts = Prefetcher(
-        partial(_count, stream), plans, workers=services.settings.max_concurrency, capacity=0
+        partial(_count, log, services.client),
+        plans,
+        workers=services.settings.max_concurrency,
+        capacity=0,
     )
 
     def write(account_id: str) -> None:
@@ -205,8 +211,8 @@ def _count_stream(
             write(account_id)
     finally:
         counts.close()
-    places = [stream.where({"account_id": account_id}) for account_id in accounts]
-    if not report.failures and not any(map(services.zoom.has_answered, places)):
+    places = map(log.where, accounts)
+    if not report.failures and not any(map(services.client.health.has_answered, places)):
         report.fail(f"{stream.name}: no account knows what the filters name; correct the filters")
 
 
@@ -222,7 +228,7 @@ def _line(stream: EngagementStream, account_id: str, count: Count, services: Ser
     return f"{json.dumps(line)}\n"
 
 
-def _count(stream: EngagementStream, job: WindowJob) -> Fetched[Count]:
+def _count(log: EngagementLog, client: Client, job: WindowJob) -> Fetched[Count]:
     """Ask how many engagements a day has; called in worker threads.
 
     The range ends a second before midnight: of a server that looks at days only, or for which the
@@ -234,32 +240,26 @@ def _count(stream: EngagementStream, job: WindowJob) -> Fetched[Count]:
         StoppedError: if the run is to end.
     """
     asked = Window(job.window.begin, job.window.end - SECOND)
-    context = LogContext({**job.context, "begin": asked.begin, "end": asked.end, "page_size": 1})
-    pages: list[Page] = []
+    request = log.request(job.account, asked.begin, asked.end).with_parameters({"page_size": 1})
 
-    def take_in(page: Page) -> bool:
+    def read(response: requests.Response) -> Page:
+        page = log.reader.read(response)
         if page.total_records is None:
             raise ValueError("the answer has no total_records")
-        pages[:] = [page]
-        return True
+        return page
 
     try:
-        stream.next_page(context, stream.get_new_paginator(), take_in)
+        page = client.get(request, read)
     except AnswerError as error:
         if error.rule.last_word is not Action.NO_ROWS:
             raise
-        stream.logger.info("%s; counted as none", error)
-        stream.zoom.report.read_page(stream.name, more=1, begins=True)
+        client.report.logger.info("%s; counted as none", error)
+        client.report.read_page(log.name, more=1, begins=True)
         return Fetched(Count(job.window.begin, 0), 0)
-    except RunError as error:
-        stream.zoom.give_up(error)
-        raise
-    (page,) = pages
-    stream.zoom.report.read_page(stream.name, more=1, begins=True)
+    client.report.read_page(log.name, more=1, begins=True)
     if answered(asked, page) is not Answered.ASKED:
         answer = Answer(
             OK, message=f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"
         )
-        where = stream.where(context)
-        raise AccountError(decide(answer, {Condition.OTHER_RANGE}), answer, where)
+        raise AccountError(decide(answer, {Condition.OTHER_RANGE}), answer, request.where)
     return Fetched(Count(job.window.begin, page.total_records or 0), 0)

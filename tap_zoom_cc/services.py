@@ -1,4 +1,4 @@
-"""What the streams of one run share: settings, report, stop, the way to Zoom, and the present."""
+"""What the streams of one run share: settings, report, stop, the client, and the present."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import in_background
-from tap_zoom_cc.zoom.api import ZoomApi
+from tap_zoom_cc.zoom.client import Client
 
 if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
     from datetime import datetime
 
-    from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.run.stopping import Stop
 
@@ -22,17 +24,34 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 @dataclass
 class Services:
-    """One run's services. Everything in it may be used by all threads."""
+    """One run's services. Everything in it may be used by all threads.
 
-    settings: Settings
+    Each is made when it is first asked for: discovery has no settings, and asks for none.
+    """
+
     started: datetime
-    report: Report
     stop: Stop
+    logger: logging.Logger
+    read_settings: Callable[[], Settings]
 
     @cached_property
-    def zoom(self) -> ZoomApi:
+    def settings(self) -> Settings:
+        """The checked settings.
+
+        Raises:
+            ConfigValidationError: if they are wrong.
+        """
+        return self.read_settings()
+
+    @cached_property
+    def report(self) -> Report:
+        """What the run tells its reader."""
+        return Report(self.logger, self.settings.requests_per_second)
+
+    @cached_property
+    def client(self) -> Client:
         """The way to Zoom: one token, one pace, a session for each thread."""
-        return ZoomApi(self.settings, self.stop, self.report)
+        return Client(self.settings, self.stop, self.report)
 
     @cached_property
     def present(self) -> datetime:
@@ -45,7 +64,7 @@ class Services:
             RunError: when no token is granted.
             StoppedError: when the run is to end first.
         """
-        authenticator = self.zoom.authenticator
+        authenticator = self.client.authenticator
         in_background(authenticator.token, self.stop, self.report.show_retries)
         server_time = authenticator.server_time
         if server_time is None or server_time >= self.started:

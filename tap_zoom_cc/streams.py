@@ -24,7 +24,7 @@ class SmsStream(EngagementStream):
     """SMS engagements: one row each, when it is over."""
 
     name = "sms"
-    path = "/contact_center/sms"
+    path = "/accounts/{account_id}/contact_center/sms"
     rows_key = "sms"
     title = "SMS"
     engagement = "an SMS engagement"
@@ -35,7 +35,7 @@ class VoiceCallsStream(EngagementStream):
     """Voice call engagements: one row each, when it is over, with the legs of the call."""
 
     name = "voice_calls"
-    path = "/contact_center/voice_calls"
+    path = "/accounts/{account_id}/contact_center/voice_calls"
     rows_key = "voice_calls"
     title = "Voice calls"
     engagement = "a call"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -16,7 +16,7 @@ from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
 from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.observe.command import observe
 from tap_zoom_cc.reconcile import count_days, days_from
-from tap_zoom_cc.run.report import Report, SyncFailedError
+from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.run.summary import log_end
 from tap_zoom_cc.services import Services
@@ -28,11 +28,9 @@ from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-
-    from tap_zoom_cc.run.stopping import Stop
 
 
 class TapZoomCC(CommandLineTap):
@@ -56,26 +54,15 @@ class TapZoomCC(CommandLineTap):
     ]
 
     @cached_property
-    def _services(self) -> Callable[[], Services]:
-        """What the streams share, made when it is first asked for: discovery has no settings."""
+    def _services(self) -> Services:
         started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        return cache(partial(self._services_from, dict(self.config), started, self._stop))
-
-    @classmethod
-    def _services_from(
-        cls, config: Mapping[str, object], started: datetime, stop: Stop
-    ) -> Services:
-        settings = settings_from(config, now=started, known=cls.known_settings())
-        report = Report(cls.logger, settings.requests_per_second)
-        return Services(settings, started, report, stop)
-
-    @cached_property
-    def _directory(self) -> SubAccountsStream:
-        return SubAccountsStream(self, self._services)
+        known = self.known_settings()
+        read_settings = partial(settings_from, dict(self.config), now=started, known=known)
+        return Services(started, self._stop, self.logger, read_settings)
 
     @cached_property
     def _accounts(self) -> Accounts:
-        return Accounts(self._services, self._directory)
+        return Accounts(self._services)
 
     @override
     def discover_streams(self) -> Sequence[EngagementStream | SubAccountsStream]:
@@ -87,7 +74,7 @@ class TapZoomCC(CommandLineTap):
                 stream(self, self._services, self._accounts, budgets)
                 for stream in ENGAGEMENT_STREAMS
             ),
-            *([self._directory] if lists_accounts else []),
+            *([SubAccountsStream(self, self._services, self._accounts)] if lists_accounts else []),
         ]
 
     @override
@@ -97,7 +84,7 @@ class TapZoomCC(CommandLineTap):
         Raises:
             OutputError: if the target is gone.
         """
-        report = self._services().report
+        report = self._services.report
         account_ids: Collection[str] = ()
         try:
             report.expect([stream.name for stream in self._engagement_streams()])
@@ -125,14 +112,14 @@ class TapZoomCC(CommandLineTap):
 
     @override
     def test(self) -> int:
-        services = self._services()
+        services = self._services
         exit_code = check_access(self, self._engagement_streams(), self._accounts, services)
         self._flush()
         return exit_code
 
     @override
     def reconcile(self, days: str) -> int:
-        services = self._services()
+        services = self._services
         try:
             range_ = days_from(days, now=services.started)
         except ValueError as error:
@@ -141,8 +128,8 @@ class TapZoomCC(CommandLineTap):
 
     @override
     def observe(self, account_id: str) -> int:
-        services = self._services()
-        return observe(self, self._engagement_streams(), self._accounts, services, account_id)
+        services = self._services
+        return observe(self._engagement_streams(), self._accounts, services, account_id)
 
     def _flush(self) -> None:
         """Send off the messages that were collected."""

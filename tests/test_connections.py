@@ -22,7 +22,7 @@ from tap_zoom_cc.configuration import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop, StoppedError
 from tap_zoom_cc.zoom import connections
-from tap_zoom_cc.zoom.api import ZoomApi
+from tap_zoom_cc.zoom.client import Client
 from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.pacing import Pacer
 from tests.harness.constants import SHORT_WAITS
@@ -385,11 +385,11 @@ def test_connections_end_with_the_thread_that_used_them(
     server: Server, simulator: SimulatorProcess
 ) -> None:
     config = {**simulator.tap_config(), "api_url": server.url.rstrip("/")}
-    api = ZoomApi(
+    client = Client(
         settings_from(config, now=datetime.now(timezone.utc)),
         Stop(),
         Report(logging.getLogger("test"), 1000),
     )
-    thread = threading.Thread(target=lambda: get(api.session, server.url))
+    thread = threading.Thread(target=lambda: get(client.session, server.url))
     thread.start()
     assert server.closed.acquire(timeout=PATIENCE_SECONDS), "the connection is still open"

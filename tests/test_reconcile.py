@@ -166,7 +166,9 @@ def test_the_log_says_how_long_the_counting_will_take(simulator: SimulatorProces
     config = {**simulator.tap_config(), "requests_per_second": 50}
     constants = replace(SHORT_WAITS, progress_seconds=0.05)
     run = run_tap(config, arguments=[f"--reconcile={RANGE}"], constants=constants).check()
-    assert [line for line in run.logged("INFO") if "time left: about" in line]
+    told = [line for line in run.logged("INFO") if "time left: about" in line]
+    days = len(STREAMS) * len(SCENARIO.accounts) * len(DAYS)
+    assert [line for line in told if f" % of {days} days, " in line]
 
 
 def test_only_what_passes_the_filters_is_counted_and_that_is_said(

@@ -161,7 +161,7 @@ def test_no_value_ends_an_account(stream: str, value: tuple[bytes, str, str]) ->
     assert f"{KEYS[stream][-1]} odd" in named[0]
     assert bool(warnings_about(run, "U+FFFD")) is ("fffd" in ascii(expected))
     (summary,) = [line for line in run.lines if f"Summary of {stream}: " in line]
-    assert summary.endswith(f", rows with unmapped values: {name} 1")
+    assert f"{name} 1" in summary.partition(", rows with unmapped values: ")[2]
     if stream != "sub_accounts":
         assert run.state["bookmarks"][stream]["partitions"][0]["replication_key_value"] == END
 

@@ -37,6 +37,7 @@ from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 UTC = timezone.utc
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 LEAP_DAY = datetime(2024, 2, 29, tzinfo=UTC)
 CLOCK_BACK = datetime(2024, 10, 27, 1, tzinfo=UTC)
 """When daylight saving time ends in Europe: an hour that clocks there show twice."""
@@ -192,6 +193,12 @@ def test_a_part_of_an_hour_with_most_of_its_rows_is_not_cut_again(
 def test_a_count_of_something_else_costs_no_thousands_of_requests() -> None:
     window = Window(LEAP_DAY, LEAP_DAY + 28 * DAY)
     assert len(parts(window, 5_000_000)) == MOST_PARTS
+
+
+def test_what_holds_most_of_a_longer_window_is_cut_at_midnight() -> None:
+    window = Window(LEAP_DAY - 14 * HOUR, LEAP_DAY + 25 * HOUR)
+    month = Parent(Window(LEAP_DAY - 20 * DAY, LEAP_DAY + 8 * DAY), 10_000)
+    assert [part.begin for part in parts(window, 10_000, month)[1:]] == [LEAP_DAY, LEAP_DAY + DAY]
 
 
 # Begin and end

@@ -7,16 +7,14 @@ the settings' filters are left out, and `from` and `to` may be written in any of
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import msgspec
-from typing_extensions import override
 
 from tap_zoom_cc.observe.sightings import OK, Engagement, Seen
 from tap_zoom_cc.zoom.answers import date_of, read_answer
-from tap_zoom_cc.zoom.engagement_log import EngagementLogStream
 from tap_zoom_cc.zoom.errors import AnswerError
 from tap_zoom_cc.zoom.instants import parse_instant
 
@@ -24,24 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import requests
-    from singer_sdk import Tap
-    from singer_sdk.helpers.types import Context
 
-    from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.observe.sightings import Asked
     from tap_zoom_cc.run.settings import FilterValue
-    from tap_zoom_cc.services import Services
-    from tap_zoom_cc.sync.plan import Account
-    from tap_zoom_cc.zoom.api import ZoomApi
+    from tap_zoom_cc.zoom.client import Client
+    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
     from tap_zoom_cc.zoom.pagination import Page
-
-
-class AskedContext(TypedDict):
-    """What a request is about, as the stream is told."""
-
-    account_id: str
-    own: bool
-    asked: Asked
 
 
 @dataclass
@@ -59,65 +45,39 @@ class Traffic:
                 self.headers[name.lower()].append(value)
 
 
-class ObservedStream(EngagementLogStream):
-    """An engagement stream of the tap, asked without its filters."""
+class ObservedLog:
+    """A log of the tap, asked without its filters."""
 
     def __init__(
-        self, tap: Tap, stream: EngagementStream, services: Services, traffic: Traffic
+        self,
+        log: EngagementLog,
+        filters: Mapping[str, FilterValue],
+        client: Client,
+        traffic: Traffic,
     ) -> None:
-        """Observe a stream.
+        """Observe a log.
 
         Args:
-            tap: for the SDK.
-            stream: says which endpoint, and what is asked for besides filters.
-            services: what the run shares.
+            log: says which endpoint, and what is asked for besides filters.
+            filters: are left out.
+            client: sends the requests.
             traffic: takes note of each answer.
         """
-        filters = services.settings.filters[stream.name]
-        self._services = services
+        self._log = replace(
+            log,
+            parameters={
+                name: value for name, value in log.parameters.items() if name not in filters
+            },
+        )
+        self._client = client
         self._traffic = traffic
-        self._besides_filters = {
-            name: value for name, value in stream.query().items() if name not in filters
-        }
         self._date: datetime | None = None
-        self.rows_key = stream.rows_key
-        super().__init__(tap, name=stream.name, path=stream.path)
 
-    @property
-    @override
-    def zoom(self) -> ZoomApi:
-        return self._services.zoom
-
-    @override
-    def query(self) -> Mapping[str, FilterValue]:
-        return self._besides_filters
-
-    @override
-    def where(self, context: Context | None) -> str:
-        """Return the stream alone: what is said of an observation names no account."""
-        return self.name
-
-    @override
-    def get_url_params(
-        self, context: Context | None, next_page_token: str | None
-    ) -> dict[str, object]:
-        asked: Asked = (context or {})["asked"]
-        begin, end = asked.written
-        return {
-            "from": begin,
-            "to": end,
-            "page_size": asked.page_size,
-            **self.query(),
-            "next_page_token": asked.page_token or None,
-        }
-
-    @override
-    def validate_response(self, response: requests.Response) -> None:
+    def _note(self, response: requests.Response) -> None:
         self._date = date_of(response)
         is_error = response.status_code != OK
         code = read_answer(response, datetime.now(timezone.utc)).code if is_error else None
         self._traffic.note(response, code)
-        super().validate_response(response)
 
     def see(self, account: Account, asked: Asked) -> Seen:
         """Ask for one page, and return what was seen of the answer that settled it.
@@ -126,18 +86,22 @@ class ObservedStream(EngagementLogStream):
             RunError: if nothing can be read at all.
             StoppedError: if the run is to end.
         """
-        context = AskedContext(account_id=account.account_id, own=account.own, asked=asked)
-        pages: list[Page] = []
-
-        def take_in(page: Page) -> bool:
-            pages[:] = [page]
-            return True
-
+        begin, end = asked.written
+        request = self._log.request(account, asked.begin, asked.end).with_parameters(
+            {
+                "from": begin,
+                "to": end,
+                "page_size": asked.page_size,
+                "next_page_token": asked.page_token or None,
+            }
+        )
+        # What is said of an observation names no account.
+        request = replace(request, where=self._log.name)
         try:
-            self.next_page(context, self.get_new_paginator(), take_in)
+            page = self._client.get(request, self._log.reader.read, notice=self._note)
         except AnswerError as error:
             return Seen(asked, error.answer.status, error.answer.code, date=self._date)
-        return _seen(asked, pages[0], self._date)
+        return _seen(asked, page, self._date)
 
 
 def _seen(asked: Asked, page: Page, date: datetime | None) -> Seen:

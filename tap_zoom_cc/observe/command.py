@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tap_zoom_cc.observe.asking import ObservedStream, Traffic
+from tap_zoom_cc.observe.asking import ObservedLog, Traffic
 from tap_zoom_cc.observe.probes import Log, base, look_closely, look_far
 from tap_zoom_cc.observe.table import Observation, markdown, traffic_verdicts
 from tap_zoom_cc.observe.verdicts import longest_seen, status_of, verdicts
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
-from tap_zoom_cc.sync.plan import Account
 from tap_zoom_cc.sync.windows import whole_second
 from tap_zoom_cc.writer import writing
+from tap_zoom_cc.zoom.engagement_log import Account
 from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
-
-    from singer_sdk import Tap
 
     from tap_zoom_cc.accounts import Accounts
     from tap_zoom_cc.engagements import EngagementStream
@@ -64,7 +62,6 @@ def observe_option(
 
 
 def observe(
-    tap: Tap,
     streams: Sequence[EngagementStream],
     accounts: Accounts,
     services: Services,
@@ -73,7 +70,6 @@ def observe(
     """Observe one account and print what was found.
 
     Args:
-        tap: for the SDK.
         streams: the streams to observe.
         accounts: those of the settings, of which the busiest of the first few is observed.
         services: what the run shares.
@@ -87,12 +83,16 @@ def observe(
 
     def find_out() -> list[Observation]:
         present = whole_second(services.present)
-        observed = [ObservedStream(tap, stream, services, traffic) for stream in streams]
+        filters = services.settings.filters
+        observed = [
+            ObservedLog(stream.log_endpoint, filters[stream.name], services.client, traffic)
+            for stream in streams
+        ]
         chosen = _chosen(accounts, services.settings.account_id, account_id)
         logs = _busiest(observed, chosen, present)
         look(logs)
         return [
-            _observation(stream, log, services) for stream, log in zip(observed, logs, strict=True)
+            _observation(stream, log, services) for stream, log in zip(streams, logs, strict=True)
         ]
 
     try:
@@ -107,7 +107,7 @@ def observe(
         reasons = ", ".join(f"{each.stream} answers {each.refusal}" for each in observations)
         logger.error("Nothing can be observed: %s; --test says what it means", reasons)
         return EXIT_FAILED
-    lifetime = services.zoom.authenticator.lifetime
+    lifetime = services.client.authenticator.lifetime
     found = traffic_verdicts(traffic.statuses, traffic.headers, lifetime)
     requests = counted(sum(traffic.statuses.values()), "answer")
     title = f"Observed by tap-zoom-cc {version('tap-zoom-cc')}, from {requests}."
@@ -129,12 +129,12 @@ def _chosen(accounts: Accounts, own_account_id: str, account_id: str) -> list[Ac
 
 
 def _busiest(
-    streams: Sequence[ObservedStream], accounts: Iterable[Account], present: datetime
+    observed: Sequence[ObservedLog], accounts: Iterable[Account], present: datetime
 ) -> list[Log]:
     """Return the logs of the account with the most engagements; the first page of each is seen."""
     candidates = []
     for account in accounts:
-        logs = [Log(partial(stream.see, account), present, MOST_REQUESTS) for stream in streams]
+        logs = [Log(partial(log.see, account), present, MOST_REQUESTS) for log in observed]
         for log in logs:
             log.ask(base(present))
         candidates.append(logs)
@@ -161,7 +161,7 @@ def look(logs: Sequence[Log]) -> None:
         left -= most - log.left
 
 
-def _observation(stream: ObservedStream, log: Log, services: Services) -> Observation:
+def _observation(stream: EngagementStream, log: Log, services: Services) -> Observation:
     lookback = services.settings.lookbacks[stream.name]
     if not log.seen[0].is_page:
         return Observation(stream.name, lookback, refusal=status_of(log.seen[0]))

@@ -257,9 +257,10 @@ class Report:
 
         It is for those who wait while there is no progress to show.
         """
-        is_due = self.clock() - self._printed >= PROGRESS_SECONDS
-        if is_due and self.retries > self._printed_retries:
-            self._log_retries()
+        with self._lock:
+            is_due = self.clock() - self._printed >= PROGRESS_SECONDS
+            if is_due and self.retries > self._printed_retries:
+                self._log_retries()
 
     def _log_retries(self) -> None:
         """Log a line about requests that were sent again since the line before, if there are."""

@@ -32,3 +32,5 @@ class Settings:
     mismatch_fails: bool
     api_url: str
     token_url: str
+    user_agent: str
+    """The header that names the tap to Zoom; empty for the tap's own."""

@@ -258,7 +258,7 @@ def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> 
     if parent and holds_most(rows, parent) and parent.window.end - parent.window.begin <= BURST:
         return []
     parts = max(2, -(-rows // AIMED_ROWS), -(-size // AIMED_BYTES))
-    found = split(window, min(MOST_PARTS, parts))
+    found = split(window, min(MOST_PARTS, parts), at_midnight=holds_most(rows, parent))
     return found if len(found) > 1 else []
 
 

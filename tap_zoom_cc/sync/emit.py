@@ -18,6 +18,8 @@ from tap_zoom_cc.sync.fetch import MOST_PASSES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from singer_sdk import Stream
+
     from tap_zoom_cc.rows.decoder import RowKey
     from tap_zoom_cc.rows.types import Record
     from tap_zoom_cc.rows.unmapped import Notices
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.sync.check import WindowRows
     from tap_zoom_cc.sync.windows import Window
-    from tap_zoom_cc.zoom.client import ZoomStream
 
 RETURN_PERIOD = timedelta(hours=48)
 """How long after its end an engagement can come again: whole-day ranges, any time zone."""
@@ -76,7 +77,7 @@ class Seen:
             }
 
 
-def decoder_for(stream: ZoomStream, report: Report) -> RowDecoder:
+def decoder_for(stream: Stream, report: Report) -> RowDecoder:
     """Return what turns a stream's rows into records; what had to be changed is reported."""
     tally = report.tallies[stream.name]
     row_id = stream.primary_keys[-1]

@@ -21,14 +21,14 @@ from tap_zoom_cc.sync.check import (
 from tap_zoom_cc.sync.prefetch import Fetched, Parts
 from tap_zoom_cc.sync.windows import halves
 from tap_zoom_cc.zoom.answers import Answer
-from tap_zoom_cc.zoom.errors import AccountError, RunError, WindowExpiredError
+from tap_zoom_cc.zoom.errors import AccountError, WindowExpiredError
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from singer_sdk.helpers.types import Context
+    import requests
 
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.sync.budget import Budget
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
         RangeRows,
     )
     from tap_zoom_cc.sync.plan import WindowJob
-    from tap_zoom_cc.zoom.client import ZoomStream
+    from tap_zoom_cc.zoom.client import Client, Request
+    from tap_zoom_cc.zoom.engagement_log import EngagementLog
     from tap_zoom_cc.zoom.errors import AnswerError
-    from tap_zoom_cc.zoom.pagination import Page
+    from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, Page
 
 MOST_PASSES = 3
 """How often a range is read to its end while no pass is whole."""
@@ -48,9 +49,10 @@ MOST_EXPIRIES = 4
 """How often a page token may expire before the range is given up."""
 
 
-def read_in_passes(
-    stream: ZoomStream,
-    context: Context | None,
+def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
+    client: Client,
+    request: Request,
+    paginator: NextPageTokenPaginator,
     rows: RangeRows[KeyType],
     *,
     budget: Budget | None = None,
@@ -59,8 +61,9 @@ def read_in_passes(
     """Read a range from its first page to its last until a pass is whole, at most `MOST_PASSES`.
 
     Args:
-        stream: sends the requests.
-        context: the partition, and what else the query depends on.
+        client: sends the requests.
+        request: asks for the first page.
+        paginator: each pass takes one like it.
         rows: takes in the pages, and then says whether it is whole.
         budget: has room for every page that is asked for; None is no limit.
         after_page: called with each page; says whether the range is not to be read on.
@@ -74,36 +77,39 @@ def read_in_passes(
     passes = expiries = 0
     while passes < MOST_PASSES and not rows.is_whole:
         try:
-            if not _read_pass(stream, context, rows, budget, after_page):
+            if not _read_pass(
+                client, request, paginator.anew(), rows, budget=budget, after_page=after_page
+            ):
                 return
         except WindowExpiredError as error:
             expiries += 1
             if expiries == MOST_EXPIRIES:
-                raise AccountError(error.rule, error.answer, stream.where(context)) from error
+                raise AccountError(error.rule, error.answer, request.where) from error
             continue
         passes += 1
         rows.end_pass(passes)
 
 
-def _read_pass(
-    stream: ZoomStream,
-    context: Context | None,
+def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
+    client: Client,
+    request: Request,
+    paginator: NextPageTokenPaginator,
     rows: RangeRows[KeyType],
+    *,
     budget: Budget | None,
     after_page: Callable[[Page], bool],
 ) -> bool:
     """Read all pages once, and say whether the pass came to its end."""
-    pages: list[Page] = []
 
-    def take_in(page: Page) -> bool:
-        pages[:] = [page]
-        return rows.add(page)
+    def read(response: requests.Response) -> requests.Response:
+        has_news = rows.add(paginator.read(response))
+        paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
+        return response
 
     def reserve(requests: int, *, begins: bool = False) -> None:
         if budget is not None:
             budget.reserve(requests, begins=begins)
 
-    paginator = stream.get_new_paginator()
     rows.begin_pass()
     reserved = 0
     while not paginator.finished:
@@ -111,27 +117,30 @@ def _read_pass(
         needed = 1 if is_first else max(paginator.count + 1, pages_for(rows.total or 0))
         reserve(max(0, needed - reserved), begins=is_first)
         reserved = max(reserved, needed)
-        stream.next_page(context, paginator, take_in, before_retry=lambda: reserve(1))
-        if after_page(pages[0]):
+        page_request = request.with_parameters({"next_page_token": paginator.current_value})
+        response = client.get(page_request, read, before_retry=lambda: reserve(1))
+        paginator.advance(response)
+        if after_page(paginator.read(response)):
             return False
     return True
 
 
 class WindowFetcher:
-    """Fetches the windows of one stream. Thread-safe."""
+    """Fetches the windows of one log. Thread-safe."""
 
-    def __init__(self, stream: ZoomStream, budget: Budget, report: Report, now: datetime) -> None:
-        """Fetch through a stream's requests, as far as the budget goes.
+    def __init__(self, log: EngagementLog, client: Client, budget: Budget, now: datetime) -> None:
+        """Fetch through a client, as far as the budget goes.
 
         Args:
-            stream: sends the requests.
+            log: says how the endpoint is asked.
+            client: sends the requests.
             budget: of the stream.
-            report: is told of windows that are split.
             now: the start of the run.
         """
-        self._stream = stream
+        self._log = log
+        self._client = client
         self._budget = budget
-        self._report = report
+        self._report: Report = client.report
         self._now = now
 
     def fetch(self, job: WindowJob) -> Fetched[WindowRows] | Parts[WindowJob]:
@@ -158,18 +167,19 @@ class WindowFetcher:
                     parts.clear()
             if not parts:
                 known, pages = pages, pages_for(rows.total or 0)
-                self._report.read_page(self._stream.name, more=pages - known, begins=not known)
+                self._report.read_page(self._log.name, more=pages - known, begins=not known)
             return bool(parts)
 
-        try:
-            read_in_passes(
-                self._stream, job.context, rows, budget=self._budget, after_page=note_page
-            )
-        except RunError as error:
-            self._stream.zoom.give_up(error)
-            raise
+        read_in_passes(
+            self._client,
+            job.request(self._log),
+            self._log.paginator,
+            rows,
+            budget=self._budget,
+            after_page=note_page,
+        )
         if parts:
-            self._report.plan_more(self._stream.name, len(parts) - 1)
+            self._report.plan_more(self._log.name, len(parts) - 1)
             return Parts(parts)
         return Fetched(rows, rows.size)
 
@@ -184,7 +194,12 @@ class WindowFetcher:
         for part in (parts[0], parts[-1]):
             end = WindowRows(part.window, self._now)
             read_in_passes(
-                self._stream, part.context, end, budget=self._budget, after_page=lambda _: True
+                self._client,
+                part.request(self._log),
+                self._log.paginator,
+                end,
+                budget=self._budget,
+                after_page=lambda _: True,
             )
             ends.append(end.expected_rows)
         return have_most_twice(rows.expected_rows, *ends)
@@ -195,10 +210,10 @@ class WindowFetcher:
         Raises:
             AccountError: if something else was answered, or the window cannot be cut.
         """
-        answer = answered(job.request, page)
+        answer = answered(job.asked, page)
         if answer is Answered.ASKED:
             return []
-        said = f"asked for {job.request}, Zoom answered for {page.begin} to {page.end}"
+        said = f"asked for {job.asked}, Zoom answered for {page.begin} to {page.end}"
         if answer is Answered.ANOTHER:
             raise self._refusal(job, said, Condition.OTHER_RANGE)
         if answer is Answered.LESS and (parts := halves(job.window)):
@@ -206,14 +221,15 @@ class WindowFetcher:
         if not job.accepts_less:
             raise self._refusal(job, said, Condition.NARROWER_RANGE)
         self._report.warn_once(
-            f"narrower {self._stream.name} {job.account.account_id}",
-            f"{self._stream.where(job.context)}: {said}; accepted, on_count_mismatch is warn",
+            f"narrower {self._log.name} {job.account.account_id}",
+            f"{self._log.where(job.account.account_id)}: {said}; "
+            "accepted, on_count_mismatch is warn",
         )
         return []
 
     def _refusal(self, job: WindowJob, said: str, condition: Condition) -> AnswerError:
         answer = Answer(OK, message=said)
-        where = self._stream.where(job.context)
+        where = self._log.where(job.account.account_id)
         return AccountError(decide(answer, {condition}), answer, where)
 
 

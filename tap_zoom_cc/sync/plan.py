@@ -18,28 +18,16 @@ from tap_zoom_cc.sync.windows import (
     first_begin,
     request_range,
 )
-from tap_zoom_cc.zoom.engagement_log import LogContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
     from tap_zoom_cc.sync.lookback import Progress
+    from tap_zoom_cc.zoom.client import Request
+    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
 
 BEGINNING_OF_TIME = datetime.min.replace(tzinfo=timezone.utc)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account to read.
-
-    ``own`` says that it owns the app and is read through the ordinary endpoints, ``listed`` that
-    Zoom's list named it, rather than the settings.
-    """
-
-    account_id: str
-    own: bool = False
-    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +46,13 @@ class WindowJob:
     parent: Parent | None = None
 
     @property
-    def request(self) -> Window:
+    def asked(self) -> Window:
         """The range that its requests ask for."""
         return request_range(self.window, self.sync) if self.sync else self.window
 
-    @property
-    def context(self) -> LogContext:
-        """What the requests for it are about."""
-        return LogContext(
-            account_id=self.account.account_id,
-            own=self.account.own,
-            begin=self.request.begin,
-            end=self.request.end,
-        )
+    def request(self, log: EngagementLog) -> Request:
+        """Return the request for its first page."""
+        return log.request(self.account, self.asked.begin, self.asked.end)
 
     def part(self, window: Window, *, total: int | None = None) -> WindowJob:
         """Return the job for a part of this window.

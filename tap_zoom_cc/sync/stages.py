@@ -23,16 +23,16 @@ from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.instants import format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tap_zoom_cc.rows.decoder import RowDecoder
     from tap_zoom_cc.rows.types import Record
     from tap_zoom_cc.run.report import Report
-    from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.sync.budget import Budget
     from tap_zoom_cc.sync.check import WindowRows
-    from tap_zoom_cc.sync.plan import Account, AccountPlan, SyncRange, WindowJob
-    from tap_zoom_cc.zoom.client import ZoomStream
+    from tap_zoom_cc.sync.plan import AccountPlan, SyncRange, WindowJob
+    from tap_zoom_cc.zoom.client import Client
+    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
 
     States = Mapping[Account, dict[str, object]]
 
@@ -50,42 +50,45 @@ class StreamSync:
 
     def __init__(  # noqa: PLR0913 (all by name)
         self,
-        stream: ZoomStream,
+        log: EngagementLog,
+        client: Client,
         *,
         states: States,
+        write_state: Callable[[dict[str, object]], object],
         sync_range: SyncRange,
         budget: Budget,
         decoder: RowDecoder,
-        stop: Stop,
         workers: int,
         full_table: bool,
     ) -> None:
         """Plan all accounts and begin to fetch.
 
         Args:
-            stream: sends the requests and writes STATE.
+            log: says how the endpoint is asked.
+            client: sends the requests; ends the sync early when it is told to stop.
             states: the state of each account, in the order in which they are emitted.
+            write_state: writes STATE, given the state of an account that has changed.
             sync_range: what is read, whatever the account.
             budget: the requests that the stream may send.
             decoder: turns rows into records.
-            stop: ends the sync early when it is asked.
             workers: the number of threads that fetch.
             full_table: whether everything is read, and bookmarks neither count nor move.
         """
-        self._stream = stream
+        self._log = log
+        self._client = client
         self._states = states
+        self._write_state = write_state
         self._range = sync_range
         self._budget = budget
         self._decoder = decoder
-        self._report: Report = stream.zoom.report
-        self._stop = stop
+        self._report: Report = client.report
         self._full_table = full_table
-        self._tally = self._report.tallies[stream.name]
-        self._outcome = Outcome(stream.name, self._report)
+        self._tally = self._report.tallies[log.name]
+        self._outcome = Outcome(log.name, self._report)
         self._state_schedule = StateSchedule()
         self._plans = self._plan()
         self._prefetcher: Prefetcher[WindowJob, WindowRows] = Prefetcher(
-            WindowFetcher(stream, budget, self._report, sync_range.now).fetch,
+            WindowFetcher(log, client, budget, sync_range.now).fetch,
             self._plans,
             workers=workers,
             capacity=MEMORY_BYTES,
@@ -101,30 +104,30 @@ class StreamSync:
             plans[account.account_id] = self._range.jobs_for(account, progress)
             new_accounts += progress is None
             if progress and progress.bookmark > self._range.now + MOST_AHEAD:
-                where = self._stream.where({"account_id": account.account_id})
+                where = self._log.where(account.account_id)
                 self._report.fail(
                     f"{where}: its bookmark lies after the present by Zoom's clock, "
                     f"{format_instant(self._range.now)}, so nothing was read; if that is right, "
                     "set the bookmark back"
                 )
         windows = sum(map(len, plans.values()))
-        self._report.plan_more(self._stream.name, windows)
+        self._report.plan_more(self._log.name, windows)
         begin = min((plan.windows.begin for plan in plans.values() if plan), default=None)
         span = str(Window(begin, self._range.end)) if begin else ""
-        self._report.begin(self._stream.name, len(plans), span, windows)
+        self._report.begin(self._log.name, len(plans), span, windows)
         if new_accounts and not self._range.start_date:
             self._report.logger.info(
                 "%s: start_date is not set, so of %s without a bookmark only the last %d days are "
                 "read; for more, set start_date and begin without state",
-                self._stream.name,
+                self._log.name,
                 counted(new_accounts, "account"),
                 LONGEST_REQUEST.days,
             )
         read_already = sum(not jobs for jobs in plans.values())
         if read_already and self._range.end_date:
             self._report.warn_once(
-                f"end_date {self._stream.name}",
-                f"{self._stream.name}: {read_already} of {len(plans)} accounts were read up to "
+                f"end_date {self._log.name}",
+                f"{self._log.name}: {read_already} of {len(plans)} accounts were read up to "
                 "end_date or later, so nothing is read of them; to read it again, use a state of "
                 "its own",
             )
@@ -135,19 +138,17 @@ class StreamSync:
 
         What goes wrong with an account is reported, and ends its rows but not the run.
         """
-        where = self._stream.where({"account_id": account.account_id})
+        where = self._log.where(account.account_id)
         try:
             yield from self._records(account, where)
             self._outcome.was_read()
         except AccountError as error:
             self._outcome.refused(account.account_id, error)
             if account.account_id in self._tally.without_rows:
-                self._report.plan_more(self._stream.name, -len(self._plans[account.account_id]))
+                self._report.plan_more(self._log.name, -len(self._plans[account.account_id]))
         except BudgetSpentError:
             self._outcome.ran_out_of_budget()
-        except RunError as error:
-            self._stream.zoom.give_up(error)
-        except StoppedError:
+        except (RunError, StoppedError):
             self._report.logger.debug("%s: stopped", where)
         except (GeneratorExit, OutputError):
             # No more rows of any account are wanted.
@@ -167,7 +168,7 @@ class StreamSync:
             where=where,
             decoder=self._decoder,
             report=self._report,
-            stop=self._stop,
+            stop=self._client.stop,
             mismatch_fails=not self._range.accepts_less,
         )
         for rows in self._windows(account.account_id):
@@ -191,7 +192,7 @@ class StreamSync:
             self._prefetcher.drop(account_id)
 
     def _while_waiting(self) -> None:
-        self._stop.check()
+        self._client.stop.check()
         self._report.show_progress()
 
     def _move_bookmark(self, state: dict[str, object], window: Window, rows: int) -> None:
@@ -201,8 +202,7 @@ class StreamSync:
         self._state_schedule.count(rows)
         if self._state_schedule.is_due(len(self._states)):
             self._state_schedule.wrote()
-            # The SDK's public way to write STATE now.
-            self._stream.finalize_state_progress_markers(state)
+            self._write_state(state)
 
     def conclude(self) -> None:
         """Say, after the last account, what only the end shows; end the run if it has to.
@@ -210,13 +210,13 @@ class StreamSync:
         An error that ends the run ends it here: what was read whole of later accounts before it
         has been emitted by now.
         """
-        fatal_error = self._stream.zoom.fatal_error
+        fatal_error = self._client.fatal_error
         if fatal_error is not None:
             self._report.fail_run(str(fatal_error))
-            self._stop.ask(str(fatal_error), EXIT_FAILED)
+            self._client.stop.ask(str(fatal_error), EXIT_FAILED)
             return
         self._outcome.conclude(self._budget, full_table=self._full_table)
-        name, longest, lookback = self._stream.name, self._tally.longest, self._range.lookback
+        name, longest, lookback = self._log.name, self._tally.longest, self._range.lookback
         if longest > lookback / 2:
             self._report.warn_once(
                 f"lookback {name}",

@@ -123,13 +123,14 @@ class Cut(Sequence[Window]):
         return Window(max(begin, self.begin), min(begin + self.longest, self.end))
 
 
-def split(window: Window, parts: int) -> list[Window]:
+def split(window: Window, parts: int, *, at_midnight: bool = False) -> list[Window]:
     """Cut a window into ``parts`` of nearly the same length, oldest first.
 
     Returns fewer parts when the window has fewer seconds than that, and the window alone when it
     cannot be cut. Parts of a day or more are cut at midnight UTC: a server that looks at days only
     then answers each day in as few parts as possible (own choice; see `Cut` for what is covered).
-    Shorter ones are cut at whole minutes, and those of less than a minute at whole seconds.
+    With ``at_midnight`` so is all that is longer than a day, which may make fewer parts. Shorter
+    ones are cut at whole minutes, and those of less than a minute at whole seconds.
     """
     length = window.end - window.begin
     parts = min(parts, max(1, length // SECOND))
@@ -137,7 +138,7 @@ def split(window: Window, parts: int) -> list[Window]:
     cuts = [window.begin]
     for number in range(1, parts):
         cut = window.begin + step * number
-        if step >= DAY:
+        if step >= DAY or (at_midnight and length > DAY):
             cut = _nearest_midnight(cut)
         else:
             cut = _whole_minute(cut) if step >= MINUTE else whole_second(cut)

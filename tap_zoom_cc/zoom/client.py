@@ -1,257 +1,268 @@
-"""The REST base of every stream: how a page is asked for.
+"""The HTTP client: from a path, parameters and an account to a page, or an error that says why not.
 
-Requests are composed of the SDK's public parts (`get_http_request`, `build_prepared_request`,
-`validate_response`, `request_decorator`) so that they can be sent from several threads, each
-attempt with the token and at the pace of the moment. What an answer means is decided by the rules.
+It knows no stream. Behind it are a session for each thread, the token, the pace, and the rules that
+decide what follows from an answer. With ``config`` being the settings of the tap:
+
+    >>> settings = settings_from(config, now=datetime.now(timezone.utc))
+    >>> client = Client(settings, Stop(), Report(logging.getLogger(), 5))
+    >>> client.get(Request("/accounts"), PageReader("accounts").read).total_records
+    2
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from abc import abstractmethod
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from functools import cached_property
+from importlib.metadata import version
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import requests
-from singer_sdk import RESTStream
-from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.streams.rest import PageContext
-from typing_extensions import override
 
 from tap_zoom_cc.zoom.answers import Answer, fault_of, read_answer, shorten
+from tap_zoom_cc.zoom.auth import ServerToServerOAuth
 from tap_zoom_cc.zoom.bodies import BodyTooLargeError
-from tap_zoom_cc.zoom.errors import AnswerError, error_for
-from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
+from tap_zoom_cc.zoom.connections import session_for
+from tap_zoom_cc.zoom.errors import AnswerError, RunError, error_for
+from tap_zoom_cc.zoom.health import Health
+from tap_zoom_cc.zoom.pacing import Pacer
 from tap_zoom_cc.zoom.retries import retrying
 from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Action, Condition, decide, may_be_an_outage
-from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-    from singer_sdk.helpers.types import Auth, Context, Record, RequestFunc
+    from tap_zoom_cc.run.report import Report
+    from tap_zoom_cc.run.settings import Settings
+    from tap_zoom_cc.run.stopping import Stop
 
-    from tap_zoom_cc.zoom.api import ZoomApi
-    from tap_zoom_cc.zoom.pagination import Page
+Result = TypeVar("Result")
 
 TIMEOUT_SECONDS = (10.0, 60.0)
 """To connect, and between two bytes of an answer."""
 
+USER_AGENT = f"tap-zoom-cc/{version('tap-zoom-cc')}"
 
-class ZoomStream(RESTStream[str | None]):
-    """A stream of rows that one Zoom endpoint lists page by page."""
 
-    rows_key: str
-    """The key of an answer that holds the rows."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for, and about whom.
 
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
-    """Rows are conformed by the tap's own decoder, which does it in C."""
+    ``path`` follows ``api_url``. A parameter that is None is left out, and one that is a list is
+    repeated. ``where`` names stream and account in messages. ``conditions`` are what holds of the
+    account for the rules, until it has answered in this run.
+    """
 
-    allow_redirects = False
+    path: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    where: str = ""
+    account_id: str = ""
+    conditions: frozenset[Condition] = frozenset()
 
-    @property
-    @abstractmethod
-    def zoom(self) -> ZoomApi:
-        """The run's way to Zoom; there is none during discovery."""
+    def with_parameters(self, parameters: Mapping[str, object]) -> Request:
+        """Return the request with these parameters in addition, or in place of its own."""
+        return replace(self, parameters={**self.parameters, **parameters})
 
-    def conditions(self, context: Context | None) -> set[Condition]:
-        """Return what holds of a partition, for rules that ask for more than an answer."""
-        del context
-        return set()
 
-    @cached_property
-    @override
-    def schema(self) -> dict[str, object]:
-        """The JSON schema of a row; looked up once, for the SDK asks for it with every row."""
-        return SCHEMAS.get_schema(self.name)
+class Client:
+    """One run's way to Zoom, shared by all its streams and threads."""
 
-    @property
-    @override
-    def url_base(self) -> str:
-        return self.zoom.url
+    def __init__(self, settings: Settings, stop: Stop, report: Report) -> None:
+        """Set up what follows from the settings; nothing is requested yet."""
+        self.url = settings.api_url
+        self.stop = stop
+        self.report = report
+        self.authenticator = ServerToServerOAuth(settings, stop, report)
+        self.pacer = Pacer(settings.requests_per_second, stop)
+        self.health = Health()
+        self.fatal_error: RunError | None = None
+        """What ended all requests of the run."""
+        self._user_agent = settings.user_agent or USER_AGENT
+        self._sessions = threading.local()
 
-    @property
-    @override
-    def authenticator(self) -> Auth:
-        return self.zoom.authenticator
-
-    @property
-    @override
-    def requests_session(self) -> requests.Session:
-        return self.zoom.session
-
-    @override
-    def log_sync_costs(self) -> None:
-        """Say what the stream took, and that the sync failed if it did.
-
-        The SDK calls this for each stream once the state of all is final, and there is no later
-        hook: here `sync_all` can tell the truth to a program that calls it.
-
-        Raises:
-            SyncFailedError: if something could not be read, of any stream.
-        """
-        super().log_sync_costs()
-        self.zoom.report.raise_if_failed()
-
-    @override
-    def generate_child_contexts(self, record: Record, context: Context | None) -> Iterable[Context]:
-        """Return nothing: no stream has children, so that no row is asked for them."""
-        return ()
-
-    @cached_property
-    def _page_reader(self) -> PageReader:
-        return PageReader(self.rows_key)
-
-    @override
-    def get_new_paginator(self) -> NextPageTokenPaginator:
-        return NextPageTokenPaginator(self._page_reader)
-
-    def where(self, context: Context | None) -> str:
-        """Return stream and account for a message."""
-        account_id = (context or {}).get("account_id")
-        return f"{self.name}, account {account_id}" if account_id else self.name
-
-    def next_page(
+    def get(
         self,
-        context: Context | None,
-        paginator: NextPageTokenPaginator,
-        take_in: Callable[[Page], bool],
+        request: Request,
+        read: Callable[[requests.Response], Result],
+        *,
         before_retry: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Ask for the paginator's next page, trying again where that helps, and move it on.
+        notice: Callable[[requests.Response], None] = lambda _: None,
+    ) -> Result:
+        """Ask, again where that helps, and return what is read out of the answer.
 
         Args:
-            context: the partition, and what else the query depends on.
-            paginator: says which page; is advanced.
-            take_in: takes in the page and says whether it had news; it raises ``ValueError`` for a
-                page that is malformed.
+            request: what is asked for.
+            read: reads the answer; raises ``ValueError`` for one that is malformed.
             before_retry: called before each attempt but the first; what it raises ends the request.
+            notice: is shown each answer, those that are errors too.
 
         Raises:
             AccountError: if this account cannot be read.
             WindowExpiredError: if the page token is no longer valid.
-            RunError: if nothing can be read any more.
+            RunError: if nothing can be read any more; then nothing more is sent.
             StoppedError: if the run is to end.
         """
-        where = self.where(context)
-        request = self._prepare(context, paginator.current_value)
-        first_refused_at = inf
-        attempts = 0
-        token_refused_at: float | None = None
-
-        def attempt(request: requests.PreparedRequest, _: Context | None) -> requests.Response:
-            nonlocal attempts, first_refused_at, token_refused_at
-            attempts += 1
-            if attempts > 1:
-                before_retry()
-                self.zoom.report.count_retry()
-            try:
-                response = self._send(request)
-                has_news = take_in(paginator.read(response))
-            except (AnswerError, requests.RequestException, ValueError) as error:
-                refused = request.headers.get("Authorization", "")
-                refusal = self._refusal(error, context, first_refused_at)
-                first_refused_at = min(first_refused_at, time.monotonic())
-                if refusal.rule.action is Action.RENEW_TOKEN:
-                    self.zoom.renew_token(refused, since=token_refused_at)
-                    token_refused_at = self.zoom.pacer.sent_at
-                raise refusal from error
-            paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
-            return response
-
+        exchange = _Exchange(self, request, read, before_retry, notice)
         try:
-            response = self.request_decorator(attempt)(request, context)
+            result = retrying(exchange.attempt, stop=self.stop, on_retry=self._say_why)()
         except AnswerError as error:
             if may_be_an_outage(error.answer):
-                self.zoom.note_failure(where)
-            raise error_for(error, where) from error
-        self.zoom.note_answer(where, request.headers.get("Authorization", ""))
-        paginator.advance(response)
+                self.health.note_failure(request.where)
+            end = error_for(error, request.where)
+            if isinstance(end, RunError):
+                self.give_up(end)
+            raise end from error
+        except RunError as error:
+            self.give_up(error)
+            raise
+        self.health.note_answer(request.where, exchange.authorization, self.pacer.sent_at)
+        self.speed_up()
+        return result
 
-    def _prepare(self, context: Context | None, token: str | None) -> requests.PreparedRequest:
-        request = self.get_http_request(
-            page=PageContext(stream_context=context, next_page_token=token)
+    def give_up(self, error: RunError) -> None:
+        """Send nothing more because of an error; what was read before it is still emitted."""
+        self.fatal_error = self.fatal_error or error
+        self.pacer.close()
+
+    @property
+    def session(self) -> requests.Session:
+        """The calling thread's HTTP session, paced; it ends with the thread."""
+        session: requests.Session | None = getattr(self._sessions, "session", None)
+        if session is None:
+            session = session_for(self.url, _turn(self.pacer, self.report), self.pacer.approach)
+            session.headers["User-Agent"] = self._user_agent
+            self._sessions.session = session
+        return session
+
+    def speed_up(self) -> None:
+        """Come back towards the full rate after an answer that was no refusal for the rate."""
+        self.health.note_other_answer()
+        self.pacer.speed_up()
+
+    def cool_down(self, account_id: str, answer: Answer, advice: str) -> None:
+        """Hold back the whole run after an account was refused for the rate."""
+        self.health.note_rate_refusal(account_id)
+        seconds = self.pacer.cool_down(answer.wait)
+        self.report.warn_once(
+            "cool down", f"{answer} - the whole run waits {seconds:.1f} s; {advice}"
         )
-        return self.build_prepared_request(
-            method=request.method,
-            url=request.url,
-            params=request.encode_params(),
-            headers=request.headers,
-        )
-
-    def _send(self, request: requests.PreparedRequest) -> requests.Response:
-        """Send a request, signed with the token of the moment; the session waits for its turn."""
-        response = self.requests_session.send(
-            self.authenticator(request),
-            stream=True,
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=self.allow_redirects,
-        )
-        self.validate_response(response)
-        return response
-
-    @override
-    def validate_response(self, response: requests.Response) -> None:
-        """Let the page pass that was asked for.
-
-        Raises:
-            AnswerError: for every other answer.
-        """
-        if response.status_code != OK:
-            answer = read_answer(response, datetime.now(timezone.utc))
-            raise AnswerError(decide(answer), answer)
-
-    def _refusal(
-        self, error: Exception, context: Context | None, first_refused_at: float
-    ) -> AnswerError:
-        """Decide what follows from what came instead of the page, for this request and for all.
-
-        Args:
-            error: what told that it is not the page.
-            context: the partition.
-            first_refused_at: when the request was first refused, in monotonic seconds.
-        """
-        where = self.where(context)
-        conditions = self.conditions(context)
-        if self.zoom.is_outage(where):
-            conditions.add(Condition.OUTAGE)
-        match error:
-            case AnswerError():
-                answer = error.answer
-            case BodyTooLargeError():
-                answer = Answer(OK, message=str(error))
-            case requests.RequestException():
-                answer = Answer(NO_ANSWER, message=f"{fault_of(error)} at {self.url_base}")
-                if isinstance(error, requests.Timeout) and not isinstance(
-                    error, requests.ConnectionError
-                ):
-                    conditions.add(Condition.SLOW)
-            case _:
-                answer = Answer(OK, message=shorten(str(error)))
-        account_id = (context or {}).get("account_id", "")
-        if self.zoom.refuses_all(account_id, since=first_refused_at):
-            conditions.add(Condition.ALL_REFUSED)
-        rule = decide(answer, conditions)
-        if rule.action is Action.COOL_DOWN:
-            seconds = self.zoom.cool_down(account_id, answer.wait)
-            self.zoom.report.warn_once(
-                "cool down", f"{answer} - the whole run waits {seconds:.1f} s; {rule.advice}"
-            )
-        elif answer.status:
-            self.zoom.speed_up()
-        return AnswerError(rule, answer, where)
-
-    @override
-    def request_decorator(self, func: RequestFunc) -> RequestFunc:
-        """Let a request be sent again as the rules say."""
-        retried: RequestFunc = retrying(func, stop=self.zoom.stop, on_retry=self._say_why)
-        return retried
 
     def _say_why(self, error: AnswerError, seconds: float) -> None:
         """Say why a request is sent again; a limit or a token that ran out is everyday."""
         if error.rule.action is Action.RETRY:
-            self.zoom.report.retry(self.url_base, str(error.answer), seconds)
+            self.report.retry(self.url, str(error.answer), seconds)
         else:
-            self.logger.debug("%s; trying again in %.1f s", error, seconds)
+            self.report.logger.debug("%s; trying again in %.1f s", error, seconds)
+
+
+def _turn(pacer: Pacer, report: Report) -> Callable[[], AbstractContextManager[None]]:
+    """Return what a request is sent within: its turn, in which it is counted."""
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        with pacer.turn():
+            report.count_request()
+            yield
+
+    return turn
+
+
+class _Exchange(Generic[Result]):
+    """One request and its tries."""
+
+    def __init__(
+        self,
+        client: Client,
+        request: Request,
+        read: Callable[[requests.Response], Result],
+        before_retry: Callable[[], None],
+        notice: Callable[[requests.Response], None],
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._read = read
+        self._before_retry = before_retry
+        self._notice = notice
+        self._prepared = client.session.prepare_request(
+            requests.Request("GET", f"{client.url}{request.path}", params=request.parameters)
+        )
+        self._attempts = 0
+        self._first_refused_at = inf
+        self._token_refused_at: float | None = None
+
+    @property
+    def authorization(self) -> str:
+        """The header with which the request was last sent."""
+        return self._prepared.headers.get("Authorization", "")
+
+    def attempt(self) -> Result:
+        """Ask once, with the token and at the pace of the moment.
+
+        Raises:
+            AnswerError: for every answer but the one that was asked for.
+            RunError: if no token is granted.
+            StoppedError: if the run is to end.
+        """
+        client = self._client
+        self._attempts += 1
+        if self._attempts > 1:
+            self._before_retry()
+            client.report.count_retry()
+        try:
+            response = client.session.send(
+                client.authenticator(self._prepared),
+                stream=True,
+                timeout=TIMEOUT_SECONDS,
+                allow_redirects=False,
+            )
+            self._notice(response)
+            if response.status_code == OK:
+                return self._read(response)
+        except (requests.RequestException, ValueError) as error:
+            raise self._refusal(*self._told_by(error)) from error
+        raise self._refusal(read_answer(response, datetime.now(timezone.utc)), set())
+
+    def _refusal(self, answer: Answer, conditions: set[Condition]) -> AnswerError:
+        """Decide what follows from another answer than was asked for, for this request and for all.
+
+        Args:
+            answer: what came.
+            conditions: what is known of it besides.
+        """
+        client, where = self._client, self._request.where
+        if not client.health.has_answered(where):
+            conditions |= self._request.conditions
+        if client.health.is_outage(where):
+            conditions.add(Condition.OUTAGE)
+        account_id = self._request.account_id
+        if client.health.refuses_all(account_id, since=self._first_refused_at):
+            conditions.add(Condition.ALL_REFUSED)
+        rule = decide(answer, conditions)
+        if rule.action is Action.COOL_DOWN:
+            client.cool_down(account_id, answer, rule.advice)
+        elif answer.status:
+            client.speed_up()
+        self._first_refused_at = min(self._first_refused_at, time.monotonic())
+        if rule.action is Action.RENEW_TOKEN:
+            if client.health.may_be_dead(self.authorization, since=self._token_refused_at):
+                client.authenticator.discard(self.authorization)
+            self._token_refused_at = client.pacer.sent_at
+        return AnswerError(rule, answer, where)
+
+    def _told_by(self, error: Exception) -> tuple[Answer, set[Condition]]:
+        """Return what came, and what is known of it besides."""
+        match error:
+            case BodyTooLargeError():
+                return Answer(OK, message=str(error)), set()
+            case requests.RequestException():
+                is_slow = isinstance(error, requests.Timeout) and not isinstance(
+                    error, requests.ConnectionError
+                )
+                answer = Answer(NO_ANSWER, message=f"{fault_of(error)} at {self._client.url}")
+                return answer, {Condition.SLOW} if is_slow else set()
+            case _:
+                return Answer(OK, message=shorten(str(error))), set()

@@ -1,70 +1,78 @@
-"""How the log endpoints of engagements are asked: account, range of time, filters."""
+"""How a log endpoint of engagements is asked: values, made when a sync is planned."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from functools import cached_property
-from typing import TYPE_CHECKING, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from typing_extensions import override
-
-from tap_zoom_cc.zoom.client import ZoomStream
+from tap_zoom_cc.zoom.client import Request
 from tap_zoom_cc.zoom.instants import format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from singer_sdk.helpers.types import Context
-    from typing_extensions import NotRequired
-
-    from tap_zoom_cc.run.settings import FilterValue
+    from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
+    from tap_zoom_cc.zoom.rules import Condition
 
 PAGE_SIZE = 100
 """The most rows that these endpoints give in a page (document)."""
 
+SCOPE = "/accounts/{account_id}"
+"""What a path begins with for a sub account; the account that owns the app is asked without it."""
 
-class LogContext(TypedDict):
-    """What a request to a log endpoint is about; instants are in UTC and whole seconds.
 
-    ``own`` says that the account owns the app: it is asked through the ordinary endpoint.
-    ``page_size`` is given where fewer rows than `PAGE_SIZE` are wanted.
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account to read.
+
+    ``own`` says that it owns the app and is read through the ordinary endpoints, ``listed`` that
+    Zoom's list named it, rather than the settings. ``conditions`` are what holds of it for the
+    rules, until it has answered in this run.
     """
 
     account_id: str
-    own: bool
-    begin: datetime
-    end: datetime
-    page_size: NotRequired[int]
+    own: bool = False
+    listed: bool = False
+    conditions: frozenset[Condition] = frozenset()
 
 
-class EngagementLogStream(ZoomStream):
-    """A stream of an endpoint that lists the engagements of one account in a range of time."""
+@dataclass(frozen=True, slots=True)
+class EngagementLog:
+    """One endpoint: the stream's name, the path, what every request asks for, and its paginator.
 
-    @abstractmethod
-    def query(self) -> Mapping[str, FilterValue]:
-        """Return the query parameters besides range and page."""
+    The paginator has not begun; each reading of a range takes one of its own from it.
+    """
 
-    @cached_property
-    def _query(self) -> Mapping[str, FilterValue]:
-        return self.query()
+    name: str
+    path: str
+    parameters: Mapping[str, object]
+    paginator: NextPageTokenPaginator
 
-    @override
-    def get_url(self, context: Context | None) -> str:
-        asked = context or {}
-        scope = "" if asked["own"] else f"/accounts/{quote(asked['account_id'], safe='')}"
-        return f"{self.url_base}{scope}{self.path}"
+    @property
+    def reader(self) -> PageReader:
+        """What reads a page of it."""
+        return self.paginator.reader
 
-    @override
-    def get_url_params(
-        self, context: Context | None, next_page_token: str | None
-    ) -> dict[str, object]:
-        asked = context or {}
-        return {
-            "from": format_instant(asked["begin"]),
-            "to": format_instant(asked["end"]),
-            "page_size": asked.get("page_size", PAGE_SIZE),
-            **self._query,
-            "next_page_token": next_page_token,
-        }
+    def where(self, account_id: str) -> str:
+        """Return stream and account for a message."""
+        return f"{self.name}, account {account_id}"
+
+    def request(self, account: Account, begin: datetime, end: datetime) -> Request:
+        """Return the request for the first page of a range.
+
+        Args:
+            account: whose engagements.
+            begin: in UTC and whole seconds.
+            end: in UTC and whole seconds.
+        """
+        scope = "" if account.own else f"/accounts/{quote(account.account_id, safe='')}"
+        return Request(
+            path=f"{scope}{self.path.removeprefix(SCOPE)}",
+            parameters={"from": format_instant(begin), "to": format_instant(end)}
+            | dict(self.parameters),
+            where=self.where(account.account_id),
+            account_id=account.account_id,
+            conditions=account.conditions,
+        )

@@ -120,10 +120,14 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
     def __init__(self, reader: PageReader) -> None:
         """Start before the first page."""
         super().__init__(None)
-        self._reader = reader
+        self.reader = reader
         self._response: requests.Response | None = None
         self._page: Page | None = None
         self.pages_without_news = 0
+
+    def anew(self) -> NextPageTokenPaginator:
+        """Return one like this that is before the first page."""
+        return NextPageTokenPaginator(self.reader)
 
     def read(self, response: requests.Response) -> Page:
         """Return the page in a response, decoded once.
@@ -132,7 +136,7 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
             msgspec.MsgspecError, ValueError: if the body is no such page.
         """
         if self._page is None or response is not self._response:
-            self._response, self._page = response, self._reader.read(response)
+            self._response, self._page = response, self.reader.read(response)
         return self._page
 
     @override
