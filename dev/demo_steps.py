@@ -145,17 +145,23 @@ def demo(*, again: bool) -> int:
         if not again:
             note("The first time it installs what that needs, which takes about a minute.")
         note(f"Its log: {relative(LOG)}")
-        note_list(f"Loaded: {load_rows(simulator, scenario, target)}")
+        before = rows_in(target) if again else 0
+        summary = load_rows(simulator, scenario, target)
+        for line in summary:
+            note_list(line)
         truth = truth_of(simulator.counts(), own_account=scenario.account_id)
     step(3, "What was loaded, next to what the simulator holds (times in UTC)")
-    loaded = read_duckdb() if target == "target-duckdb" else read_jsonl()
+    loaded = read(target)
     if not compare(loaded, truth):
         msg = "The two differ: rows are missing, or there are too many."
         raise DemoError(msg)
     if again:
         late = late_rows(target, scenario.history_end - BETWEEN_RUNS)
         note("")
-        note(f"{late} of them were still open at the first run, so that Zoom did not list them.")
+        new = rows_in(target) - before
+        note(f"This run sent {sent_rows(summary)} rows, of which {new} are new.")
+        note("It sent the others again: each run reads some of what the last one has read.")
+        note(f"{late} of the new ones were open at the last run, so that Zoom did not list them.")
     step(4, "dbt builds the models of transform/ on it, and tests them")
     if target == "target-duckdb":
         note(f"Its log: {relative(BUILD_LOG)}")
@@ -199,8 +205,8 @@ def prepare(*, again: bool) -> Scenario:
     return scenario
 
 
-def load_rows(simulator: SimulatorProcess, scenario: Scenario, target: str) -> str:
-    """Run the tap into the target and return the tap's summary of the run.
+def load_rows(simulator: SimulatorProcess, scenario: Scenario, target: str) -> list[str]:
+    """Run the tap into the target and return the lines of the tap's summary.
 
     Raises:
         DemoError: with the end of Meltano's log, when the run fails.
@@ -212,10 +218,14 @@ def load_rows(simulator: SimulatorProcess, scenario: Scenario, target: str) -> s
     settings = {f"TAP_ZOOM_CC_DEMO_{name.upper()}": str(value) for name, value in config.items()}
     settings["TARGET_DUCKDB_PATH"] = str(DATABASE)
     settings["TARGET_JSONL_DESTINATION_PATH"] = str(FOLDER)
-    began = time.monotonic()
     lines = run_meltano("tap-zoom-cc-demo", target, settings=settings, log=LOG)
-    summaries = [found[1] for line in lines if (found := re.search(r"Summary: (.*)", line))]
-    return summaries[-1] if summaries else f"in {time.monotonic() - began:.0f} s"
+    return [found[0] for line in lines if (found := re.search(r"Summary( of \w+)?: .*", line))]
+
+
+def sent_rows(summary: list[str]) -> int:
+    """Return how many engagements the tap has sent, as its summary says."""
+    counts = re.findall(rf"Summary of (?:{'|'.join(STREAMS)}): (\d+) rows?", "\n".join(summary))
+    return sum(map(int, counts))
 
 
 def build_models() -> str:
@@ -295,6 +305,16 @@ def truth_of(counts: Iterable[Count], *, own_account: str) -> dict[Key, Extent]:
 def instant(text: str | None) -> datetime | None:
     """Return an instant in UTC."""
     return None if text is None else datetime.fromisoformat(text).astimezone(timezone.utc)
+
+
+def read(target: str) -> dict[Key, Extent]:
+    """Return what was loaded."""
+    return read_duckdb() if target == "target-duckdb" else read_jsonl()
+
+
+def rows_in(target: str) -> int:
+    """Return how many engagements were loaded."""
+    return sum(extent.rows for extent in read(target).values())
 
 
 def read_duckdb() -> dict[Key, Extent]:

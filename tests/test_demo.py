@@ -287,13 +287,27 @@ def test_the_next_run_says_how_many_conversations_were_open_in_the_first(
         if row["start_time"] < first_run.isoformat() <= row["end_time"]
     ]
     assert len(late) > 1
-    assert f"{len(late)} of them were still open at the first run" in second_run
+    assert f"{len(late)} of the new ones were open at the last run" in second_run
+
+
+def test_the_next_run_says_how_many_rows_it_has_sent_and_how_many_are_new(
+    checkout: Path, second_run: str
+) -> None:
+    before = played(checkout)
+    after = a_week_later(before)
+    new = sum(len(truth(after, stream)) - len(truth(before, stream)) for stream in STREAMS)
+    found = re.search(r"This run sent (\d+) rows, of which (\d+) are new\.", second_run)
+    assert found
+    assert int(found[2]) == new
+    assert int(found[1]) > new, "it was to look back"
 
 
 def test_conversations_are_open_for_days_and_none_asks_for_a_longer_lookback(
     checkout: Path, second_run: str
 ) -> None:
-    assert re.search(r"longest open: sms 1[01]\d h \d\d min, voice_calls 2 h", second_run)
+    told = " ".join(second_run.split())
+    assert re.search(r"Summary of sms: .*?, longest open 1[01]\d h \d\d min", told)
+    assert re.search(r"Summary of voice_calls: .*?, longest open 2 h", told)
     assert "lookback" not in (checkout / "output/demo/meltano.log").read_text("utf-8")
 
 
