@@ -1,4 +1,8 @@
-"""``--test``: one request for each stream and account, and a line about each.
+"""``--check`` and ``--test``: one request for each stream and account, and a line about each.
+
+``--test`` is for `meltano config test`, which is content with the first RECORD that it sees, and
+looks no further: there is one only when everything could be read. ``--check`` is for people, and
+writes no messages.
 
 Each asks for one page of the newest 28 days: no account is refused for its range (own choice).
 """
@@ -7,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
 from singer_sdk.singerlib import RecordMessage
 
 from tap_zoom_cc.run.report import counted
@@ -15,7 +20,7 @@ from tap_zoom_cc.sync.windows import LONGEST_WINDOW, whole_second
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from singer_sdk import Tap
 
@@ -25,27 +30,37 @@ if TYPE_CHECKING:
     from tap_zoom_cc.zoom.engagement_log import Account
 
 
+def check_option(callback: Callable[[click.Context, click.Option, bool], None]) -> click.Option:
+    """Return the option of the command line."""
+    return click.Option(
+        ["--check"],
+        is_flag=True,
+        help="Say for each stream and account whether it can be read, without a row as --test has.",
+        callback=callback,
+        expose_value=False,
+    )
+
+
 def check_access(
-    tap: Tap, streams: Sequence[EngagementStream], accounts: Accounts, services: Services
+    streams: Sequence[EngagementStream],
+    accounts: Accounts,
+    services: Services,
+    show: Callable[[EngagementStream, dict[str, object]], None],
 ) -> int:
     """Ask for the newest 28 days of every stream and account, one page each.
 
-    Writes every SCHEMA and, when everything could be read, a RECORD of each stream that has rows:
-    ``meltano config test`` is content with the first it sees, and looks no further.
-
     Args:
-        tap: writes the messages.
         streams: the streams to try.
         accounts: the accounts to try.
         services: what the run shares.
+        show: called, when everything could be read, with a row of each stream that has any.
 
     Returns:
         The exit code: 0 only if everything could be read.
     """
     logger, stop = services.report.logger, services.stop
-    tap.write_schemas()
     failures: list[str] = []
-    records: dict[str, dict[str, object]] = {}
+    records: dict[EngagementStream, dict[str, object]] = {}
 
     def ask_all() -> None:
         for stream in streams:
@@ -58,7 +73,7 @@ def check_access(
                     where = stream.log_endpoint.where(account.account_id)
                     logger.info("%s: can be read", where)
                 if record:
-                    records.setdefault(stream.name, record)
+                    records.setdefault(stream, record)
 
     try:
         in_background(ask_all, stop, services.report.show_retries)
@@ -71,16 +86,14 @@ def check_access(
     if failures:
         logger.error("%d could not be read; the first: %s", len(failures), failures[0])
         return EXIT_FAILED
-    for stream in streams:
-        _write(tap, stream, records.get(stream.name))
+    for stream, record in records.items():
+        show(stream, record)
     logger.info("Everything can be read: %s", counted(len(accounts.by_id), "account"))
     return 0
 
 
-def _write(tap: Tap, stream: EngagementStream, record: dict[str, object] | None) -> None:
+def write_row(tap: Tap, stream: EngagementStream, record: dict[str, object]) -> None:
     """Write a RECORD as a sync would, with the stream maps applied: they may mask what it holds."""
-    if record is None:
-        return
     for stream_map in stream.stream_maps:
         mapped = stream_map.transform(record)
         if mapped is not None:

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from tap_zoom_cc import catalog as catalogs
 from tap_zoom_cc import state as states
+from tap_zoom_cc.access import check_option
 from tap_zoom_cc.configuration import settings_from
 from tap_zoom_cc.exit_codes import Command
 from tap_zoom_cc.observe.command import observe_option
@@ -64,6 +65,10 @@ class CommandLineTap(Tap):
 
     @abstractmethod
     def test(self) -> int:
+        """Do what `check` does, and write a SCHEMA and a RECORD of each stream, too."""
+
+    @abstractmethod
+    def check(self) -> int:
         """Say for each stream and account whether it can be read; return the exit code."""
 
     @abstractmethod
@@ -126,7 +131,11 @@ class CommandLineTap(Tap):
         # The SDK asks for the command when it has set up the log, and then runs it.
         leave_out_chatter()
         command = super().get_singer_command()
-        command.params += [reconcile_option(), observe_option(cls.cb_observe)]
+        command.params += [
+            check_option(cls.cb_check),
+            reconcile_option(),
+            observe_option(cls.cb_observe),
+        ]
         return Command(
             name=command.name,
             callback=command.callback,
@@ -194,6 +203,12 @@ class CommandLineTap(Tap):
             tap.write_schemas()
             ctx.exit()
         ctx.exit(tap.test())
+
+    @classmethod
+    def cb_check(cls, ctx: click.Context, _: click.Option, value: bool) -> None:  # noqa: FBT001 (click's)
+        """Say the same as `cb_test`, and write no messages."""
+        if value:
+            ctx.exit(cls._from_input(ctx.params.get("config")).check())
 
     @classmethod
     def _settings_of(cls, given: ConfigInput | None) -> tuple[dict[str, Any], list[str]]:

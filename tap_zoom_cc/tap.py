@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
-from tap_zoom_cc.access import check_access
+from tap_zoom_cc.access import check_access, write_row
 from tap_zoom_cc.accounts import Accounts
 from tap_zoom_cc.command_line import CommandLineTap
 from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
@@ -28,7 +28,7 @@ from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
@@ -112,10 +112,17 @@ class TapZoomCC(CommandLineTap):
 
     @override
     def test(self) -> int:
-        services = self._services
-        exit_code = check_access(self, self._engagement_streams(), self._accounts, services)
+        self.write_schemas()
+        exit_code = self._check_access(partial(write_row, self))
         self._flush()
         return exit_code
+
+    @override
+    def check(self) -> int:
+        return self._check_access(lambda *_: None)
+
+    def _check_access(self, show: Callable[[EngagementStream, dict[str, object]], None]) -> int:
+        return check_access(self._engagement_streams(), self._accounts, self._services, show)
 
     @override
     def reconcile(self, days: str) -> int:

@@ -75,6 +75,17 @@ def test_access_is_reported_for_each_account_and_stream(simulator: SimulatorProc
     assert not run.states, "nothing was synced"
 
 
+def test_a_check_says_the_same_and_writes_nothing(simulator: SimulatorProcess) -> None:
+    refusing = Account(id="bbb", sms=5, voice_calls=5, sms_refusal=Refusal())
+    for accounts, exit_code in (((), 0), ((refusing,), 1)):
+        simulator.replace(recent(Account(id="aaa", sms=5), *accounts))
+        run = run_tap(simulator.tap_config(), arguments=["--check"]).check(exit_code)
+        assert not run.stdout
+        for line in ("sms, account aaa", "voice_calls, account aaa"):
+            assert said(run, line, "can be read")
+        assert said(run, "ERROR", "sms, account bbb", "No permission", "check") is bool(accounts)
+
+
 def test_access_to_rows_is_shown_by_a_valid_record_of_each_stream(
     simulator: SimulatorProcess,
 ) -> None:

@@ -265,6 +265,7 @@ _ARGUMENTS = [
     ("--config=ENV", "--discover"),
     ("--discover",),
     ("--test",),
+    ("--check",),
     ("--test=schema",),
     ("--about",),
     ("--config=/nowhere",),

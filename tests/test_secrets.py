@@ -105,6 +105,7 @@ def test_no_secret_is_ever_written(
         ([], "wRoNg-SeCrEt-0001", 1),
         ([], "wrong secret with spaces", 1),
         (["--test"], "simulated_client_secret", 0),
+        (["--check"], "simulated_client_secret", 0),
         (["--about", "--format=json"], "simulated_client_secret", 0),
         (["--discover"], "simulated_client_secret", 0),
     ],
