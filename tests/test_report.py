@@ -137,9 +137,27 @@ def test_retries_that_go_on_are_told_every_ten_seconds(
         caplog.clear()
         show(report)
         told += [(seconds, line) for line in caplog.messages if "sent again" in line]
-    said = "10 requests were sent again; the last: http://zoom: no answer"
+    said = "10 requests were sent again; the last: http://zoom: no answer; next try in 1.0 s"
     assert told[:2] == [(10, said), (20, said)]
     assert [seconds for seconds, _ in told] == [10, 20, 30], "from then on there are none"
+
+
+@pytest.mark.parametrize("show", [Report.show_progress, Report.show_retries])
+def test_a_long_wait_for_the_next_try_is_told_every_ten_seconds(
+    show: Callable[[Report], None],
+    report: Report,
+    clock: SteadyClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    report.retry("http://zoom", "no answer", 25.5)
+    told = []
+    for seconds in range(1, 42):
+        clock.now += 1
+        caplog.clear()
+        show(report)
+        told += [(seconds, line) for line in caplog.messages if "sent again" in line]
+    said = "A request waits to be sent again; the last: http://zoom: no answer; next try in"
+    assert told == [(10, f"{said} 15.5 s"), (20, f"{said} 5.5 s")]
 
 
 @pytest.mark.parametrize("setting", ["api_url", "token_url"])

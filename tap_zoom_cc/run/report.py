@@ -123,6 +123,7 @@ class Report:
         self._printed_requests = 0
         self._printed_retries = 0
         self._last_retry = ""
+        self._next_try_at = self.began
         self._reading_since: float | None = None
         self._warned: set[str] = set()
         self._streams: tuple[str, ...] = ()
@@ -211,6 +212,7 @@ class Report:
         self.logger.debug(message)
         with self._lock:
             self._last_retry = f"{url}: {reason}"
+            self._next_try_at = self.clock() + seconds
         self.warn_once(f"retry {url}", message)
 
     def fail(self, message: str) -> None:
@@ -259,16 +261,23 @@ class Report:
         """
         with self._lock:
             is_due = self.clock() - self._printed >= PROGRESS_SECONDS
-            if is_due and self.retries > self._printed_retries:
+            if is_due and (self.retries > self._printed_retries or self._seconds_to_next_try > 0):
                 self._log_retries()
 
+    @property
+    def _seconds_to_next_try(self) -> float:
+        return self._next_try_at - self.clock()
+
     def _log_retries(self) -> None:
-        """Log a line about requests that were sent again since the line before, if there are."""
-        if retries := self.retries - self._printed_retries:
+        """Log a line about requests sent again since the line before, or waiting for it, if any."""
+        retries, seconds = self.retries - self._printed_retries, self._seconds_to_next_try
+        if retries or seconds > 0:
+            were = f"{counted(retries, 'request')} {'was' if retries == 1 else 'were'}"
             self.logger.warning(
-                "%s sent again; the last: %s",
-                "1 request was" if retries == 1 else f"{retries} requests were",
+                "%s sent again; the last: %s%s",
+                were if retries else "A request waits to be",
                 self._last_retry or "refused for the rate, or for a token that ran out",
+                f"; next try in {seconds:.1f} s" if seconds > 0 else "",
             )
         self._printed = self.clock()
         self._printed_requests, self._printed_retries = self.requests, self.retries
