@@ -14,10 +14,10 @@ import pytest
 
 from tests.model_truth import KEYS
 from tests.postgres_server import postgres_server
-from tests.test_models import ZONE
+from tests.test_models import FIRST_RUN, SECOND_RUN, ZONE, scenario
 from tests.warehouses.dbt_project import DbtProject, install_package
-from tests.warehouses.emulator import emulator
-from tests.warehouses.environments import PROGRAMS, environment, needs_python_3_11
+from tests.warehouses.emulator import bigquery_emulator, snowflake_emulator
+from tests.warehouses.environments import needs_python_3_11
 from tests.warehouses.messages import run_twice, with_empty_arrays, without_null_elements
 from tests.warehouses.rows import differences
 from tests.warehouses.warehouse import BigQuery, DuckDB, Postgres, Snowflake
@@ -46,7 +46,8 @@ class Expected:
 def messages(
     simulator_process: SimulatorProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Messages:
-    return run_twice(simulator_process, tmp_path_factory.mktemp("messages"))
+    folder = tmp_path_factory.mktemp("messages")
+    return run_twice(simulator_process, folder, scenario(FIRST_RUN), scenario(SECOND_RUN))
 
 
 @pytest.fixture(scope="module")
@@ -78,23 +79,13 @@ def expected_of_bigquery(
 
 @pytest.fixture(scope="module")
 def snowflake_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    python = environment("snowflake_emulator") / "python"
-    command: list[str | Path] = [python, PROGRAMS / "snowflake_emulator.py", "--server"]
-    with emulator(command, tmp_path_factory.mktemp("snowflake") / "log") as port:
+    with snowflake_emulator(tmp_path_factory.mktemp("snowflake")) as port:
         yield port
 
 
 @pytest.fixture(scope="module")
 def bigquery_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    python = environment("bigquery_emulator") / "python"
-    command: list[str | Path] = [
-        python,
-        PROGRAMS / "bigquery_emulator.py",
-        "start",
-        "--rest-port=0",
-        "--grpc-port=0",
-    ]
-    with emulator(command, tmp_path_factory.mktemp("bigquery") / "log") as port:
+    with bigquery_emulator(tmp_path_factory.mktemp("bigquery")) as port:
         yield port
 
 

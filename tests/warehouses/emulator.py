@@ -1,4 +1,4 @@
-"""A server that is started for a test and listens on a port that it chooses itself."""
+"""The emulators, started for a test: each chooses a port and says which."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ from contextlib import contextmanager
 from queue import Queue
 from typing import TYPE_CHECKING
 
+from tests.warehouses.environments import PROGRAMS, environment
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 START_SECONDS = 60
 LISTENS = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
 
 
-@contextmanager
-def emulator(command: Sequence[str | Path], log: Path) -> Iterator[int]:
-    """Run an emulator, and give its port once it listens.
+def snowflake_emulator(folder: Path) -> AbstractContextManager[int]:
+    """Run the emulator of Snowflake with its log in a folder, and give its port."""
+    return _served("snowflake_emulator", ["--server"], folder / "log")
 
-    Args:
-        command: that starts it; both are served by uvicorn, which says where it listens.
-        log: the file that keeps what the emulator writes.
-    """
+
+def bigquery_emulator(folder: Path) -> AbstractContextManager[int]:
+    """Run the emulator of BigQuery with its log in a folder, and give its port."""
+    arguments = ["start", "--rest-port=0", "--grpc-port=0"]
+    return _served("bigquery_emulator", arguments, folder / "log")
+
+
+@contextmanager
+def _served(name: str, arguments: Sequence[str], log: Path) -> Iterator[int]:
+    """Run a program that uvicorn serves, which says where it listens."""
     ports: Queue[str] = Queue()
 
     def keep(lines: Iterator[str]) -> None:
@@ -37,7 +46,7 @@ def emulator(command: Sequence[str | Path], log: Path) -> Iterator[int]:
         ports.put("")
 
     with subprocess.Popen(
-        command,
+        [environment(name) / "python", PROGRAMS / f"{name}.py", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.harness.tap import run_tap
-from tests.test_models import BEGIN, FIRST_RUN, SECOND_RUN, scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
+    from simulator.scenario import Scenario
+    from tests.harness.singer import State
 
 
 @dataclass(frozen=True)
 class Messages:
-    """The files of two runs: the second has late engagements, changed ones and some again."""
+    """The files of two runs, and the state after them.
+
+    The second has late engagements, changed ones, and some again.
+    """
 
     first: Path
     second: Path
+    state: State
 
     def changed(self, folder: Path, change: Callable[[Any, dict[str, Any]], object]) -> Messages:
         """Return copies in which each row is changed by a function of the row and its schema."""
         folder.mkdir()
-        copies = [folder / path.name for path in (self.first, self.second)]
-        for path, copy in zip((self.first, self.second), copies, strict=True):
+        first, second = (folder / path.name for path in (self.first, self.second))
+        for path, copy in ((self.first, first), (self.second, second)):
             schemas: dict[str, dict[str, Any]] = {}
             with copy.open("w", encoding="utf-8") as file:
-                for line in path.read_text("utf-8").splitlines():
+                for line in path.read_text("utf-8").rstrip("\n").split("\n"):
                     message = json.loads(line)
                     if message["type"] == "SCHEMA":
                         schemas[message["stream"]] = message["schema"]
@@ -38,21 +43,25 @@ class Messages:
                         schema = schemas[message["stream"]]
                         message["record"] = change(message["record"], schema)
                     file.write(json.dumps(message) + "\n")
-        return Messages(*copies)
+        return Messages(first, second, self.state)
 
 
-def run_twice(simulator: SimulatorProcess, folder: Path) -> Messages:
-    """Let the tap read what tests/test_models.py has Zoom hold, twice."""
-    messages = Messages(folder / "first.jsonl", folder / "second.jsonl")
+def run_twice(simulator: SimulatorProcess, folder: Path, *scenarios: Scenario) -> Messages:
+    """Let the tap read what there is at the times of two runs."""
+    messages = Messages(folder / "first.jsonl", folder / "second.jsonl", {})
     state = None
-    for path, now in ((messages.first, FIRST_RUN), (messages.second, SECOND_RUN)):
-        simulator.replace(scenario(now))
-        dates = {"start_date": BEGIN.date().isoformat(), "end_date": now.isoformat()}
+    for path, scenario in zip((messages.first, messages.second), scenarios, strict=True):
+        simulator.replace(scenario)
+        assert scenario.clock.now
+        dates = {
+            "start_date": scenario.history_begin.date().isoformat(),
+            "end_date": scenario.clock.now.isoformat(),
+        }
         settings = {**simulator.tap_config(), **dates, "requests_per_second": 100}
         run = run_tap(settings, state=state).check()
         path.write_bytes(run.stdout)
         state = run.state
-    return messages
+    return replace(messages, state=state or {})
 
 
 def without_null_elements(value: Any, schema: dict[str, Any]) -> Any:  # noqa: ANN401 (any JSON)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def comparable(value: object) -> object:
         return [comparable(part) for part in value]
     if isinstance(value, float):
         return int(value) if value.is_integer() else round(value, 6)
+    if isinstance(value, date):
+        return _parsed(value.isoformat())
     return _parsed(value) if isinstance(value, str) else value
 
 
