@@ -36,7 +36,7 @@
     {{ return(adapter.dispatch('json_count_like', 'zoom_contact_center')(array, pattern)) }}
 {%- endmacro %}
 {% macro duckdb__json_count_like(array, pattern) -%}
-    {{ return("len(list_filter(from_json(" ~ array ~ ", '[\"VARCHAR\"]'), text -> text like '" ~ pattern ~ "'))") }}
+    len([text for text in from_json({{ array }}, '["VARCHAR"]') if text like '{{ pattern }}'])
 {%- endmacro %}
 {% macro postgres__json_count_like(array, pattern) -%}
     case when jsonb_typeof({{ array }}) = 'array' then (
