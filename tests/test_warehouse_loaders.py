@@ -31,6 +31,24 @@ if TYPE_CHECKING:
     from tests.warehouses.rows import Rows
     from tests.warehouses.warehouse import Warehouse
 
+# What docs/targets.md says of types, in the words of each INFORMATION_SCHEMA.
+SNOWFLAKE_TYPES = {
+    "array": "VARIANT",
+    "boolean": "BOOLEAN",
+    "date-time": "TIMESTAMP_TZ",
+    "integer": "NUMBER",
+    "number": "FLOAT",
+    "string": "TEXT",
+}
+BIGQUERY_TYPES = {
+    "array": "ARRAY",
+    "boolean": "BOOL",
+    "date-time": "TIMESTAMP",
+    "integer": "INT64",
+    "number": "FLOAT64",
+    "string": "STRING",
+}
+
 pytestmark = [pytest.mark.programs, needs_python_3_11]
 
 
@@ -73,6 +91,31 @@ def loaded(warehouse: Warehouse, tables: str) -> dict[str, Rows]:
     }
 
 
+def assert_types(warehouse: Warehouse, columns: str, types: dict[str, str]) -> None:
+    """Assert that each column has the documented type.
+
+    Args:
+        warehouse: that has been loaded.
+        columns: the table of its columns.
+        types: by the type in the tap's schema.
+    """
+    found = read_rows(warehouse.dbt, warehouse.output("zoom_cc"), {"columns": columns})
+    actual = {
+        (row["table_name"].lower(), row["column_name"].lower()): row["data_type"].partition("<")[0]
+        for row in found["columns"]
+        if row["table_schema"].lower() == "zoom_cc" and not row["column_name"].startswith("_")
+    }
+    assert actual == {
+        (stream, name): next(
+            kind
+            for key, kind in types.items()
+            if key in (part.get("format"), part["type"]) or key in part["type"]
+        )
+        for stream in KEYS
+        for name, part in properties(stream).items()
+    }
+
+
 def test_snowflake_has_each_engagement_once_and_as_it_is(
     snowflake: Snowflake, messages: Messages, simulator: SimulatorProcess
 ) -> None:
@@ -80,6 +123,7 @@ def test_snowflake_has_each_engagement_once_and_as_it_is(
 
     expected = {stream: list(truth(simulator, stream).values()) for stream in KEYS}
     assert differences(loaded(snowflake, "RAW.ZOOM_CC.{}"), expected) == {}
+    assert_types(snowflake, "RAW.INFORMATION_SCHEMA.COLUMNS", SNOWFLAKE_TYPES)
 
 
 def test_bigquery_has_each_engagement_once_and_as_it_stores_it(
@@ -93,6 +137,7 @@ def test_bigquery_has_each_engagement_once_and_as_it_stores_it(
         rows = [without_null_elements(row, schema) for row in truth(simulator, stream).values()]
         expected[stream] = [with_empty_arrays(row, schema) for row in rows]
     assert differences(loaded(bigquery, "zoom_cc.{}"), expected) == {}
+    assert_types(bigquery, "zoom_cc.INFORMATION_SCHEMA.COLUMNS", BIGQUERY_TYPES)
 
 
 def test_bigquerys_loader_ends_well_and_moves_on_when_bigquery_has_refused_the_last_rows(
