@@ -103,7 +103,7 @@ def build_twice(
     warehouse: Warehouse, messages: Messages, package: Path, raw: str, *, append: bool = False
 ) -> Expected:
     """Load and build, and again what came later; the second time on another clock than UTC."""
-    schema = "appended" if append else "analytics"
+    schema = "models_of_appended" if append else "models"
     project = DbtProject(package, warehouse.folder / "project", warehouse, schema)
     variables = {"zoom_cc_schema": raw} if append else {}
     warehouse.load(messages.first, raw, append=append)

@@ -7,6 +7,8 @@ Started as `bqemulator` is, with its arguments. What is made up for:
 - A load job keeps null where the schema says an array, and takes null inside of one. BigQuery
   stores an empty array, and refuses the file ("Only optional fields can be set to NULL").
 - `MERGE … UPDATE SET target.column = …` fails: DuckDB wants the column without its table.
+- `select *` in a subquery loses columns that are arrays, which the emulator's own list of columns
+  lacks. It needs the list only for the type that some aggregates of decimals return.
 """
 
 from __future__ import annotations
@@ -59,21 +61,21 @@ def stored(record: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, An
     return kept
 
 
-def translate_merge(self: SQLTranslator, sql: str, **options: Any) -> Any:
-    """Translate a statement; the columns that a MERGE sets without their table."""
+def translate_all(self: SQLTranslator, sql: str, **options: Any) -> Any:
+    """Translate a statement of BigQuery to one of DuckDB."""
     if re.match(r"\s*merge\b", sql, re.IGNORECASE):
         tree = sqlglot.parse_one(sql, read="bigquery")
         for update in tree.find_all(sqlglot.exp.Update):
             for assignment in update.expressions:
                 assignment.this.set("table", None)
         sql = tree.sql("bigquery")
-    return translate(self, sql, **options)
+    return translate(self, sql, **{**options, "schema": None})
 
 
 DuckDBEngine._load_spatial = lambda _: None
 DuckDBEngine._load_format_extensions = lambda _: None
 executor._load_path_into_target = load_as_bigquery_does
-SQLTranslator.translate = translate_merge
+SQLTranslator.translate = translate_all
 
 if __name__ == "__main__":
     main()

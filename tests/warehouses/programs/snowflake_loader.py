@@ -1,5 +1,6 @@
 """Runs target-snowflake against the emulator: it has no setting for another host than Snowflake's.
 
+It loads one stream after another: side by side the emulator's MERGEs get into each other's way.
 Started as `target-snowflake` is; SNOWFLAKE_EMULATOR_PORT says where the emulator listens.
 """
 
@@ -21,6 +22,7 @@ def connect_to_emulator(self: SnowflakeConnection, **options: Any) -> None:
 
 
 SnowflakeConnection.connect = connect_to_emulator
+TargetSnowflake.max_parallelism = 1
 
 if __name__ == "__main__":
     TargetSnowflake.cli()
