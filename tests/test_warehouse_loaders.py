@@ -11,13 +11,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from simulator.scenario import Clock
+from tests.harness.pages import block
 from tests.harness.rows import KEYS
 from tests.test_targets import FIRST_RUN, SCENARIO, SECOND_RUN, properties, revised, truth
 from tests.warehouses.dbt_project import read_rows
 from tests.warehouses.emulator import bigquery_emulator, snowflake_emulator
-from tests.warehouses.environments import needs_python_3_11
+from tests.warehouses.environments import PINS, needs_python_3_11
 from tests.warehouses.messages import run_twice, with_empty_arrays, without_null_elements
 from tests.warehouses.rows import differences
 from tests.warehouses.warehouse import BigQuery, Snowflake
@@ -114,6 +116,13 @@ def assert_types(warehouse: Warehouse, columns: str, types: dict[str, str]) -> N
         for stream in KEYS
         for name, part in properties(stream).items()
     }
+
+
+@pytest.mark.parametrize("name", ["Snowflake", "BigQuery"])
+def test_the_loader_that_is_tested_is_the_one_that_is_documented(name: str) -> None:
+    (loader,) = yaml.safe_load(block(name).text)
+    pins = (PINS / f"{name.lower()}_loader.in").read_text("utf-8")
+    assert pins.split() == loader["pip_url"].split()
 
 
 def test_snowflake_has_each_engagement_once_and_as_it_is(
