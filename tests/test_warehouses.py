@@ -2,7 +2,8 @@
 
 What the tap wrote in two runs is loaded by the real loaders, built and tested by the real dbt with
 the adapter of the warehouse, and each model is compared, row for row, with the same model in the
-newest DuckDB. Snowflake and BigQuery are emulators; docs/targets.md says what that does not prove.
+newest DuckDB, of whose rows tests/test_models.py shows that they are true. Snowflake and BigQuery
+are emulators; docs/targets.md says what that does not prove.
 """
 
 from __future__ import annotations
