@@ -1,7 +1,7 @@
 with engagements as (
     select
         *,
-        date_trunc('hour', {{ local_time('start_time') }}) as hour_start
+        {{ hour_of(local_time('start_time')) }} as hour_start
     from {{ ref('int_zoom_cc__engagements') }}
 ),
 
