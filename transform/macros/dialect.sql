@@ -1,18 +1,31 @@
-{#- All SQL that differs between the databases, and nothing else: DuckDB, PostgreSQL, Snowflake, BigQuery. -#}
+{#- All SQL that differs between the databases, and nothing else: DuckDB, PostgreSQL, Snowflake, BigQuery.
+    A macro named `default__` serves those that have none of their own. -#}
 
 {#- Our types: text, integer, number, boolean, timestamp (in UTC, without saying so) and json. -#}
 {% macro type_of(kind) %}{{ return(adapter.dispatch('type_of', 'zoom_contact_center')(kind)) }}{% endmacro %}
 {% macro duckdb__type_of(kind) -%}
-    {{ return({'text': 'text', 'integer': 'bigint', 'number': 'double precision', 'boolean': 'boolean', 'timestamp': 'timestamp', 'json': 'json'}[kind]) }}
+    {{ return({
+        'text': 'text', 'integer': 'bigint', 'number': 'double precision',
+        'boolean': 'boolean', 'timestamp': 'timestamp', 'json': 'json',
+    }[kind]) }}
 {%- endmacro %}
 {% macro postgres__type_of(kind) -%}
-    {{ return({'text': 'text', 'integer': 'bigint', 'number': 'double precision', 'boolean': 'boolean', 'timestamp': 'timestamp', 'json': 'jsonb'}[kind]) }}
+    {{ return({
+        'text': 'text', 'integer': 'bigint', 'number': 'double precision',
+        'boolean': 'boolean', 'timestamp': 'timestamp', 'json': 'jsonb',
+    }[kind]) }}
 {%- endmacro %}
 {% macro snowflake__type_of(kind) -%}
-    {{ return({'text': 'varchar', 'integer': 'bigint', 'number': 'double precision', 'boolean': 'boolean', 'timestamp': 'timestamp_ntz', 'json': 'variant'}[kind]) }}
+    {{ return({
+        'text': 'varchar', 'integer': 'bigint', 'number': 'double precision',
+        'boolean': 'boolean', 'timestamp': 'timestamp_ntz', 'json': 'variant',
+    }[kind]) }}
 {%- endmacro %}
 {% macro bigquery__type_of(kind) -%}
-    {{ return({'text': 'string', 'integer': 'int64', 'number': 'float64', 'boolean': 'bool', 'timestamp': 'datetime', 'json': 'json'}[kind]) }}
+    {{ return({
+        'text': 'string', 'integer': 'int64', 'number': 'float64',
+        'boolean': 'bool', 'timestamp': 'datetime', 'json': 'json',
+    }[kind]) }}
 {%- endmacro %}
 
 {#- A raw column as JSON. -#}
@@ -69,16 +82,18 @@
 {% macro snowflake__in_zone(timestamp, zone) %}{{ return("convert_timezone('UTC', '" ~ zone ~ "', " ~ timestamp ~ ")") }}{% endmacro %}
 {% macro bigquery__in_zone(timestamp, zone) %}{{ return("datetime(timestamp(" ~ timestamp ~ "), '" ~ zone ~ "')") }}{% endmacro %}
 
+{#- The begin of the hour of a timestamp. -#}
 {% macro hour_of(timestamp) %}{{ return(adapter.dispatch('hour_of', 'zoom_contact_center')(timestamp)) }}{% endmacro %}
 {% macro default__hour_of(timestamp) %}{{ return("date_trunc('hour', " ~ timestamp ~ ")") }}{% endmacro %}
 {% macro bigquery__hour_of(timestamp) %}{{ return("datetime_trunc(" ~ timestamp ~ ", hour)") }}{% endmacro %}
 
+{#- Whole seconds from one timestamp to another. -#}
 {% macro seconds_between(begin, end) %}{{ return(adapter.dispatch('seconds_between', 'zoom_contact_center')(begin, end)) }}{% endmacro %}
 {% macro default__seconds_between(begin, end) %}{{ return("cast(extract(epoch from " ~ end ~ " - " ~ begin ~ ") as bigint)") }}{% endmacro %}
 {% macro snowflake__seconds_between(begin, end) %}{{ return("datediff('second', " ~ begin ~ ", " ~ end ~ ")") }}{% endmacro %}
 {% macro bigquery__seconds_between(begin, end) %}{{ return("datetime_diff(" ~ end ~ ", " ~ begin ~ ", second)") }}{% endmacro %}
 
-{#- The text of a timestamp, as part of a key. -#}
+{#- The text of a timestamp to the second, as part of a key. A cast in Snowflake follows the session's format. -#}
 {% macro text_of_time(timestamp) %}{{ return(adapter.dispatch('text_of_time', 'zoom_contact_center')(timestamp)) }}{% endmacro %}
 {% macro default__text_of_time(timestamp) %}{{ return("cast(" ~ timestamp ~ " as " ~ type_of('text') ~ ")") }}{% endmacro %}
 {% macro snowflake__text_of_time(timestamp) %}{{ return("to_char(" ~ timestamp ~ ", 'YYYY-MM-DD HH24:MI:SS')") }}{% endmacro %}
@@ -187,8 +202,21 @@
     ))
 {%- endmacro %}
 
+{#- The exact percentile of a column in a group, between two values if need be. BigQuery has it for windows
+    only. -#}
 {% macro percentile(fraction, column) %}{{ return(adapter.dispatch('percentile', 'zoom_contact_center')(fraction, column)) }}{% endmacro %}
 {% macro default__percentile(fraction, column) %}{{ return("percentile_cont(" ~ fraction ~ ") within group (order by " ~ column ~ ")") }}{% endmacro %}
 {% macro bigquery__percentile(fraction, column) -%}
     {{ return("(select percentile_cont(duration, " ~ fraction ~ ") over () from unnest(array_agg(" ~ column ~ " ignore nulls)) as duration limit 1)") }}
 {%- endmacro %}
+
+{#- How an incremental model replaces rows. BigQuery's adapter cannot delete and insert; it merges. -#}
+{% macro replacement_strategy() %}{{ return(adapter.dispatch('replacement_strategy', 'zoom_contact_center')()) }}{% endmacro %}
+{% macro default__replacement_strategy() %}{{ return('delete+insert') }}{% endmacro %}
+{% macro bigquery__replacement_strategy() %}{{ return('merge') }}{% endmacro %}
+
+{#- The key by which rows are replaced: that of all rows of an engagement where they are deleted and inserted,
+    that of each row where they are merged. -#}
+{% macro replacement_key(row_key, engagement_key) %}{{ return(adapter.dispatch('replacement_key', 'zoom_contact_center')(row_key, engagement_key)) }}{% endmacro %}
+{% macro default__replacement_key(row_key, engagement_key) %}{{ return(engagement_key) }}{% endmacro %}
+{% macro bigquery__replacement_key(row_key, engagement_key) %}{{ return(row_key) }}{% endmacro %}

@@ -2,7 +2,7 @@
 {% macro key_of(columns) -%}
     {%- set texts = [] -%}
     {%- for column in columns -%}
-        {%- do texts.append("coalesce(" ~ (text_of_time(column) if column == 'hour_start' else "cast(" ~ column ~ " as " ~ type_of('text') ~ ")") ~ ", '-')") -%}
+        {%- do texts.append("coalesce(cast(" ~ column ~ " as " ~ type_of('text') ~ "), '-')") -%}
     {%- endfor -%}
     {{ texts | join(" || '/' || ") }}
 {%- endmacro %}
@@ -24,11 +24,13 @@
     count(case when {{ is_abandoned('result') }} then 1 end) as abandoned,
     count(case when result like 'overflowed%' then 1 end) as overflowed,
     count(case when result in ('missed', 'declined') then 1 end) as missed_or_declined,
-    count(case when not (
+    count(
+        case when not (
             result in ('completed', 'missed', 'declined')
             or result like 'overflowed%'
             or {{ is_abandoned('result') }}
-        ) then 1 end) as other_results,
+        ) then 1 end
+    ) as other_results,
     count(case when result is null then 1 end) as without_result,
     count(case when transfers > 0 then 1 end) as transferred,
     cast(count(case when transfers > 0 then 1 end) as {{ type_of('number') }})
@@ -73,13 +75,13 @@
 {#- Deletes legs whose call has a newer version without legs: there, no new leg takes an old one's place. -#}
 {% macro delete_legs_of_older_versions() -%}
     {%- if is_incremental() -%}
-        delete from {{ this }} as built
-        where exists (
-            select 1
-            from {{ ref('stg_zoom_cc__voice_calls') }} as latest
-            where
-                latest.engagement_key = built.engagement_key
-                and latest.extracted_at is distinct from built.extracted_at
+        delete from {{ this }}
+        where call_leg_key in (
+            select built.call_leg_key
+            from {{ this }} as built
+            inner join {{ ref('stg_zoom_cc__voice_calls') }} as latest
+                on built.engagement_key = latest.engagement_key
+            where built.extracted_at is distinct from latest.extracted_at
         )
     {%- endif -%}
 {%- endmacro %}

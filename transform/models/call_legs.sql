@@ -1,8 +1,8 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge' if target.type == 'bigquery' else 'delete+insert',
-        unique_key='call_leg_key' if target.type == 'bigquery' else 'engagement_key',
+        incremental_strategy=replacement_strategy(),
+        unique_key=replacement_key('call_leg_key', 'engagement_key'),
         on_schema_change='append_new_columns',
         post_hook="{{ delete_legs_of_older_versions() }}",
     )

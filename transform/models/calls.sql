@@ -1,7 +1,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='merge' if target.type == 'bigquery' else 'delete+insert',
+        incremental_strategy=replacement_strategy(),
         unique_key='engagement_key',
         on_schema_change='append_new_columns',
     )

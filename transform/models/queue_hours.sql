@@ -40,6 +40,6 @@ hours as (
 
 select
     *,
-    {{ key_of(['account_id', 'channel', 'direction', 'queue_id', 'queue_name', 'hour_start']) }}
+    {{ key_of(['account_id', 'channel', 'direction', 'queue_id', 'queue_name', text_of_time('hour_start')]) }}
         as queue_hour_key
 from hours
