@@ -115,7 +115,7 @@ def project(
 
 def load_twice(project: MeltanoProject, simulator: SimulatorProcess, target: str) -> None:
     """Load, let time pass and an engagement change, and load what is new."""
-    for now, scenario in ((FIRST_RUN, SCENARIO), (SECOND_RUN, _revised(SCENARIO))):
+    for now, scenario in ((FIRST_RUN, SCENARIO), (SECOND_RUN, revised(SCENARIO))):
         simulator.replace(replace(scenario, clock=Clock(now=now)))
         project.configure("tap-zoom-cc", {"end_date": now.isoformat()})
         project.meltano("run", "tap-zoom-cc", target)
@@ -125,8 +125,10 @@ def load_twice(project: MeltanoProject, simulator: SimulatorProcess, target: str
     )
 
 
-def _revised(scenario: Scenario) -> Scenario:
-    def revised(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+def revised(scenario: Scenario) -> Scenario:
+    """Return what there is when an engagement has changed."""
+
+    def changed(rows: tuple[Row, ...]) -> tuple[Row, ...]:
         name = REVISED["engagement_id"]
         return tuple(
             {**row, "country_name": "after"} if row["engagement_id"] == name else row
@@ -136,8 +138,8 @@ def _revised(scenario: Scenario) -> Scenario:
     accounts = tuple(
         replace(
             account,
-            explicit_sms=revised(account.explicit_sms),
-            explicit_voice_calls=revised(account.explicit_voice_calls),
+            explicit_sms=changed(account.explicit_sms),
+            explicit_voice_calls=changed(account.explicit_voice_calls),
         )
         for account in scenario.accounts
     )

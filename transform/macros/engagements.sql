@@ -2,7 +2,7 @@
 {% macro key_of(columns) -%}
     {%- set texts = [] -%}
     {%- for column in columns -%}
-        {%- do texts.append("coalesce(cast(" ~ column ~ " as text), '-')") -%}
+        {%- do texts.append("coalesce(cast(" ~ column ~ " as " ~ type_of('text') ~ "), '-')") -%}
     {%- endfor -%}
     {{ texts | join(" || '/' || ") }}
 {%- endmacro %}
@@ -13,33 +13,33 @@
     {%- if zone == 'UTC' -%}
         {{ timestamp }}
     {%- else -%}
-        ({{ timestamp }} at time zone 'UTC') at time zone '{{ zone }}'
+        {{ in_zone(timestamp, zone) }}
     {%- endif -%}
 {%- endmacro %}
 
 {#- What is counted of a group of engagements, the same for queues and for agents. -#}
 {% macro engagement_measures() -%}
     count(*) as engagements,
-    count(*) filter (where result = 'completed') as completed,
-    count(*) filter (where {{ is_abandoned('result') }}) as abandoned,
-    count(*) filter (where result like 'overflowed%') as overflowed,
-    count(*) filter (where result in ('missed', 'declined')) as missed_or_declined,
-    count(*) filter (
-        where not (
+    count(case when result = 'completed' then 1 end) as completed,
+    count(case when {{ is_abandoned('result') }} then 1 end) as abandoned,
+    count(case when result like 'overflowed%' then 1 end) as overflowed,
+    count(case when result in ('missed', 'declined') then 1 end) as missed_or_declined,
+    count(
+        case when not (
             result in ('completed', 'missed', 'declined')
             or result like 'overflowed%'
             or {{ is_abandoned('result') }}
-        )
+        ) then 1 end
     ) as other_results,
-    count(*) filter (where result is null) as without_result,
-    count(*) filter (where transfers > 0) as transferred,
-    cast(count(*) filter (where transfers > 0) as double precision)
+    count(case when result is null then 1 end) as without_result,
+    count(case when transfers > 0 then 1 end) as transferred,
+    cast(count(case when transfers > 0 then 1 end) as {{ type_of('number') }})
     / nullif(count(transfers), 0) as share_transferred,
-    cast(sum(duration_seconds) as bigint) as total_duration_seconds,
-    cast(avg(duration_seconds) as double precision) as mean_duration_seconds,
-    cast(percentile_cont(0.5) within group (order by duration_seconds) as double precision)
+    cast(sum(duration_seconds) as {{ type_of('integer') }}) as total_duration_seconds,
+    cast(avg(duration_seconds) as {{ type_of('number') }}) as mean_duration_seconds,
+    cast({{ percentile(0.5, 'duration_seconds') }} as {{ type_of('number') }})
         as median_duration_seconds,
-    cast(percentile_cont(0.9) within group (order by duration_seconds) as double precision)
+    cast({{ percentile(0.9, 'duration_seconds') }} as {{ type_of('number') }})
         as percentile_90_duration_seconds
 {%- endmacro %}
 
@@ -53,10 +53,10 @@
 {% macro first_and_last_queue_and_agent(engagements) -%}
     {%- set queues, agents = engagements ~ '.queues', engagements ~ '.agents' -%}
     {%- for position, index in (('first', 0), ('last', -1)) -%}
-        {{ queue_id('(' ~ queues ~ ' -> ' ~ index ~ ')') }} as {{ position }}_queue_id,
-        (({{ queues }} -> {{ index }}) ->> 'queue_name') as {{ position }}_queue_name,
-        (({{ agents }} -> {{ index }}) ->> 'user_id') as {{ position }}_agent_id,
-        (({{ agents }} -> {{ index }}) ->> 'display_name') as {{ position }}_agent_name,
+        {{ queue_id(json_part(queues, index)) }} as {{ position }}_queue_id,
+        {{ json_text(json_part(queues, index), 'queue_name') }} as {{ position }}_queue_name,
+        {{ json_text(json_part(agents, index), 'user_id') }} as {{ position }}_agent_id,
+        {{ json_text(json_part(agents, index), 'display_name') }} as {{ position }}_agent_name,
     {%- endfor -%}
     {{ json_length(queues) }} as queue_count,
     {{ json_length(agents) }} as agent_count
@@ -69,19 +69,19 @@
 
 {#- The id of a queue; the older of its two names in case Zoom fills but that. -#}
 {% macro queue_id(queue) -%}
-    coalesce(({{ queue }} ->> 'cc_queue_id'), ({{ queue }} ->> 'queue_id'))
+    coalesce({{ json_text(queue, 'cc_queue_id') }}, {{ json_text(queue, 'queue_id') }})
 {%- endmacro %}
 
 {#- Deletes legs whose call has a newer version without legs: there, no new leg takes an old one's place. -#}
 {% macro delete_legs_of_older_versions() -%}
     {%- if is_incremental() -%}
-        delete from {{ this }} as built
-        where exists (
-            select 1
-            from {{ ref('stg_zoom_cc__voice_calls') }} as latest
-            where
-                latest.engagement_key = built.engagement_key
-                and latest.extracted_at is distinct from built.extracted_at
+        delete from {{ this }}
+        where call_leg_key in (
+            select built.call_leg_key
+            from {{ this }} as built
+            inner join {{ ref('stg_zoom_cc__voice_calls') }} as latest
+                on built.engagement_key = latest.engagement_key
+            where built.extracted_at is distinct from latest.extracted_at
         )
     {%- endif -%}
 {%- endmacro %}

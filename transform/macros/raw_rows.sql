@@ -14,25 +14,15 @@
 
 {#- A raw column in one of our types: text, integer, number, boolean, timestamp (in UTC) or json. -#}
 {% macro raw_column(columns, name, kind) -%}
-    {%- set types = {
-        'text': 'text',
-        'integer': 'bigint',
-        'number': 'double precision',
-        'boolean': 'boolean',
-        'timestamp': 'timestamp',
-        'json': json_type(),
-    } -%}
     {%- set raw = columns.get(name) -%}
     {%- if raw is none -%}
-        cast(null as {{ types[kind] }})
+        cast(null as {{ type_of(kind) }})
     {%- elif kind == 'json' -%}
         {{ as_json(raw) }}
-    {%- elif kind == 'timestamp' and raw.is_string() -%}
-        {{ text_as_utc(raw.quoted) }}
-    {%- elif kind == 'timestamp' and 'with time zone' in raw.dtype | lower -%}
-        {{ raw.quoted }} at time zone 'UTC'
+    {%- elif kind == 'timestamp' -%}
+        {{ as_utc(raw) }}
     {%- else -%}
-        cast({{ raw.quoted }} as {{ types[kind] }})
+        cast({{ raw.quoted }} as {{ type_of(kind) }})
     {%- endif -%}
 {%- endmacro %}
 

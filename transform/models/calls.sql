@@ -1,7 +1,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
+        incremental_strategy=replacement_strategy(),
         unique_key='engagement_key',
         on_schema_change='append_new_columns',
     )
@@ -25,7 +25,7 @@ select
     voice_calls.end_time,
     coalesce(
         voice_calls.total_duration_seconds,
-        cast(extract(epoch from voice_calls.end_time - voice_calls.start_time) as bigint)
+        {{ seconds_between('voice_calls.start_time', 'voice_calls.end_time') }}
     ) as duration_seconds,
     voice_calls.result,
     {{ first_and_last_queue_and_agent('voice_calls') }},

@@ -22,8 +22,8 @@ select
     engagements.channel,
     engagements.account_id,
     engagements.engagement_id,
-    cast(listed.position as integer) as queue_position,
+    cast(listed.position as {{ type_of('integer') }}) as queue_position,
     {{ queue_id('listed.element') }} as queue_id,
-    (listed.element ->> 'queue_name') as queue_name
+    {{ json_text('listed.element', 'queue_name') }} as queue_name
 from engagements
 cross join {{ json_elements('engagements.queues') }} as listed

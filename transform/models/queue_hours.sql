@@ -1,7 +1,7 @@
 with engagements as (
     select
         *,
-        date_trunc('hour', {{ local_time('start_time') }}) as hour_start
+        {{ hour_of(local_time('start_time')) }} as hour_start
     from {{ ref('int_zoom_cc__engagements') }}
 ),
 
@@ -40,6 +40,6 @@ hours as (
 
 select
     *,
-    {{ key_of(['account_id', 'channel', 'direction', 'queue_id', 'queue_name', 'hour_start']) }}
+    {{ key_of(['account_id', 'channel', 'direction', 'queue_id', 'queue_name', text_of_time('hour_start')]) }}
         as queue_hour_key
 from hours

@@ -14,7 +14,7 @@ select
     sms.direction,
     sms.start_time,
     sms.end_time,
-    cast(extract(epoch from sms.end_time - sms.start_time) as bigint) as duration_seconds,
+    {{ seconds_between('sms.start_time', 'sms.end_time') }} as duration_seconds,
     {{ first_and_last_queue_and_agent('sms') }},
     sms.contact_center_number,
     sms.consumer_number,

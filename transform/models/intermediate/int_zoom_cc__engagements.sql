@@ -18,6 +18,6 @@ select
     direction,
     start_time,
     duration_seconds,
-    cast(null as text) as result,
-    cast(null as bigint) as transfers
+    cast(null as {{ type_of('text') }}) as result,
+    cast(null as {{ type_of('integer') }}) as transfers
 from {{ ref('sms_conversations') }}
