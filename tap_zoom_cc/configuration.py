@@ -205,7 +205,7 @@ CONFIG_SCHEMA: dict[str, dict[str, Any]] = th.PropertiesList(
         th.DateTimeType,
         title="Start date",
         description=(
-            "Nothing before this date or date-time is asked for. A bare date is midnight UTC. "
+            "Engagements from this date or date-time on are read. A bare date is midnight UTC. "
             "Without it, an account without a bookmark is read from 28 days ago."
         ),
     ),

@@ -246,6 +246,8 @@ def _count(log: EngagementLog, client: Client, job: WindowJob) -> Fetched[Count]
         page = log.reader.read(response)
         if page.total_records is None:
             raise ValueError("the answer has no total_records")
+        if page.total_records < len(page.rows or []):
+            raise ValueError("the answer's total_records is no count of its rows")
         return page
 
     try:

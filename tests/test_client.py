@@ -8,11 +8,14 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+import pytest
+
 from simulator.scenario import Account
 from tap_zoom_cc.configuration import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop
 from tap_zoom_cc.zoom import client
+from tap_zoom_cc.zoom.errors import RunError
 from tap_zoom_cc.zoom.pagination import PageReader
 
 if TYPE_CHECKING:
@@ -37,3 +40,13 @@ def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> 
     example = doctest.DocTestParser().get_doctest(client.__doc__ or "", names, "client", None, None)
     assert len(example.examples) == 3
     assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
+    simulator: SimulatorProcess,
+) -> None:
+    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
+    ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
+    ours.give_up(RunError("the daily limit is spent"))
+    with pytest.raises(RunError, match="the daily limit is spent"):
+        ours.get(client.Request("/accounts"), PageReader("accounts").read)

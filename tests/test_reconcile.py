@@ -230,6 +230,15 @@ def test_an_answer_without_a_total_is_no_count(simulator: SimulatorProcess) -> N
     assert ("sms", "edges", str(FROM)) in by_day(run)
 
 
+def test_a_total_of_fewer_than_the_rows_beside_it_is_no_count(simulator: SimulatorProcess) -> None:
+    fault = Fault(kind="total_too_low", endpoint="sms", account_id="large", by=1_000)
+    simulator.replace(replace(SCENARIO, faults=(fault,)))
+    run = reconcile(simulator).check(exit_code=1)
+    assert any("account large" in line and "no count" in line for line in run.lines)
+    assert ("sms", "large", str(FROM)) not in by_day(run)
+    assert ("sms", "edges", str(FROM)) in by_day(run)
+
+
 def test_a_day_that_zoom_does_not_keep_any_more_is_no_count_of_none(
     simulator: SimulatorProcess,
 ) -> None:

@@ -43,7 +43,7 @@ class Stop:
         self._asked = threading.Event()
         self._lock = threading.Lock()
         self.reason = ""
-        self.exit_code = 0
+        self.exit_code = EXIT_FAILED
 
     def ask(self, reason: str, exit_code: int) -> None:
         """Ask the run to end, with a one-line reason and an exit code; the first call counts."""

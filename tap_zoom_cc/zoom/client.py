@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import requests
 
+from tap_zoom_cc.run.stopping import StoppedError
 from tap_zoom_cc.zoom.answers import Answer, fault_of, read_answer, shorten
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
 from tap_zoom_cc.zoom.bodies import BodyTooLargeError
@@ -119,6 +120,11 @@ class Client:
         except RunError as error:
             self.give_up(error)
             raise
+        except StoppedError:
+            # Nothing is sent after an error that ended the run: then that is what went wrong.
+            if self.fatal_error is None or self.stop.asked:
+                raise
+            raise self.fatal_error from None
         self.health.note_answer(request.where, exchange.authorization, self.pacer.sent_at)
         self.speed_up()
         return result
