@@ -228,7 +228,7 @@ def test_all_comes_in_time_with_a_budget_smaller_than_the_deepest_read(
     went_on = 0
     for number in range(40):
         now = FIRST + number * 3 * HOUR
-        warehouse.load(now, constants=SMALL, max_requests_per_run=14).check()
+        warehouse.load(now, constants=SMALL, max_requests_per_run=20).check()
         went_on += "reread_to" in str(warehouse.state)
     assert went_on > 5, "few rereads were cut short"
     warehouse.load_the_rest()

@@ -195,10 +195,25 @@ def test_a_count_of_something_else_costs_no_thousands_of_requests() -> None:
     assert len(parts(window, 5_000_000)) == MOST_PARTS
 
 
-def test_what_holds_most_of_a_longer_window_is_cut_at_midnight() -> None:
-    window = Window(LEAP_DAY - 14 * HOUR, LEAP_DAY + 25 * HOUR)
+@pytest.mark.parametrize(
+    ("window", "midnights"),
+    [
+        (Window(LEAP_DAY - 14 * HOUR, LEAP_DAY + 25 * HOUR), [LEAP_DAY, LEAP_DAY + DAY]),
+        (Window(LEAP_DAY - HOUR, LEAP_DAY + 22 * HOUR), [LEAP_DAY]),
+        (Window(LEAP_DAY - 22 * HOUR, LEAP_DAY + HOUR), [LEAP_DAY]),
+    ],
+)
+def test_what_holds_most_of_a_longer_window_is_cut_at_midnight(
+    window: Window, midnights: list[datetime]
+) -> None:
     month = Parent(Window(LEAP_DAY - 20 * DAY, LEAP_DAY + 8 * DAY), 10_000)
-    assert [part.begin for part in parts(window, 10_000, month)[1:]] == [LEAP_DAY, LEAP_DAY + DAY]
+    assert [part.begin for part in parts(window, 10_000, month)[1:]] == midnights
+
+
+def test_what_holds_most_of_a_longer_window_and_lies_in_a_day_is_cut_all_the_same() -> None:
+    window = Window(LEAP_DAY, LEAP_DAY + DAY)
+    month = Parent(Window(LEAP_DAY - 20 * DAY, LEAP_DAY + 8 * DAY), 10_000)
+    assert len(parts(window, 10_000, month)) > 2
 
 
 # Begin and end

@@ -129,16 +129,18 @@ def split(window: Window, parts: int, *, at_midnight: bool = False) -> list[Wind
     Returns fewer parts when the window has fewer seconds than that, and the window alone when it
     cannot be cut. Parts of a day or more are cut at midnight UTC: a server that looks at days only
     then answers each day in as few parts as possible (own choice; see `Cut` for what is covered).
-    With ``at_midnight`` so is all that is longer than a day, which may make fewer parts. Shorter
-    ones are cut at whole minutes, and those of less than a minute at whole seconds.
+    With ``at_midnight`` so is every window that has a midnight inside, which may make fewer parts.
+    Others are cut at whole minutes, and where parts have less than one, at whole seconds.
     """
     length = window.end - window.begin
     parts = min(parts, max(1, length // SECOND))
     step = length / parts
+    has_midnight = window.begin < _nearest_midnight(window.begin + length / 2) < window.end
+    in_days = step >= DAY or (at_midnight and has_midnight)
     cuts = [window.begin]
     for number in range(1, parts):
         cut = window.begin + step * number
-        if step >= DAY or (at_midnight and length > DAY):
+        if in_days:
             cut = _nearest_midnight(cut)
         else:
             cut = _whole_minute(cut) if step >= MINUTE else whole_second(cut)
