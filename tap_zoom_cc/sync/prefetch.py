@@ -74,7 +74,7 @@ class Prefetcher(Generic[Job, Result]):
 
     def __init__(  # noqa: PLR0913 (all but two by name)
         self,
-        read: Callable[[Job], Fetched[Result] | Parts[Job]],
+        read: Callable[[Job, Callable[[], bool]], Fetched[Result] | Parts[Job]],
         lanes: Mapping[str, Lane[Job]],
         *,
         workers: int,
@@ -85,7 +85,8 @@ class Prefetcher(Generic[Job, Result]):
         """Start reading.
 
         Args:
-            read: reads one job; it is called in several threads.
+            read: reads one job, and is given a function that says whether anybody will still ask
+                for it; it is called in several threads.
             lanes: the jobs of each lane, in order; lanes are read in their order too.
             workers: the number of threads.
             capacity: bytes of results that may wait, counting those still being read at the mean
@@ -208,10 +209,11 @@ class Prefetcher(Generic[Job, Result]):
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let the threads end after what they are doing."""
+        """Let the threads end after what they are doing, and hold nothing any more."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
+            self._slots.clear()
             self._changed.notify_all()
 
     def _work(self) -> None:
@@ -228,7 +230,7 @@ class Prefetcher(Generic[Job, Result]):
         parts: list[_Slot[Job, Result]] = []
         error: Exception | None = None
         try:
-            outcome = self._read(slot.job)
+            outcome = self._read(slot.job, lambda: not self._is_pointless(slot))
             if isinstance(outcome, Parts):
                 parts = [
                     _Slot(job, slot.lane, (*slot.place, number))
@@ -260,7 +262,8 @@ class Prefetcher(Generic[Job, Result]):
     def _is_pointless(self, slot: _Slot[Job, Result]) -> bool:
         """Say whether the reader will never ask for a job: it ends a lane at its first error."""
         failed_at = self._failed_at.get(slot.lane)
-        return slot.lane in self._dropped or (failed_at is not None and slot.place > failed_at)
+        is_behind_failure = failed_at is not None and slot.place > failed_at
+        return self._closed or slot.lane in self._dropped or is_behind_failure
 
     def _has_room(self) -> bool:
         # What the reader waits for is first in order: without this it could wait for ever.
