@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
+import requests
 from typing_extensions import override
 
 from tap_zoom_cc.run.log import printable
@@ -25,13 +26,11 @@ from tap_zoom_cc.zoom.instants import parse_instant
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import requests
-
 MOST_DIGITS = 9
 """Digits of a code; Zoom's have up to eight."""
 
 EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
-"""A ``Date`` before the year in which Zoom Contact Center began tells no time (own choice)."""
+"""A header's time before the year in which Zoom Contact Center began is none (own choice)."""
 
 LONGEST_MESSAGE = 200
 """Characters of Zoom's own message that are shown: an answer may hold personal data."""
@@ -51,7 +50,8 @@ class Answer:
     """What the decision needs of an answer that is not the page asked for.
 
     ``status`` is 0 where nothing came, or what came broke off; ``message`` then names the fault.
-    ``wait`` is how many seconds ahead of the answer ``retry_after`` lies.
+    ``retry_after`` is when to ask again, by ``Retry-After`` or, in a refusal for the rate, by
+    ``X-RateLimit-Reset``. ``wait`` is how many seconds ahead of the answer that lies.
     """
 
     status: int
@@ -77,7 +77,7 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
         response: the HTTP response.
         now: the present by this machine's clock, for an answer that does not tell Zoom's.
     """
-    # An instant in Retry-After is meant by the clock of whoever wrote it.
+    # An instant to come back at is meant by the clock of whoever wrote it.
     now = date_of(response) or now
     try:
         body = msgspec.json.decode(response.content.removeprefix(BOM_UTF8))
@@ -95,6 +95,9 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
     message: str = next((text for text in texts if isinstance(text, str) and text), "")
     codes = [_code(body.get(name)) for name in ("code", "errorCode")]
     retry_after = parse_retry_after(response.headers.get("Retry-After"), now)
+    # Other answers may have the header, too: it says when the limit's count begins anew.
+    if retry_after is None and response.status_code == requests.codes.too_many_requests:
+        retry_after = parse_unix_time(response.headers.get("X-RateLimit-Reset"))
     return Answer(
         status=response.status_code,
         code=next((code for code in codes if code is not None), None),
@@ -201,6 +204,15 @@ def parse_retry_after(text: str | None, now: datetime) -> datetime | None:
         )
     except (ValueError, OverflowError):
         return None
+
+
+def parse_unix_time(text: str | None) -> datetime | None:
+    """Return the instant of ``X-RateLimit-Reset``, seconds since 1970 (document); None if none."""
+    try:
+        instant = datetime.fromtimestamp(float(text or ""), tz=timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return instant if instant >= EARLIEST_TIME else None
 
 
 def missing_scopes(message: str) -> str:
