@@ -53,12 +53,12 @@ MOST_EXPIRIES = 4
 class Reserve(Protocol):
     """Is called before requests are sent, as `Budget.reserve` is; what it raises ends the range."""
 
-    def __call__(self, requests: int, *, begins: bool = False) -> None:
+    def __call__(self, requests: int, *, begins: bool = False, again: bool = False) -> None:
         """Take that many requests out of what is allowed."""
 
 
-def _without_limit(requests: int, *, begins: bool = False) -> None:
-    del requests, begins
+def _without_limit(requests: int, *, begins: bool = False, again: bool = False) -> None:
+    del requests, begins, again
 
 
 def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
@@ -125,7 +125,7 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
         reserve(max(0, needed - reserved), begins=is_first)
         reserved = max(reserved, needed)
         page_request = request.with_parameters({"next_page_token": paginator.current_value})
-        response = client.get(page_request, read, before_retry=lambda: reserve(1))
+        response = client.get(page_request, read, before_retry=lambda: reserve(1, again=True))
         paginator.advance(response)
         if after_page(paginator.read(response)):
             return False
@@ -170,11 +170,11 @@ class WindowFetcher:
         pages = 0
         may_be_cut = True
 
-        def reserve(requests: int, *, begins: bool = False) -> None:
+        def reserve(requests: int, *, begins: bool = False, again: bool = False) -> None:
             if not is_wanted():
                 message = "the account was given up"
                 raise StoppedError(message)
-            self._budget.reserve(requests, begins=begins)
+            self._budget.reserve(requests, begins=begins, again=again)
 
         def note_page(page: Page) -> bool:
             nonlocal pages, may_be_cut

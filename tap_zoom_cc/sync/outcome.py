@@ -74,9 +74,19 @@ class Outcome:
         elif self._is_stuck and not self._report.failures:
             self._report.fail(
                 f"{name}: max_requests_per_run does not suffice to read one window of the "
-                "account with the oldest bookmark, so that no run would ever come further; raise it"
+                f"account with the oldest bookmark, {_why_stuck(budget)}"
             )
         else:
             self._report.logger.info(
                 "%s: max_requests_per_run is spent; the next run goes on from here", name
             )
+
+
+def _why_stuck(budget: Budget) -> str:
+    """Say what follows from a budget that did not suffice for one window."""
+    if not budget.sent_again:
+        return "so that no run would ever come further; raise it"
+    return (
+        f"because {budget.sent_again} of {budget.spent_requests} requests had to be sent again; "
+        "run again when Zoom's fault has passed, or raise it"
+    )
