@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import requests
 
 from tap_zoom_cc.run.stopping import StoppedError
-from tap_zoom_cc.zoom.answers import Answer, fault_of, read_answer, shorten
+from tap_zoom_cc.zoom.answers import Answer, read_answer, shorten
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
 from tap_zoom_cc.zoom.bodies import BodyTooLargeError
 from tap_zoom_cc.zoom.connections import session_for
-from tap_zoom_cc.zoom.errors import AnswerError, RunError, error_for
+from tap_zoom_cc.zoom.errors import AnswerError, RunError, error_for, no_answer
 from tap_zoom_cc.zoom.health import Health
 from tap_zoom_cc.zoom.pacing import Pacer
 from tap_zoom_cc.zoom.retries import retrying
-from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Action, Condition, decide, may_be_an_outage
+from tap_zoom_cc.zoom.rules import OK, Action, Condition, decide, may_be_an_outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -265,10 +265,6 @@ class _Exchange(Generic[Result]):
             case BodyTooLargeError():
                 return Answer(OK, message=str(error)), set()
             case requests.RequestException():
-                is_slow = isinstance(error, requests.Timeout) and not isinstance(
-                    error, requests.ConnectionError
-                )
-                answer = Answer(NO_ANSWER, message=f"{fault_of(error)} at {self._client.url}")
-                return answer, {Condition.SLOW} if is_slow else set()
+                return no_answer(error, at=self._client.url)
             case _:
                 return Answer(OK, message=shorten(str(error))), set()

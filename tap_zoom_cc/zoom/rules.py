@@ -64,6 +64,7 @@ class Condition(enum.Enum):
     NARROWER_RANGE = (
         "the answer names less than was asked for, and to ask for half of it did not help"
     )
+    PROXY_REFUSES = "the proxy answers 401, 403, 405 or 407, or is neither http nor https"
     SLOW = "the answer was not complete within a minute"
     ALL_REFUSED = "other accounts are refused too, and nothing was answered since its first try"
     OUTAGE = f"{PLACES_OF_AN_OUTAGE} accounts in a row failed so, with no answer to any other"
@@ -234,6 +235,14 @@ RULES: tuple[Rule, ...] = (
         "own choice",
         statuses=(OK,),
         then=Action.FAIL_ACCOUNT,
+    ),
+    Rule(
+        Action.STOP_RUN,
+        "the proxy of the environment lets no request through",
+        "check https_proxy: its kind, user and password (Basic), and that it allows Zoom's hosts",
+        "own choice",
+        statuses=(NO_ANSWER,),
+        condition=Condition.PROXY_REFUSES,
     ),
     Rule(
         Action.RETRY,

@@ -36,6 +36,9 @@ class Constants:
     timeout_seconds: tuple[float, float] | None = field(
         default=None, metadata=_named("zoom.client.TIMEOUT_SECONDS")
     )
+    deadline_seconds: float | None = field(
+        default=None, metadata=_named("zoom.connections.DEADLINE_SECONDS")
+    )
     shortest_cool_down_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.SHORTEST_COOL_DOWN_SECONDS")
     )
