@@ -18,17 +18,25 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from typing_extensions import override
 
 from tap_zoom_cc.rows.decoder import read_key
-from tap_zoom_cc.sync.windows import DAY, MINUTE, SECOND, split
+from tap_zoom_cc.sync.windows import (
+    DAY,
+    MINUTE,
+    SECOND,
+    Window,
+    ends_of_days,
+    split,
+    whole_second,
+)
 from tap_zoom_cc.zoom import engagement_log
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import msgspec
 
     from tap_zoom_cc.rows.decoder import RowKey
-    from tap_zoom_cc.sync.windows import Parent, Window
+    from tap_zoom_cc.sync.windows import Parent
     from tap_zoom_cc.zoom.pagination import Page
 
 MOST_ROWS = 2_500
@@ -52,8 +60,8 @@ MOST_OF_PARENT = 0.75
 BURST = timedelta(hours=1)
 """Where most rows of so short a window lie in one part, they are read as they come (own choice)."""
 
-MOST_IN_BOTH_ENDS = 1.5
-"""Two parts that together announce more than this share of their window have most rows twice."""
+MOST_IN_ALL_PARTS = 1.5
+"""Parts that together have more rows than this share of their window have most of them twice."""
 
 BYTES_PER_KEY = 400
 """What a row takes in memory besides its JSON, roughly."""
@@ -248,8 +256,10 @@ def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> 
         size: their bytes, as far as known.
         parent: the window that this one was cut from, and its rows.
 
-    A part of an hour, or of less, that holds most of its rows is not cut again: they lie within a
-    moment. What was cut from more than that is: rows may crowd at one end of a month.
+    What is longer than a day is cut at ends of days first (`split`). A part of an hour, or of less,
+    that holds most of its rows is not cut again: they lie within a moment. What was cut from more
+    than that is: rows may crowd at one end of a month. Before a cut within a day, `samples_of` the
+    window may be asked for.
     """
     if rows <= MOST_ROWS and size <= MOST_BYTES:
         return []
@@ -258,28 +268,41 @@ def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> 
     if parent and holds_most(rows, parent) and parent.window.end - parent.window.begin <= BURST:
         return []
     parts = max(2, -(-rows // AIMED_ROWS), -(-size // AIMED_BYTES))
-    found = split(window, min(MOST_PARTS, parts), at_midnight=holds_most(rows, parent))
+    found = split(window, min(MOST_PARTS, parts))
     return found if len(found) > 1 else []
 
 
-def holds_most(rows: int, parent: Parent | None) -> bool:
-    """Say whether that many rows of a part are most of those of the window it was cut from.
+def holds_most(rows: int, parent: Parent) -> bool:
+    """Say whether that many rows of a part are most of those of the window it was cut from."""
+    return rows > parent.total * MOST_OF_PARENT
 
-    Then its own parts may be no smaller either: the server may look at days only, or at engagements
-    that were open during the range. Whether that is so, `have_most_twice` says of two parts.
+
+def samples_of(window: Window, *, rows: int, parent: Parent | None) -> list[Window]:
+    """Return two seconds, far apart, that show whether parts of a window would be any smaller.
+
+    They would not be if the server looks at days only, or at engagements that were open during the
+    range: then each of these seconds has as many rows as a part. They are needed where the first
+    cut within a day would be made, and of a part that has most rows of the window it was cut from.
     """
-    return parent is not None and rows > parent.total * MOST_OF_PARENT
+    is_cut_first_within_a_day = not ends_of_days(window) and (
+        parent is None or bool(ends_of_days(parent.window))
+    )
+    if not is_cut_first_within_a_day and not (parent and holds_most(rows, parent)):
+        return []
+    third = (window.end - window.begin) / 3
+    begins = [whole_second(window.begin + number * third) for number in (1, 2)]
+    return [Window(begin, begin + SECOND) for begin in begins]
 
 
-def have_most_twice(rows: int, first: int, last: int) -> bool:
-    """Say whether cutting a window would give most of its rows twice.
+def would_come_twice(rows: int, *, parts: int, samples: Sequence[int]) -> bool:
+    """Say whether most rows of a window would come twice if it was cut.
 
     Args:
-        rows: the rows of the window.
-        first: those of its first part.
-        last: those of its last part.
+        rows: those of the window.
+        parts: into how many it would be cut.
+        samples: the rows of `samples_of` it.
     """
-    return first + last > rows * MOST_IN_BOTH_ENDS
+    return bool(samples) and min(samples) * parts > rows * MOST_IN_ALL_PARTS
 
 
 class Answered(Enum):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 LONGEST_REQUEST = timedelta(days=28)
@@ -123,31 +124,42 @@ class Cut(Sequence[Window]):
         return Window(max(begin, self.begin), min(begin + self.longest, self.end))
 
 
-def split(window: Window, parts: int, *, at_midnight: bool = False) -> list[Window]:
+def split(window: Window, parts: int) -> list[Window]:
     """Cut a window into ``parts`` of nearly the same length, oldest first.
 
-    Returns fewer parts when the window has fewer seconds than that, and the window alone when it
-    cannot be cut. Parts of a day or more are cut at midnight UTC: a server that looks at days only
-    then answers each day in as few parts as possible (own choice; see `Cut` for what is covered).
-    With ``at_midnight`` so is every window that has a midnight inside, which may make fewer parts.
-    Others are cut at whole minutes, and where parts have less than one, at whole seconds.
+    Returns fewer parts when the window has fewer seconds than that, or fewer `ends_of_days`, and
+    the window alone when it cannot be cut. What has an end of a day inside is cut there alone.
+    Others are cut at whole minutes, and where parts have less than one, at whole seconds (own
+    choice; see `Cut` for what is covered).
     """
     length = window.end - window.begin
     parts = min(parts, max(1, length // SECOND))
     step = length / parts
-    has_midnight = window.begin < _nearest_midnight(window.begin + length / 2) < window.end
-    in_days = step >= DAY or (at_midnight and has_midnight)
+    ends = ends_of_days(window)
     cuts = [window.begin]
     for number in range(1, parts):
         cut = window.begin + step * number
-        if in_days:
-            cut = _nearest_midnight(cut)
+        if ends:
+            cut = min(ends, key=lambda end: abs(end - cut))
         else:
             cut = _whole_minute(cut) if step >= MINUTE else whole_second(cut)
         if cuts[-1] < cut < window.end:
             cuts.append(cut)
     cuts.append(window.end)
     return [Window(begin, end) for begin, end in pairwise(cuts)]
+
+
+def ends_of_days(window: Window) -> list[datetime]:
+    """Return the last whole minute of each UTC day that lies an hour or more inside a window.
+
+    A server that looks at days only answers a range with all days that it touches, and two requests
+    that overlap at a cut touch a day in common. Cut here, that is the day before the cut, so that a
+    crowded day is asked for twice at most: with the day before it, and with the one after it.
+    """
+    first = (window.begin + HOUR + MINUTE).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = range((window.end - first) // DAY + 1)
+    ends = [first + (day + 1) * DAY - MINUTE for day in days]
+    return [end for end in ends if window.begin + HOUR <= end <= window.end - HOUR]
 
 
 def halves(window: Window) -> list[Window]:
@@ -161,8 +173,3 @@ def halves(window: Window) -> list[Window]:
 
 def _whole_minute(instant: datetime) -> datetime:
     return instant.replace(second=0, microsecond=0)
-
-
-def _nearest_midnight(instant: datetime) -> datetime:
-    noon_later = instant + timedelta(hours=12)
-    return noon_later.replace(hour=0, minute=0, second=0, microsecond=0)
