@@ -24,11 +24,10 @@ from tap_zoom_cc.sync.emit import decoder_for
 from tap_zoom_cc.sync.plan import SyncRange, in_order
 from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
-from tap_zoom_cc.zoom import engagement_log
-from tap_zoom_cc.zoom.engagement_log import EngagementLog
+from tap_zoom_cc.zoom import pages
 from tap_zoom_cc.zoom.errors import RunError
 from tap_zoom_cc.zoom.filters import query_parameters
-from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
+from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, PageReader
 from tap_zoom_cc.zoom.rules import Condition
 from tap_zoom_cc.zoom_stream import ZoomStream
 
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.run.settings import FilterValue
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.sync.budget import Budgets
-    from tap_zoom_cc.zoom.engagement_log import Account
+    from tap_zoom_cc.zoom.pages import Account
 
 
 class EngagementStream(ZoomStream):
@@ -94,7 +93,7 @@ class EngagementStream(ZoomStream):
         self, context: Context | None, next_page_token: str | None
     ) -> dict[str, object]:
         """Return what all requests ask for; each adds the range of its window."""
-        page: dict[str, object] = {"page_size": engagement_log.PAGE_SIZE}
+        page: dict[str, object] = {"page_size": pages.PAGE_SIZE}
         return {**page, **self.query(), "next_page_token": next_page_token}
 
     @override

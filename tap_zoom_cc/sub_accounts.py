@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.accounts import Accounts
     from tap_zoom_cc.services import Services
-    from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator
+    from tap_zoom_cc.zoom.pages import NextPageTokenPaginator
 
 
 class SubAccountsStream(ZoomStream):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
 
     from tap_zoom_cc.services import Services
-    from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator
+    from tap_zoom_cc.zoom.pages import NextPageTokenPaginator
 
 
 class ZoomStream(RESTStream[str | None]):

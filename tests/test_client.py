@@ -16,7 +16,7 @@ from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop
 from tap_zoom_cc.zoom import client
 from tap_zoom_cc.zoom.errors import RunError
-from tap_zoom_cc.zoom.pagination import PageReader
+from tap_zoom_cc.zoom.pages import PageReader, Request
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -32,7 +32,7 @@ def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> 
         "logging": logging,
         "settings_from": settings_from,
         "Client": client.Client,
-        "Request": client.Request,
+        "Request": Request,
         "Stop": Stop,
         "Report": Report,
         "PageReader": PageReader,
@@ -49,4 +49,4 @@ def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
     ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
     ours.give_up(RunError("the daily limit is spent"))
     with pytest.raises(RunError, match="the daily limit is spent"):
-        ours.get(client.Request("/accounts"), PageReader("accounts").read)
+        ours.get(Request("/accounts"), PageReader("accounts").read)

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.observe.sightings import Asked
     from tap_zoom_cc.run.settings import FilterValue
     from tap_zoom_cc.zoom.client import Client
-    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
-    from tap_zoom_cc.zoom.pagination import Page
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
 
 
 @dataclass

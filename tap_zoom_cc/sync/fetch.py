@@ -37,10 +37,9 @@ if TYPE_CHECKING:
         RangeRows,
     )
     from tap_zoom_cc.sync.plan import WindowJob
-    from tap_zoom_cc.zoom.client import Client, Request
-    from tap_zoom_cc.zoom.engagement_log import EngagementLog
+    from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.errors import AnswerError
-    from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, Page
+    from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, Page, Request
 
 MOST_PASSES = 3
 """How often a range is read to its end while no pass is whole."""

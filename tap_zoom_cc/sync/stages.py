@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.sync.check import WindowRows
     from tap_zoom_cc.sync.plan import AccountPlan, SyncRange, WindowJob
     from tap_zoom_cc.zoom.client import Client
-    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog
 
     States = Mapping[Account, dict[str, object]]
 

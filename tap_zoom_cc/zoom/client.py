@@ -14,7 +14,6 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from math import inf
@@ -34,12 +33,13 @@ from tap_zoom_cc.zoom.retries import retrying
 from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Action, Condition, decide, may_be_an_outage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.run.stopping import Stop
+    from tap_zoom_cc.zoom.pages import Request
 
 Result = TypeVar("Result")
 
@@ -47,26 +47,6 @@ TIMEOUT_SECONDS = (10.0, 60.0)
 """To connect, and between two bytes of an answer."""
 
 USER_AGENT = f"tap-zoom-cc/{version('tap-zoom-cc')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked for, and about whom.
-
-    ``path`` follows ``api_url``. A parameter that is None is left out, and one that is a list is
-    repeated. ``where`` names stream and account in messages. ``conditions`` are what holds of the
-    account for the rules, until it has answered in this run.
-    """
-
-    path: str
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    where: str = ""
-    account_id: str = ""
-    conditions: frozenset[Condition] = frozenset()
-
-    def with_parameters(self, parameters: Mapping[str, object]) -> Request:
-        """Return the request with these parameters in addition, or in place of its own."""
-        return replace(self, parameters={**self.parameters, **parameters})
 
 
 class Client:
