@@ -26,8 +26,8 @@ from tap_zoom_cc.run.settings import Settings
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
 from tap_zoom_cc.zoom import filters
+from tap_zoom_cc.zoom.filters import SCHEMAS
 from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant
-from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

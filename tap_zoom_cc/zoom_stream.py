@@ -14,7 +14,7 @@ from singer_sdk import RESTStream
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from typing_extensions import override
 
-from tap_zoom_cc.zoom.schema_files import SCHEMAS
+from tap_zoom_cc.zoom.filters import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -38,7 +38,7 @@ from tap_zoom_cc.observe.fields import surprises
 from tap_zoom_cc.observe.probes import Log, base
 from tap_zoom_cc.observe.sightings import Engagement, Seen
 from tap_zoom_cc.observe.table import traffic_verdicts
-from tap_zoom_cc.zoom.schema_files import SCHEMAS
+from tap_zoom_cc.zoom.filters import SCHEMAS
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.tap import run_tap, start_tap
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tap_zoom_cc.observe.sightings import OK, Engagement, Seen
-from tap_zoom_cc.zoom.answers import date_of, read_answer
+from tap_zoom_cc.zoom.answers import read_answer
 from tap_zoom_cc.zoom.errors import AnswerError
-from tap_zoom_cc.zoom.instants import parse_instant
+from tap_zoom_cc.zoom.instants import date_of, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ import html
 import re
 from codecs import BOM_UTF8
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
@@ -20,18 +20,16 @@ import msgspec
 from typing_extensions import override
 
 from tap_zoom_cc.run.log import printable
-from tap_zoom_cc.zoom.instants import parse_instant
+from tap_zoom_cc.zoom.instants import date_of, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     import requests
 
 MOST_DIGITS = 9
 """Digits of a code; Zoom's have up to eight."""
-
-EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
-"""A ``Date`` before the year in which Zoom Contact Center began tells no time (own choice)."""
 
 LONGEST_MESSAGE = 200
 """Characters of Zoom's own message that are shown: an answer may hold personal data."""
@@ -207,13 +205,3 @@ def missing_scopes(message: str) -> str:
     """Return the scopes that Zoom's message names, or an empty text."""
     found = re.search(r"scopes?\s*:?\s*\[([^\]]*)\]", message, re.IGNORECASE)
     return found.group(1).strip() if found else ""
-
-
-def date_of(response: requests.Response) -> datetime | None:
-    """Return the server's clock as its ``Date`` header tells it, in UTC; None if it is no time."""
-    try:
-        date = email.utils.parsedate_to_datetime(response.headers["Date"])
-        date = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None
-    return date if date >= EARLIEST_TIME else None
