@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -127,6 +128,7 @@ class EngagementStream(ZoomStream):
         self._accounts = accounts
         self._budgets = budgets
         budgets.join(self)
+        self._ending = ExitStack()
         super().__init__(tap, services)
 
     # Requests
@@ -250,7 +252,7 @@ class EngagementStream(ZoomStream):
     def _sync(self) -> StreamSync:
         services = self._services
         settings = services.settings
-        return StreamSync(
+        sync = StreamSync(
             self.log_endpoint,
             services.client,
             states={
@@ -272,16 +274,25 @@ class EngagementStream(ZoomStream):
             workers=settings.max_concurrency,
             full_table=self.replication_method == REPLICATION_FULL_TABLE,
         )
+        self._ending.callback(sync.close)
+        return sync
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
+        """Yield the engagements of a partition; when the run is to end, nothing more is fetched."""
+        try:
+            if context is not None and not self._services.stop.asked:
+                yield from self._records(context)
+        finally:
+            if self._services.stop.asked:
+                self._ending.close()
+
+    def _records(self, context: Context) -> Iterator[Record]:
         """Yield the engagements of a partition.
 
         There are no progress markers when it ends: the SDK would move the bookmark to them.
         """
         stop = self._services.stop
-        if context is None or stop.asked:
-            return
         state = self.get_context_state(context)
         # Left over by a run of another version, it would cap the bookmark.
         state.pop("replication_key_signpost", None)

@@ -75,7 +75,7 @@ class Prefetcher(Generic[Job, Result]):
 
     def __init__(  # noqa: PLR0913 (all but two by name)
         self,
-        read: Callable[[Job], Fetched[Result] | Parts[Job]],
+        read: Callable[[Job, Callable[[], bool]], Fetched[Result] | Parts[Job]],
         lanes: Mapping[str, Lane[Job]],
         *,
         workers: int,
@@ -86,7 +86,8 @@ class Prefetcher(Generic[Job, Result]):
         """Start reading.
 
         Args:
-            read: reads one job; it is called in several threads.
+            read: reads one job, and is given a function that says whether anybody will still ask
+                for it; it is called in several threads.
             lanes: the jobs of each lane, in order; lanes are read in their order too.
             workers: the number of threads.
             capacity: bytes of results that may wait, counting those still being read at the mean
@@ -182,9 +183,12 @@ class Prefetcher(Generic[Job, Result]):
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let the threads end after what they are doing."""
+        """Let the threads end after what they are doing, and hold nothing any more."""
         with self._changed:
             self._closed = True
+            self._waiting.clear()
+            for lane in self._lanes:
+                lane.outcomes.clear()
             self._changed.notify_all()
 
     def _work(self) -> None:
@@ -199,7 +203,7 @@ class Prefetcher(Generic[Job, Result]):
         place, job = taken
         outcome: Fetched[Result] | Parts[Job] | Exception
         try:
-            outcome = self._read(job)
+            outcome = self._read(job, lambda: not self._is_pointless(place))
         except Exception as error:  # noqa: BLE001 (raised again in the reader's thread)
             outcome = error
         self._keep(place, outcome)
@@ -211,7 +215,7 @@ class Prefetcher(Generic[Job, Result]):
             while True:
                 while self._waiting and self._is_pointless(self._waiting[0][0]):
                     self._pop()
-                if self._closed or not (self._waiting or self._running):
+                if not (self._waiting or self._running) or self._closed:
                     self._changed.notify_all()
                     return None
                 is_first = not self._running
@@ -237,7 +241,7 @@ class Prefetcher(Generic[Job, Result]):
     def _is_pointless(self, place: Place) -> bool:
         """Say whether the reader will never ask for a job."""
         end = self._lanes[place[0]].end
-        return end is not None and place > end
+        return self._closed or (end is not None and place > end)
 
     def _has_room(self) -> bool:
         # The reader waits for the first job in the order: without this it could wait for ever.

@@ -86,6 +86,7 @@ class StreamSync:
         self._tally = self._report.tallies[log.name]
         self._outcome = Outcome(log.name, self._report)
         self._state_schedule = StateSchedule()
+        self._unread = set(states)
         self._plans = self._plan()
         self._prefetcher: Prefetcher[WindowJob, WindowRows] = Prefetcher(
             WindowFetcher(log, client, budget, sync_range.now).fetch,
@@ -137,8 +138,18 @@ class StreamSync:
         """Yield an account's engagements, window by window, and move its bookmark after each.
 
         What goes wrong with an account is reported, and ends its rows but not the run.
+
+        Raises:
+            RuntimeError: if a program asks for them again: they would be none, without a word.
         """
         where = self._log.where(account.account_id)
+        if account not in self._unread:
+            message = (
+                f"{where}: was read already; a tap syncs once, so make another one, with the state "
+                "of this one, for the next sync"
+            )
+            raise RuntimeError(message)
+        self._unread.remove(account)
         try:
             yield from self._records(account, where)
             self._outcome.was_read()
@@ -152,7 +163,7 @@ class StreamSync:
             self._report.logger.debug("%s: stopped", where)
         except (GeneratorExit, OutputError):
             # No more rows of any account are wanted.
-            self._prefetcher.close()
+            self.close()
             raise
         except Exception as error:
             self._report.fail(
@@ -203,6 +214,10 @@ class StreamSync:
         if self._state_schedule.is_due(len(self._states)):
             self._state_schedule.wrote()
             self._write_state(state)
+
+    def close(self) -> None:
+        """Read nothing more, and let go of what was read; for a run that ends early."""
+        self._prefetcher.close()
 
     def conclude(self) -> None:
         """Say, after the last account, what only the end shows; end the run if it has to.
@@ -288,9 +303,19 @@ class Outcome:
         elif self._is_stuck and not self._report.failures:
             self._report.fail(
                 f"{name}: max_requests_per_run does not suffice to read one window of the "
-                "account with the oldest bookmark, so that no run would ever come further; raise it"
+                f"account with the oldest bookmark, {_why_stuck(budget)}"
             )
         else:
             self._report.logger.info(
                 "%s: max_requests_per_run is spent; the next run goes on from here", name
             )
+
+
+def _why_stuck(budget: Budget) -> str:
+    """Say what follows from a budget that did not suffice for one window."""
+    if not budget.sent_again:
+        return "so that no run would ever come further; raise it"
+    return (
+        f"because {budget.sent_again} of {budget.spent_requests} requests had to be sent again; "
+        "run again when Zoom's fault has passed, or raise it"
+    )

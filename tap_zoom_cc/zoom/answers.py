@@ -12,21 +12,19 @@ import html
 import re
 from codecs import BOM_UTF8
 from dataclasses import dataclass
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
+import requests
 from typing_extensions import override
 
 from tap_zoom_cc.run.log import printable
-from tap_zoom_cc.zoom.instants import date_of, parse_instant
+from tap_zoom_cc.zoom.instants import EARLIEST_TIME, date_of, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
-
-    import requests
 
 MOST_DIGITS = 9
 """Digits of a code; Zoom's have up to eight."""
@@ -49,7 +47,8 @@ class Answer:
     """What the decision needs of an answer that is not the page asked for.
 
     ``status`` is 0 where nothing came, or what came broke off; ``message`` then names the fault.
-    ``wait`` is how many seconds ahead of the answer ``retry_after`` lies.
+    ``retry_after`` is when to ask again, by ``Retry-After`` or, in a refusal for the rate, by
+    ``X-RateLimit-Reset``. ``wait`` is how many seconds ahead of the answer that lies.
     """
 
     status: int
@@ -75,7 +74,7 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
         response: the HTTP response.
         now: the present by this machine's clock, for an answer that does not tell Zoom's.
     """
-    # An instant in Retry-After is meant by the clock of whoever wrote it.
+    # An instant to come back at is meant by the clock of whoever wrote it.
     now = date_of(response) or now
     try:
         body = msgspec.json.decode(response.content.removeprefix(BOM_UTF8))
@@ -93,6 +92,9 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
     message: str = next((text for text in texts if isinstance(text, str) and text), "")
     codes = [_code(body.get(name)) for name in ("code", "errorCode")]
     retry_after = parse_retry_after(response.headers.get("Retry-After"), now)
+    # Other answers may have the header, too: it says when the limit's count begins anew.
+    if retry_after is None and response.status_code == requests.codes.too_many_requests:
+        retry_after = parse_unix_time(response.headers.get("X-RateLimit-Reset"))
     return Answer(
         status=response.status_code,
         code=next((code for code in codes if code is not None), None),
@@ -199,6 +201,15 @@ def parse_retry_after(text: str | None, now: datetime) -> datetime | None:
         )
     except (ValueError, OverflowError):
         return None
+
+
+def parse_unix_time(text: str | None) -> datetime | None:
+    """Return the instant of ``X-RateLimit-Reset``, seconds since 1970 (document); None if none."""
+    try:
+        instant = datetime.fromtimestamp(float(text or ""), tz=timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return instant if instant >= EARLIEST_TIME else None
 
 
 def missing_scopes(message: str) -> str:

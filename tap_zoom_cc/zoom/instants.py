@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import requests
 
 EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
-"""A ``Date`` before the year in which Zoom Contact Center began tells no time (own choice)."""
+"""A header's time before the year in which Zoom Contact Center began is none (own choice)."""
 
 BEFORE_ZOOM = datetime(2010, 1, 1, tzinfo=timezone.utc)
 """Nothing in Zoom is older, so nothing earlier is asked for: Zoom was founded in 2011."""
