@@ -23,9 +23,11 @@ from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
     bookmark_of,
     lag_of,
+    waits_since,
 )
 from tap_zoom_cc.sync.emit import decoder_for
 from tap_zoom_cc.sync.plan import SyncRange, in_order
+from tap_zoom_cc.sync.quiet import longest_rest
 from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom import pages
@@ -36,6 +38,7 @@ from tap_zoom_cc.zoom.rules import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
+    from datetime import timedelta
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
@@ -182,7 +185,7 @@ class EngagementStream(ZoomStream):
     @cached_property
     @override
     def partitions(self) -> list[dict[str, str]]:
-        """One for each account, that with the oldest bookmark first."""
+        """One for each account, that which waits the longest first."""
         bookmarks = {name: bookmark_of(state) for name, state in self._states.items()}
         if self._services.settings.sub_account_ids is None:
             for account_id in bookmarks.keys() - self.accounts.keys():
@@ -192,7 +195,15 @@ class EngagementStream(ZoomStream):
                         f"{self.name}, account {account_id}: has a bookmark, but Zoom does not "
                         "list it any more; what came after the bookmark is not read",
                     )
-        return [{"account_id": name} for name in in_order(self.accounts, bookmarks)]
+        rest = self._longest_rest
+        waiting = {name: waits_since(state, rest) for name, state in self._states.items()}
+        return [{"account_id": name} for name in in_order(self.accounts, waiting)]
+
+    @property
+    def _longest_rest(self) -> timedelta:
+        """The most that an account may rest in this run."""
+        settings, now = self._services.settings, self._services.started
+        return longest_rest(settings.quiet_accounts, end_date=settings.end_date, now=now)
 
     @cached_property
     def _states(self) -> dict[str, dict[str, object]]:
@@ -239,6 +250,7 @@ class EngagementStream(ZoomStream):
         return lag_of(
             {name: self._states.get(name, {}) for name in to_read},
             end=end_of_sync(end_date=services.settings.end_date, now=services.started),
+            longest_rest=self._longest_rest,
         )
 
     # The sync
@@ -268,6 +280,7 @@ class EngagementStream(ZoomStream):
                 lookback=settings.lookbacks[self.name],
                 now=services.present,
                 accepts_less=not settings.mismatch_fails,
+                longest_rest=self._longest_rest,
             ),
             budget=self._budgets.open(self, settings.max_requests_per_run),
             decoder=self.decoder,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError, StoppedError
-from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, StateSchedule, move, progress_of
+from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, StateSchedule, move, progress_of, rest_after
 from tap_zoom_cc.sync.budget import BudgetSpentError
 from tap_zoom_cc.sync.check import MOST_ROWS, pages_for
 from tap_zoom_cc.sync.emit import Emitter
@@ -24,6 +24,7 @@ from tap_zoom_cc.zoom.rules import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from tap_zoom_cc.rows.decoder import RowDecoder
     from tap_zoom_cc.rows.types import Record
@@ -102,7 +103,8 @@ class StreamSync:
         new_accounts = 0
         for account, state in self._states.items():
             progress = None if self._full_table else progress_of(state)
-            plans[account.account_id] = self._range.jobs_for(account, progress)
+            rest = rest_after(state, self._range.longest_rest)
+            plans[account.account_id] = self._range.jobs_for(account, progress, rest)
             new_accounts += progress is None
             if progress and progress.bookmark > self._range.now + MOST_AHEAD:
                 where = self._log.where(account.account_id)
@@ -115,6 +117,8 @@ class StreamSync:
         self._report.plan_more(self._log.name, windows)
         begin = min((plan.windows.begin for plan in plans.values() if plan), default=None)
         span = str(Window(begin, self._range.end)) if begin else ""
+        at_rest = frozenset(name for name, plan in plans.items() if plan.rests)
+        self._tally.at_rest = at_rest if self._range.longest_rest else None
         self._report.begin(self._log.name, len(plans), span, windows)
         if new_accounts and not self._range.start_date:
             self._report.logger.info(
@@ -124,7 +128,7 @@ class StreamSync:
                 counted(new_accounts, "account"),
                 LONGEST_REQUEST.days,
             )
-        read_already = sum(not jobs for jobs in plans.values())
+        read_already = sum(not jobs for jobs in plans.values()) - len(at_rest)
         if read_already and self._range.end_date:
             self._report.warn_once(
                 f"end_date {self._log.name}",
@@ -188,7 +192,9 @@ class StreamSync:
                 self._tally.rows += 1
                 yield record
             if emitter.judge(rows) and not self._full_table:
-                self._move_bookmark(state, rows.window, self._tally.rows - emitted)
+                self._move_bookmark(
+                    state, rows.window, emitter.last_end, self._tally.rows - emitted
+                )
             self._tally.windows_done += 1
             self._tally.longest = max(self._tally.longest, emitter.longest)
             if emitter.newest:
@@ -206,9 +212,11 @@ class StreamSync:
         self._client.stop.check()
         self._report.show_progress()
 
-    def _move_bookmark(self, state: dict[str, object], window: Window, rows: int) -> None:
+    def _move_bookmark(
+        self, state: dict[str, object], window: Window, last_end: datetime | None, rows: int
+    ) -> None:
         """Move an account's bookmark to a window's end, and write STATE when it is due."""
-        if move(state, window, end=self._range.end):
+        if move(state, window, end=self._range.end, last_end=last_end):
             self._outcome.advanced()
         self._state_schedule.count(rows)
         if self._state_schedule.is_due(len(self._states)):
