@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tap_zoom_cc.observe.asking import ObservedLog, Traffic
-from tap_zoom_cc.observe.probes import Log, base, look_closely, look_far
-from tap_zoom_cc.observe.table import Observation, markdown, traffic_verdicts
-from tap_zoom_cc.observe.verdicts import longest_seen, status_of, verdicts
+from tap_zoom_cc.commands.observe.asking import ObservedLog, Traffic
+from tap_zoom_cc.commands.observe.probes import Log, base, look_closely, look_far
+from tap_zoom_cc.commands.observe.table import Observation, markdown, traffic_verdicts
+from tap_zoom_cc.commands.observe.verdicts import longest_seen, status_of, verdicts
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.windows import whole_second
