@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.sync.plan import WindowJob
     from tap_zoom_cc.zoom.client import Client
-    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
-    from tap_zoom_cc.zoom.pagination import Page
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
 
 DAY = timedelta(days=1)
 
