@@ -18,9 +18,9 @@ from benchmark.rate_bound import SHARES
 from benchmark.table import Row
 from simulator.engagements import History
 from simulator.scenario import STREAMS, Account, Scenario
-from tap_zoom_cc.sync.check import pages_for, parts_of
+from tap_zoom_cc.sync.check import pages_for
 from tap_zoom_cc.sync.lookback import Progress, begin_of_reread
-from tap_zoom_cc.sync.windows import Cut, Parent, Window
+from tap_zoom_cc.sync.windows import Cut, Parent, Window, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -20,9 +20,14 @@ from tap_zoom_cc.sync.fetch import WindowFetcher
 from tap_zoom_cc.sync.plan import WindowJob
 from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom import client
-from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
 from tap_zoom_cc.zoom.errors import RunError
-from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
+from tap_zoom_cc.zoom.pages import (
+    Account,
+    EngagementLog,
+    NextPageTokenPaginator,
+    PageReader,
+    Request,
+)
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -38,7 +43,7 @@ def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> 
         "logging": logging,
         "settings_from": settings_from,
         "Client": client.Client,
-        "Request": client.Request,
+        "Request": Request,
         "Stop": Stop,
         "Report": Report,
         "PageReader": PageReader,
@@ -78,4 +83,4 @@ def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
     ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
     ours.give_up(RunError("the daily limit is spent"))
     with pytest.raises(RunError, match="the daily limit is spent"):
-        ours.get(client.Request("/accounts"), PageReader("accounts").read)
+        ours.get(Request("/accounts"), PageReader("accounts").read)

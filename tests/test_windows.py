@@ -12,19 +12,14 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tap_zoom_cc.sync.check import (
-    BURST,
-    MOST_OF_PARENT,
-    MOST_PARTS,
-    MOST_ROWS,
-    parts_of,
-    samples_of,
-    would_come_twice,
-)
 from tap_zoom_cc.sync.windows import (
+    BURST,
     LONGEST_REQUEST,
     LONGEST_WINDOW,
     MINUTE,
+    MOST_OF_PARENT,
+    MOST_PARTS,
+    MOST_ROWS,
     SECOND,
     Cut,
     Parent,
@@ -33,9 +28,12 @@ from tap_zoom_cc.sync.windows import (
     ends_of_days,
     first_begin,
     halves,
+    parts_of,
     request_range,
+    samples_of,
     split,
     whole_second,
+    would_come_twice,
 )
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 

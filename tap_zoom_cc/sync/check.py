@@ -1,4 +1,4 @@
-"""Check: which rows of a range have come, whether they are all, and into which parts it is split.
+"""Check: which rows of a range have come, whether they are all, and which range was answered.
 
 The third of four stages: plan, fetch, check, emit. Pure bookkeeping, page by page. The list that is
 read lives on meanwhile: engagements end and are added, old ones go. So a range is read in passes
@@ -18,50 +18,18 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from typing_extensions import override
 
 from tap_zoom_cc.rows.decoder import read_key
-from tap_zoom_cc.sync.windows import (
-    DAY,
-    MINUTE,
-    SECOND,
-    Window,
-    ends_of_days,
-    split,
-    whole_second,
-)
-from tap_zoom_cc.zoom import engagement_log
+from tap_zoom_cc.sync.windows import DAY, MINUTE, SECOND
+from tap_zoom_cc.zoom import pages
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import msgspec
 
     from tap_zoom_cc.rows.decoder import RowKey
-    from tap_zoom_cc.sync.windows import Parent
-    from tap_zoom_cc.zoom.pagination import Page
-
-MOST_ROWS = 2_500
-"""A window with more rows is split. It bounds memory, redo after a crash and a token's age."""
-
-AIMED_ROWS = 1_800
-"""The rows that parts of a split window should have on average: few are then split again."""
-
-MOST_BYTES = 16 * 1024 * 1024
-"""A window with more bytes of rows is split: rows of 20 kB are seven times as large as usual."""
-
-AIMED_BYTES = 6 * 1024 * 1024
-"""The bytes that parts of a split window should have on average."""
-
-MOST_PARTS = 64
-"""More are not made at once: a count of something else must not cost thousands of requests."""
-
-MOST_OF_PARENT = 0.75
-"""A part with a larger share of its parent's rows holds most of them."""
-
-BURST = timedelta(hours=1)
-"""Where most rows of so short a window lie in one part, they are read as they come (own choice)."""
-
-MOST_IN_ALL_PARTS = 1.5
-"""Parts that together have more rows than this share of their window have most of them twice."""
+    from tap_zoom_cc.sync.windows import Window
+    from tap_zoom_cc.zoom.pages import Page
 
 BYTES_PER_KEY = 400
 """What a row takes in memory besides its JSON, roughly."""
@@ -244,65 +212,7 @@ class WindowRows(RangeRows["RowKey"]):
 
 def pages_for(rows: int) -> int:
     """Return how many pages that many rows take; an empty range takes one."""
-    return max(1, -(-rows // engagement_log.PAGE_SIZE))
-
-
-def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> list[Window]:
-    """Return the parts that take a window's place when it has too many rows or bytes, else nothing.
-
-    Args:
-        window: what is read.
-        rows: how many it has, as far as known.
-        size: their bytes, as far as known.
-        parent: the window that this one was cut from, and its rows.
-
-    What is longer than a day is cut at ends of days first (`split`). A part of an hour, or of less,
-    that holds most of its rows is not cut again: they lie within a moment. What was cut from more
-    than that is: rows may crowd at one end of a month. Before a cut within a day, `samples_of` the
-    window may be asked for.
-    """
-    if rows <= MOST_ROWS and size <= MOST_BYTES:
-        return []
-    if window.end - window.begin <= SECOND:
-        return []
-    if parent and holds_most(rows, parent) and parent.window.end - parent.window.begin <= BURST:
-        return []
-    parts = max(2, -(-rows // AIMED_ROWS), -(-size // AIMED_BYTES))
-    found = split(window, min(MOST_PARTS, parts))
-    return found if len(found) > 1 else []
-
-
-def holds_most(rows: int, parent: Parent) -> bool:
-    """Say whether that many rows of a part are most of those of the window it was cut from."""
-    return rows > parent.total * MOST_OF_PARENT
-
-
-def samples_of(window: Window, *, rows: int, parent: Parent | None) -> list[Window]:
-    """Return two seconds, far apart, that show whether parts of a window would be any smaller.
-
-    They would not be if the server looks at days only, or at engagements that were open during the
-    range: then each of these seconds has as many rows as a part. They are needed where the first
-    cut within a day would be made, and of a part that has most rows of the window it was cut from.
-    """
-    is_cut_first_within_a_day = not ends_of_days(window) and (
-        parent is None or bool(ends_of_days(parent.window))
-    )
-    if not is_cut_first_within_a_day and not (parent and holds_most(rows, parent)):
-        return []
-    third = (window.end - window.begin) / 3
-    begins = [whole_second(window.begin + number * third) for number in (1, 2)]
-    return [Window(begin, begin + SECOND) for begin in begins]
-
-
-def would_come_twice(rows: int, *, parts: int, samples: Sequence[int]) -> bool:
-    """Say whether most rows of a window would come twice if it was cut.
-
-    Args:
-        rows: those of the window.
-        parts: into how many it would be cut.
-        samples: the rows of `samples_of` it.
-    """
-    return bool(samples) and min(samples) * parts > rows * MOST_IN_ALL_PARTS
+    return max(1, -(-rows // pages.PAGE_SIZE))
 
 
 class Answered(Enum):

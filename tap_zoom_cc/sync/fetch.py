@@ -10,17 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tap_zoom_cc.run.stopping import StoppedError
-from tap_zoom_cc.sync.check import (
-    Answered,
-    WindowRows,
-    answered,
-    pages_for,
-    parts_of,
-    samples_of,
-    would_come_twice,
-)
+from tap_zoom_cc.sync.check import Answered, WindowRows, answered, pages_for
 from tap_zoom_cc.sync.prefetch import Fetched, Parts
-from tap_zoom_cc.sync.windows import halves
+from tap_zoom_cc.sync.windows import halves, parts_of, samples_of, would_come_twice
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, WindowExpiredError
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
@@ -38,10 +30,9 @@ if TYPE_CHECKING:
         RangeRows,
     )
     from tap_zoom_cc.sync.plan import WindowJob
-    from tap_zoom_cc.zoom.client import Client, Request
-    from tap_zoom_cc.zoom.engagement_log import EngagementLog
+    from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.errors import AnswerError
-    from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, Page
+    from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, Page, Request
 
 MOST_PASSES = 3
 """How often a range is read to its end while no pass is whole."""

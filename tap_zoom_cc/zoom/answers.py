@@ -21,16 +21,13 @@ import requests
 from typing_extensions import override
 
 from tap_zoom_cc.run.log import printable
-from tap_zoom_cc.zoom.instants import parse_instant
+from tap_zoom_cc.zoom.instants import EARLIEST_TIME, date_of, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_DIGITS = 9
 """Digits of a code; Zoom's have up to eight."""
-
-EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
-"""A header's time before the year in which Zoom Contact Center began is none (own choice)."""
 
 LONGEST_MESSAGE = 200
 """Characters of Zoom's own message that are shown: an answer may hold personal data."""
@@ -219,13 +216,3 @@ def missing_scopes(message: str) -> str:
     """Return the scopes that Zoom's message names, or an empty text."""
     found = re.search(r"scopes?\s*:?\s*\[([^\]]*)\]", message, re.IGNORECASE)
     return found.group(1).strip() if found else ""
-
-
-def date_of(response: requests.Response) -> datetime | None:
-    """Return the server's clock as its ``Date`` header tells it, in UTC; None if it is no time."""
-    try:
-        date = email.utils.parsedate_to_datetime(response.headers["Date"])
-        date = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None
-    return date if date >= EARLIEST_TIME else None

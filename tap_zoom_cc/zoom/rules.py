@@ -28,7 +28,7 @@ TRIES = 8
 """How often a request is sent before its rule's last word counts."""
 
 SLOW_TRIES = 3
-"""How often it is sent if each try takes as long as an answer may: others wait for it meanwhile."""
+"""The same where each try takes as long as an answer may: others wait for it meanwhile."""
 
 PATIENCE_SECONDS = 300.0
 """How long a request may wait between its tries, all waits together, before the last word counts.
@@ -124,6 +124,7 @@ NO_ANSWER = 0
 """The status of a request that got no answer, or one that broke off."""
 
 SCOPE_ADVICE = "add the scope to the Zoom app, then activate the app again"
+DISABLED_ADVICE = "activate the app in the Zoom App Marketplace"
 TOKEN_ADVICE = (
     "is another program using the same app? check the app's credentials and that it is active"  # noqa: S105 (not a password)
 )
@@ -166,13 +167,7 @@ RULES: tuple[Rule, ...] = (
         tries=None,
         shared=Condition.ALL_REFUSED,
     ),
-    Rule(
-        Action.STOP_RUN,
-        "a scope is missing",
-        SCOPE_ADVICE,
-        "seen",
-        codes=(4711, 4700),
-    ),
+    Rule(Action.STOP_RUN, "a scope is missing", SCOPE_ADVICE, "seen", codes=(4711, 4700)),
     Rule(
         Action.STOP_RUN,
         "a scope is missing",
@@ -181,13 +176,7 @@ RULES: tuple[Rule, ...] = (
         statuses=(400, 401, 403),
         pattern=r"does not contain scopes",
     ),
-    Rule(
-        Action.STOP_RUN,
-        "the Zoom app is disabled",
-        "activate the app in the Zoom App Marketplace",
-        "seen",
-        codes=(4717,),
-    ),
+    Rule(Action.STOP_RUN, "the Zoom app is disabled", DISABLED_ADVICE, "seen", codes=(4717,)),
     Rule(
         Action.FAIL_ACCOUNT,
         "a redirect, which is not followed: the token stays with the configured host",
@@ -342,11 +331,6 @@ RULES: tuple[Rule, ...] = (
         "own choice",
     ),
 )
-
-
-def may_be_an_outage(answer: Answer) -> bool:
-    """Say whether an answer is none of the account's own fault if enough others get it too."""
-    return decide(answer).shared is Condition.OUTAGE
 
 
 def decide(answer: Answer, conditions: Collection[Condition] = ()) -> Rule:

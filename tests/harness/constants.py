@@ -48,9 +48,9 @@ class Constants:
     longest_cool_down_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.LONGEST_COOL_DOWN_SECONDS")
     )
-    page_size: int | None = field(default=None, metadata=_named("zoom.engagement_log.PAGE_SIZE"))
-    most_rows: int | None = field(default=None, metadata=_named("sync.check.MOST_ROWS"))
-    aimed_rows: int | None = field(default=None, metadata=_named("sync.check.AIMED_ROWS"))
+    page_size: int | None = field(default=None, metadata=_named("zoom.pages.PAGE_SIZE"))
+    most_rows: int | None = field(default=None, metadata=_named("sync.windows.MOST_ROWS"))
+    aimed_rows: int | None = field(default=None, metadata=_named("sync.windows.AIMED_ROWS"))
     memory_bytes: int | None = field(default=None, metadata=_named("sync.stages.MEMORY_BYTES"))
     flush_bytes: int | None = field(default=None, metadata=_named("writer.FLUSH_BYTES"))
     seconds_between_states: float | None = field(
