@@ -1,4 +1,4 @@
-"""What hourly syncs of a thousand accounts cost when those that are quiet rest, and what is later.
+"""What syncs of a thousand accounts cost when those that are quiet rest, and what is later.
 
 Most of them are as most accounts of a partner are: little comes from them. Nothing is requested
 here, as in `benchmark.steady`: the tap's own functions say who rests, and from when the others are
@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -39,7 +40,9 @@ BEFORE = 6 * WEEK
 
 Kind: TypeAlias = "tuple[int, float, str]"
 
-SYNCS = WEEK // HOUR
+SPAN = WEEK
+"""Of the syncs that are counted."""
+
 KINDS: Sequence[Kind] = (
     (50, 144 * 7, "an engagement every 5 minutes"),
     (200, 14, "4 a day"),
@@ -47,72 +50,117 @@ KINDS: Sequence[Kind] = (
 )
 """How many accounts, how many engagements a week in each of their two streams, and in words."""
 
-LONGEST_REST = 6 * HOUR
+SCHEDULES = (HOUR, 2 * HOUR, 4 * HOUR)
+RESTS = (6 * HOUR, 24 * HOUR)
+"""The settings that are compared with 0."""
+
 MOST_REQUESTS = 18_000
 
 
 @dataclass(slots=True)
-class Week:
-    """What a week of hourly syncs took, and when each new engagement was found."""
+class Syncs:
+    """What some syncs took, and when each new engagement was found."""
 
     cost: Cost = field(default_factory=Cost)
     waited: dict[tuple[str, Stream, int], timedelta] = field(default_factory=dict)
     """From the listing until a sync found it: by account, stream and number of the engagement."""
 
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Regular syncs of all accounts: what they took for each kind, and to list the accounts."""
+
+    by_kind: Sequence[Syncs]
+    listing_requests: int
+
     @property
-    def hours_waited(self) -> list[float]:
-        """The same without names, in hours."""
-        return [time / HOUR for time in self.waited.values()]
+    def waited(self) -> dict[tuple[str, Stream, int], timedelta]:
+        """How long each new engagement waited."""
+        return {name: time for each in self.by_kind for name, time in each.waited.items()}
+
+    def row(self, what: str, numbers: Sequence[int], *, aimed: bool = False) -> Row:
+        """Return a row that says what they take in a day.
+
+        Args:
+            what: names the schedule.
+            numbers: how many accounts there are of each kind.
+            aimed: whether the number has a target.
+        """
+        days = SPAN / DAY
+        requests = sum(each.cost.requests for each in self.by_kind) + self.listing_requests
+        sent = sum(each.cost.rows for each in self.by_kind)
+        hours = [time / HOUR for time in self.waited.values()]
+        of_each = (
+            f"{each.cost.requests / days / number:.1f}"
+            for each, number in zip(self.by_kind, numbers, strict=True)
+        )
+        return Row(
+            what,
+            requests / days,
+            MOST_REQUESTS if aimed else None,
+            0,
+            detail=f"for an account of each kind {', '.join(of_each)}; "
+            f"{len(hours) / days:,.0f} new rows a day, each sent {sent / len(hours):.1f} times; "
+            f"found {median(hours):.1f} h after their listing in the median, {max(hours):.0f} h at "
+            "most",
+        )
 
 
 def measure(*, quick: bool) -> Iterator[Row]:
-    """Count a week of hourly syncs, in which all accounts are asked each time, or some rest."""
-    accounts = accounts_of(
-        (number // (10 if quick else 1), a_week, words) for number, a_week, words in KINDS
-    )
-    listing = SYNCS * -(-len(accounts) // int(str(LISTING.parameters["page_size"])))
+    """Count a week of regular syncs, in which all accounts are asked each time, or some rest."""
+    kinds = [(number // (10 if quick else 1), a_week, words) for number, a_week, words in KINDS]
+    numbers = [number for number, _, _ in kinds]
+    accounts = accounts_of(kinds)
     scenario = scenario_of(accounts)
+    listing = -(-len(accounts) // int(str(LISTING.parameters["page_size"])))
+    remaining = iter(accounts)
     histories = [
-        (account.id, stream, Listed(History(scenario, account, stream)))
-        for account in accounts
-        for stream in STREAMS
+        [
+            (account.id, stream, Listed(History(scenario, account, stream)))
+            for account in islice(remaining, number)
+            for stream in STREAMS
+        ]
+        for number in numbers
     ]
-    weeks = {}
-    for longest in (timedelta(0), LONGEST_REST):
-        week = Week()
-        for account_id, stream, listed in histories:
-            add_week(week, listed, stream, account_id, longest)
-        weeks[longest] = week
-    each, rested = weeks.values()
-    days = WEEK / DAY
-    kinds = ", ".join(f"{number} with {words}" for number, _, words in KINDS)
-    for longest, week in weeks.items():
-        requests = (week.cost.requests + listing) / days
-        waited = week.hours_waited
-        yield Row(
-            f"Requests a day: a week of hourly syncs, {len(accounts):,} accounts ({kinds}), "
-            f"quiet_accounts_hours {longest / HOUR:g}",
-            requests,
-            MOST_REQUESTS * len(accounts) / 1_000 if longest else None,
-            0,
-            detail=f"{len(waited) / days:,.0f} new rows a day, each sent "
-            f"{week.cost.rows / len(waited):.1f} times; found {median(waited):.1f} h after their "
-            f"listing in the median, {max(waited):.0f} h at most",
-        )
-    later = [
-        (rested.waited[name] - time) / HOUR
-        for name, time in each.waited.items()
-        if name in rested.waited
-    ]
+
+    def syncs(every: timedelta, longest: timedelta) -> Schedule:
+        by_kind = []
+        for accounts_of_kind in histories:
+            found = Syncs()
+            for account_id, stream, listed in accounts_of_kind:
+                add_syncs(found, listed, stream, account_id, every=every, longest=longest)
+            by_kind.append(found)
+        return Schedule(by_kind, listing * (SPAN // every))
+
+    words = ", ".join(f"{number} with {words}" for number, _, words in kinds)
+    who = f", {len(accounts):,} accounts ({words})"
+    for every in SCHEDULES:
+        each = syncs(every, timedelta(0))
+        hours = f"{every / HOUR:g} hours" if every > HOUR else "hour"
+        yield each.row(f"Requests a day: a sync every {hours}{who}, none at rest", numbers)
+        who = ", the same accounts"
+        for longest in RESTS:
+            rested = syncs(every, longest)
+            aimed = every == HOUR and longest == RESTS[0] and not quick
+            yield rested.row(
+                f"— with quiet_accounts_hours {longest / HOUR:g}", numbers, aimed=aimed
+            )
+            yield _later(each, rested, (longest + every) / HOUR)
+
+
+def _later(each: Schedule, rested: Schedule, promised: float) -> Row:
+    """Return a row that says how much later rows are found, of those that are found in both."""
+    found = rested.waited
+    later = [(found[name] - time) / HOUR for name, time in each.waited.items() if name in found]
     delays = [hours for hours in later if hours]
-    yield Row(
-        "— rows found later than with 0, at most",
+    return Row(
+        "— — rows found later than with none at rest, at most",
         max(later),
-        (LONGEST_REST + HOUR) / HOUR,
+        promised,
         1,
         " h",
-        detail=f"{len(delays) / len(later):.1%} of all rows are later, by {median(delays):.1f} h "
-        "in the median",
+        detail=f"{len(delays) / len(later):.1%} of all rows are later, by "
+        f"{median(delays or [0]):.1f} h in the median",
     )
 
 
@@ -138,16 +186,23 @@ def scenario_of(accounts: Sequence[Account]) -> Scenario:
     )
 
 
-def add_week(
-    week: Week, listed: Listed, stream: Stream, account_id: str, longest: timedelta
+def add_syncs(  # noqa: PLR0913 (the last two are the schedule)
+    syncs: Syncs,
+    listed: Listed,
+    stream: Stream,
+    account_id: str,
+    *,
+    every: timedelta,
+    longest: timedelta,
 ) -> None:
-    """Add hourly syncs of an account's stream, of which all was read at the first one's bookmark.
+    """Add regular syncs of an account's stream, of which all was read when they begin.
 
     Args:
-        week: what is added to.
+        syncs: what is added to.
         listed: the engagements.
         stream: their stream.
         account_id: their account.
+        every: the distance of two syncs.
         longest: the most that the account may rest.
     """
     ends = listed.history.ends
@@ -157,8 +212,8 @@ def add_week(
         None, Window(BEGIN, first), _latest(end for end in ends if end <= seen), end=first
     )
     unread = {number for number, end in enumerate(ends) if end > seen}
-    for number in range(1, SYNCS + 1):
-        end = first + number * HOUR
+    for number in range(1, SPAN // every + 1):
+        end = first + number * every
         if end - bookmark < rest_of(bookmark, quiet_since, longest):
             continue
         begin = begin_of_reread(
@@ -169,13 +224,13 @@ def add_week(
             start_date=None,
         )
         listed.look_at(end)
-        week.cost.add(listed, begin, end, split=True)
+        syncs.cost.add(listed, begin, end, split=True)
         read = _listed_in(listed, begin, end)
         last_end = _latest(ends[name] for name in read)
         quiet_since = silent_from(quiet_since, Window(begin, end), last_end, end=end)
         for name in unread.intersection(read):
             since_end = timedelta(seconds=end.timestamp() - ends[name] - LISTING_SECONDS)
-            week.waited[account_id, stream, name] = since_end
+            syncs.waited[account_id, stream, name] = since_end
         unread.difference_update(read)
         bookmark = end
 

@@ -78,16 +78,18 @@ def test_hourly_syncs_with_accounts_at_rest_take_what_the_benchmark_counts(
     simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One account that is busy, one with some a day, one with one a week: requests, rows, waits."""
-    monkeypatch.setattr(quiet_accounts, "SYNCS", SYNCS)
+    monkeypatch.setattr(quiet_accounts, "SPAN", SYNCS * HOUR)
     bookmark = quiet_accounts.BEGIN + quiet_accounts.BEFORE
     accounts = quiet_accounts.accounts_of([(1, 350, ""), (1, 14, ""), (1, 0.5, "")])
     scenario = quiet_accounts.scenario_of(accounts)
     simulator.replace(replace(scenario, clock=Clock(now=bookmark, told=True)))
-    counted = quiet_accounts.Week()
+    counted = quiet_accounts.Syncs()
     for account in accounts:
         for stream in STREAMS:
             listed = Listed(History(scenario, account, stream))
-            quiet_accounts.add_week(counted, listed, stream, account.id, 6 * HOUR)
+            quiet_accounts.add_syncs(
+                counted, listed, stream, account.id, every=HOUR, longest=6 * HOUR
+            )
     taken = Cost()
     state = sync(simulator, bookmark, start_date=quiet_accounts.BEGIN.isoformat()).check().state
     known = {key_of(stream, row) for stream in STREAMS for row in simulator.truth(stream)}
@@ -111,5 +113,5 @@ def test_hourly_syncs_with_accounts_at_rest_take_what_the_benchmark_counts(
                 listed_at = datetime.fromisoformat(row["end_time"]) + LISTED_AFTER
                 waits.append((end - listed_at) / HOUR)
     assert taken == counted.cost
-    assert sorted(waits) == sorted(counted.hours_waited)
+    assert sorted(waits) == sorted(time / HOUR for time in counted.waited.values())
     assert taken.requests < SYNCS * len(accounts) * len(STREAMS) * 2 / 3, "most were to rest"
