@@ -26,8 +26,8 @@ from tap_zoom_cc.run.settings import Settings
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
 from tap_zoom_cc.zoom import filters
+from tap_zoom_cc.zoom.filters import SCHEMAS
 from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant
-from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -389,8 +389,11 @@ def _said(error: ValidationError, given: Mapping[str, Value]) -> list[str]:
     """Say what an error of the validator means: the setting, the value, and what is right."""
     if not error.absolute_path:
         missing = [name for name in CONFIG_SCHEMA["required"] if name not in given]
-        advice = "copy it from the Zoom app's page 'App Credentials'; Meltano takes it from"
-        return [f"{name}: is missing; {advice} TAP_ZOOM_CC_{name.upper()}" for name in missing]
+        page = "copy it from the Zoom app's page 'App Credentials' into"
+        file = "or into the file that --config names"
+        return [
+            f"{name}: is missing; {page} TAP_ZOOM_CC_{name.upper()}, {file}" for name in missing
+        ]
     name = str(error.absolute_path[0])
     declaration = {**DECLARED, **NOT_DECLARED}[name]
     if error.instance == "":

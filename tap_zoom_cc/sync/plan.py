@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from tap_zoom_cc.sync.lookback import Progress
-    from tap_zoom_cc.zoom.client import Request
-    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog, Request
 
 BEGINNING_OF_TIME = datetime.min.replace(tzinfo=timezone.utc)
 
