@@ -19,8 +19,8 @@ from tap_zoom_cc.sync.lookback import Progress
 from tap_zoom_cc.sync.plan import SyncRange, in_order
 from tap_zoom_cc.sync.quiet import longest_rest, rest_of, silent_from
 from tap_zoom_cc.sync.windows import MINUTE, SECOND, Window
-from tap_zoom_cc.zoom.pages import Account
 from tap_zoom_cc.zoom.filters import SCHEMAS
+from tap_zoom_cc.zoom.pages import Account
 from tests.harness.history import BEGIN, DAY, HOUR
 from tests.harness.singer import state_of
 from tests.test_check import Page
