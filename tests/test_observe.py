@@ -31,14 +31,14 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.world import World
-from tap_zoom_cc.observe import verdicts as of
-from tap_zoom_cc.observe.asking import engagement
-from tap_zoom_cc.observe.command import MOST_REQUESTS, look
-from tap_zoom_cc.observe.fields import surprises
-from tap_zoom_cc.observe.probes import Log, base
-from tap_zoom_cc.observe.sightings import Engagement, Seen
-from tap_zoom_cc.observe.table import traffic_verdicts
-from tap_zoom_cc.zoom.schema_files import SCHEMAS
+from tap_zoom_cc.commands.observe import verdicts as of
+from tap_zoom_cc.commands.observe.asking import engagement
+from tap_zoom_cc.commands.observe.command import MOST_REQUESTS, look
+from tap_zoom_cc.commands.observe.fields import surprises
+from tap_zoom_cc.commands.observe.probes import Log, base
+from tap_zoom_cc.commands.observe.sightings import Engagement, Seen
+from tap_zoom_cc.commands.observe.table import traffic_verdicts
+from tap_zoom_cc.zoom.filters import SCHEMAS
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.tap import run_tap, start_tap
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         FaultKind,
         Stream,
     )
-    from tap_zoom_cc.observe.sightings import Asked
+    from tap_zoom_cc.commands.observe.sightings import Asked
     from tests.harness.tap import TapRun
 
 ROOT = Path(__file__).parent.parent

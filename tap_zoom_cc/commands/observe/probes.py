@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.observe.ranges import (
+from tap_zoom_cc.commands.observe.ranges import (
     MOST_ROWS,
     OTHER_OFFSET,
     READINGS,
@@ -19,16 +19,16 @@ from tap_zoom_cc.observe.ranges import (
     near,
     next_range,
 )
-from tap_zoom_cc.observe.sightings import Asked
+from tap_zoom_cc.commands.observe.sightings import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from tap_zoom_cc.observe.ranges import (
+    from tap_zoom_cc.commands.observe.ranges import (
         Reading,
     )
-    from tap_zoom_cc.observe.sightings import Ask, Engagement, Purpose, Seen
+    from tap_zoom_cc.commands.observe.sightings import Ask, Engagement, Purpose, Seen
 
 BASE = timedelta(days=28)
 """The range that is asked for first: the longest that a month can be read as."""

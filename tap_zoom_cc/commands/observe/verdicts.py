@@ -12,10 +12,10 @@ from datetime import timedelta
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.observe.fields import A_NAME, surprises
-from tap_zoom_cc.observe.probes import lies_in_range
-from tap_zoom_cc.observe.ranges import READINGS, SECOND, milliseconds
-from tap_zoom_cc.observe.sightings import UTC_OFFSET
+from tap_zoom_cc.commands.observe.fields import A_NAME, surprises
+from tap_zoom_cc.commands.observe.probes import lies_in_range
+from tap_zoom_cc.commands.observe.ranges import READINGS, SECOND, milliseconds
+from tap_zoom_cc.commands.observe.sightings import UTC_OFFSET
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.zoom.instants import parse_instant
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from tap_zoom_cc.observe.probes import Log
-    from tap_zoom_cc.observe.ranges import Reading
-    from tap_zoom_cc.observe.sightings import Engagement, Seen
+    from tap_zoom_cc.commands.observe.probes import Log
+    from tap_zoom_cc.commands.observe.ranges import Reading
+    from tap_zoom_cc.commands.observe.sightings import Engagement, Seen
 
 UNDETERMINED = "undetermined"
 

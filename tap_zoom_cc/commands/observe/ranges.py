@@ -18,12 +18,12 @@ from math import log2
 from operator import ne
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from tap_zoom_cc.observe.sightings import UTC_OFFSET, Asked
+from tap_zoom_cc.commands.observe.sightings import UTC_OFFSET, Asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tap_zoom_cc.observe.sightings import Engagement, Seen
+    from tap_zoom_cc.commands.observe.sightings import Engagement, Seen
 
 Selection: TypeAlias = Literal["start", "end", "overlap"]
 Written: TypeAlias = tuple[int, int, int]

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tap_zoom_cc.observe.asking import ObservedLog, Traffic
-from tap_zoom_cc.observe.probes import Log, base, look_closely, look_far
-from tap_zoom_cc.observe.table import Observation, markdown, traffic_verdicts
-from tap_zoom_cc.observe.verdicts import longest_seen, status_of, verdicts
+from tap_zoom_cc.commands.observe.asking import ObservedLog, Traffic
+from tap_zoom_cc.commands.observe.probes import Log, base, look_closely, look_far
+from tap_zoom_cc.commands.observe.table import Observation, markdown, traffic_verdicts
+from tap_zoom_cc.commands.observe.verdicts import longest_seen, status_of, verdicts
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.windows import whole_second
 from tap_zoom_cc.writer import writing
-from tap_zoom_cc.zoom.engagement_log import Account
 from tap_zoom_cc.zoom.errors import RunError
+from tap_zoom_cc.zoom.pages import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

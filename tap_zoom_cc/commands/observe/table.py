@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.observe import verdicts as of
-from tap_zoom_cc.observe.verdicts import Verdict, in_words
+from tap_zoom_cc.commands.observe import verdicts as of
+from tap_zoom_cc.commands.observe.verdicts import Verdict, in_words
 from tap_zoom_cc.run.report import counted
 
 if TYPE_CHECKING:

@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tap_zoom_cc.observe.sightings import OK, Engagement, Seen
-from tap_zoom_cc.zoom.answers import date_of, read_answer
+from tap_zoom_cc.commands.observe.sightings import OK, Engagement, Seen
+from tap_zoom_cc.zoom.answers import read_answer
 from tap_zoom_cc.zoom.errors import AnswerError
-from tap_zoom_cc.zoom.instants import parse_instant
+from tap_zoom_cc.zoom.instants import date_of, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import requests
 
-    from tap_zoom_cc.observe.sightings import Asked
+    from tap_zoom_cc.commands.observe.sightings import Asked
     from tap_zoom_cc.run.settings import FilterValue
     from tap_zoom_cc.zoom.client import Client
-    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
-    from tap_zoom_cc.zoom.pagination import Page
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
 
 
 @dataclass
