@@ -16,7 +16,7 @@ from tap_zoom_cc.sync.lookback import Progress
 from tap_zoom_cc.sync.plan import SyncRange, in_order
 from tap_zoom_cc.sync.quiet import longest_rest, rest_of, silent_from
 from tap_zoom_cc.sync.windows import Window
-from tap_zoom_cc.zoom import engagement_log
+from tap_zoom_cc.zoom import pages
 from tests.harness.constants import Constants
 from tests.harness.history import BEGIN, DAY, HOUR, accounts_asked, engagement
 from tests.harness.singer import bookmarks, selecting, state_of
@@ -89,7 +89,7 @@ def test_nothing_rests_when_the_end_date_has_passed(
 @pytest.mark.parametrize(("after", "rests"), [(REST - SECOND, True), (REST, False)])
 def test_a_rest_ends_to_the_second(after: timedelta, *, rests: bool) -> None:
     planned = SyncRange("sms", None, None, DAY, NOW + after)
-    plan = planned.jobs_for(engagement_log.Account("one"), Progress(NOW), REST)
+    plan = planned.jobs_for(pages.Account("one"), Progress(NOW), REST)
     assert plan.rests == rests
     assert bool(plan) != rests
 
