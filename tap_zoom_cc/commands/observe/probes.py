@@ -17,7 +17,7 @@ from tap_zoom_cc.commands.observe.ranges import (
     next_range,
 )
 from tap_zoom_cc.commands.observe.sightings import Asked
-from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, SECOND, Window, whole_second
+from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,11 +31,6 @@ SETTLED = timedelta(hours=1)
 
 What ended later may be missing in one answer and there in the next one.
 """
-
-WEEK = timedelta(days=7)
-
-MOST_ROWS = 60
-"""Rows that a range should have at most, so that one page holds them all."""
 
 HISTORY_DAYS = (365, 730, 90)
 """How far back history is asked for: a year, then two if there is something, else a quarter."""
@@ -125,21 +120,12 @@ def look(logs: Sequence[Log]) -> None:
 
 
 def _ask_about_ranges(log: Log, most: int) -> None:
-    first = log.seen[0]
-    longest = max(timedelta(hours=1), LONGEST_REQUEST * MOST_ROWS / 2 / max(log.size, 1))
-    # A week before the newest ones: the same hour of such a day should have some, and all settled.
-    # It also shows whether the range matters at all.
-    newest = whole_second(max((row.end for row in first.rows), default=log.present))
-    middle = min(newest, log.present) - WEEK
-    half = min(longest, WEEK) // (2 * SECOND) * SECOND
-    log.ask(Asked("range", Window(middle - half, middle + half)))
-
     def tell_apart(readings: Sequence[Reading]) -> Asked | None:
         before = {each.asked for each in log.seen}
         return next_range(readings, log.witnesses, log.present, before)
 
     is_confirmed = False
-    for _ in range(most - 1):
+    for _ in range(most):
         left = log.readings
         asked = tell_apart(left)
         if asked is None and left and not is_confirmed:
