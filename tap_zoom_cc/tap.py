@@ -20,8 +20,7 @@ from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.run.summary import log_end
 from tap_zoom_cc.services import Services
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
-from tap_zoom_cc.sub_accounts import SubAccountsStream
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, SubAccountsStream
 from tap_zoom_cc.sync.budget import Budgets
 from tap_zoom_cc.user_input import InputError
 from tap_zoom_cc.writer import BufferedWriter

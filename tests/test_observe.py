@@ -38,8 +38,8 @@ from tap_zoom_cc.commands.observe.sightings import Asked, Seen
 from tap_zoom_cc.commands.observe.table import SHOWN_VALUE
 from tap_zoom_cc.commands.observe.verdicts import UNDETERMINED, verdicts
 from tap_zoom_cc.sync.windows import Window
-from tap_zoom_cc.zoom.pagination import PageReader
-from tap_zoom_cc.zoom.schema_files import SCHEMAS
+from tap_zoom_cc.zoom.filters import SCHEMAS
+from tap_zoom_cc.zoom.pages import PageReader
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.tap import run_tap, start_tap
 

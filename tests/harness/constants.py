@@ -45,7 +45,7 @@ class Constants:
     longest_cool_down_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.LONGEST_COOL_DOWN_SECONDS")
     )
-    page_size: int | None = field(default=None, metadata=_named("zoom.engagement_log.PAGE_SIZE"))
+    page_size: int | None = field(default=None, metadata=_named("zoom.pages.PAGE_SIZE"))
     most_rows: int | None = field(default=None, metadata=_named("sync.check.MOST_ROWS"))
     aimed_rows: int | None = field(default=None, metadata=_named("sync.check.AIMED_ROWS"))
     memory_bytes: int | None = field(default=None, metadata=_named("sync.stages.MEMORY_BYTES"))

@@ -320,7 +320,8 @@ def settings_for(
 ) -> dict[str, object]:
     """Return settings with which the tap reads the whole history of a simulator.
 
-    The tap's own clock cannot be set, so the simulator's present is its ``end_date``.
+    The tap's own clock cannot be set, so the simulator's present is its ``end_date``, unless the
+    simulator tells its time: then that is the tap's present too.
 
     Args:
         simulator: what stands in for Zoom.
@@ -332,7 +333,7 @@ def settings_for(
     config = {
         **simulator.tap_config(),
         "start_date": scenario.history_begin.isoformat(),
-        "end_date": now and now.isoformat(),
+        "end_date": None if now is None or scenario.clock.told else now.isoformat(),
         "requests_per_second": 1000,
         **settings,
     }

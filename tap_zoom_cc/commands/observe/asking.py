@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.commands.observe.sightings import Asked
     from tap_zoom_cc.zoom.client import Client
-    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
-    from tap_zoom_cc.zoom.pagination import Page
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
 
 MOST_REQUESTS = 25
 """To the logs of all accounts together, with those that are sent again."""

@@ -17,8 +17,8 @@ from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.windows import whole_second
 from tap_zoom_cc.writer import writing
-from tap_zoom_cc.zoom.engagement_log import Account
 from tap_zoom_cc.zoom.errors import RunError
+from tap_zoom_cc.zoom.pages import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.accounts import Accounts
     from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
-    from tap_zoom_cc.zoom.engagement_log import EngagementLog
+    from tap_zoom_cc.zoom.pages import EngagementLog
 
 FIRST_ACCOUNTS = 3
 """Of so many accounts the busiest is observed, when none is named."""
