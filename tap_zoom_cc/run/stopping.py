@@ -40,8 +40,10 @@ class Stop:
 
     def __init__(self) -> None:
         """Start with nothing asked for."""
-        self._asked = threading.Event()
+        self._event = threading.Event()
         self._lock = threading.Lock()
+        self.asked = False
+        """Whether the run is to end."""
         self.reason = ""
         self.exit_code = EXIT_FAILED
 
@@ -50,16 +52,12 @@ class Stop:
         # A signal handler runs in a thread that may hold the lock: never wait for it.
         if self._lock.acquire(blocking=False):
             try:
-                if not self._asked.is_set():
+                if not self.asked:
                     self.reason, self.exit_code = reason, exit_code
-                    self._asked.set()
+                    self.asked = True
+                    self._event.set()
             finally:
                 self._lock.release()
-
-    @property
-    def asked(self) -> bool:
-        """Whether the run is to end."""
-        return self._asked.is_set()
 
     def check(self) -> None:
         """Do nothing, unless the run is to end.
@@ -67,7 +65,7 @@ class Stop:
         Raises:
             StoppedError: when it is.
         """
-        if self._asked.is_set():
+        if self.asked:
             raise StoppedError(self.reason)
 
     def sleep(self, seconds: float) -> None:
@@ -76,7 +74,7 @@ class Stop:
         Raises:
             StoppedError: at once when the run is to end.
         """
-        if self._asked.wait(seconds):
+        if self._event.wait(seconds):
             raise StoppedError(self.reason)
 
 
