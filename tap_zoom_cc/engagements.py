@@ -19,7 +19,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_zoom_cc.rows.decoder import RowDecoder
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError, StoppedError
 from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
     Bookmarks,
@@ -156,6 +156,8 @@ class EngagementStream(ZoomStream):
     """Within a window there is no state worth writing."""
 
     _sync: StreamSync | None = None
+    _rows_are_left_to_windows = False
+    """Whether the SDK has asked the stream what a row does to its state."""
 
     # Requests
 
@@ -254,6 +256,7 @@ class EngagementStream(ZoomStream):
         row, which 1,000 accounts make costly. It would be needless if the SDK asked the stream
         whether rows move the bookmark.
         """
+        self._rows_are_left_to_windows = True
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -321,6 +324,9 @@ class EngagementStream(ZoomStream):
         """Yield the engagements of a partition; when the run is to end, nothing more is fetched.
 
         There are no progress markers when it ends: the SDK would move the bookmark to them.
+
+        Raises:
+            SdkChangedError: after the first row, if rows would move bookmarks.
         """
         if context is None:
             return
@@ -332,7 +338,12 @@ class EngagementStream(ZoomStream):
                 self._services.stop.check()
                 if self._sync is None:
                     self._sync = self._begin()
-                yield from self._sync.records(context["account_id"])
+                for record in self._sync.records(context["account_id"]):
+                    yield record
+                    if not self._rows_are_left_to_windows:
+                        error = SdkChangedError("_increment_stream_state")
+                        self._services.stop.ask(str(error), EXIT_FAILED)
+                        raise error
         finally:
             state.pop("progress_markers", None)
             if self._sync is not None and self._services.stop.asked:

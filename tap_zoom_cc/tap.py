@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from singer_sdk import RESTStream, Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
@@ -16,7 +17,7 @@ from tap_zoom_cc.commands.reconcile import count_days, days_from
 from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
 from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.run.report import SyncFailedError
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError, StoppedError
 from tap_zoom_cc.run.summary import log_end
 from tap_zoom_cc.services import Services
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, SubAccountsStream
@@ -28,6 +29,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+
+OVERRIDDEN = ((RESTStream, "_increment_stream_state"), (Tap, "_setup_signal_handlers"))
+"""Private methods of the SDK that streams and tap override, since it has no public ones for that.
+
+Without the first, rows would move bookmarks; without the second, a signal could end a run with 0.
+"""
+
+
+def check_sdk() -> None:
+    """Do nothing, unless the SDK lacks a method of `OVERRIDDEN`.
+
+    Raises:
+        SdkChangedError: if it does.
+    """
+    for owner, method in OVERRIDDEN:
+        if not hasattr(owner, method):
+            raise SdkChangedError(method)
 
 
 class TapZoomCC(CommandLineTap):
@@ -83,6 +102,7 @@ class TapZoomCC(CommandLineTap):
         report, streams = self.services.report, self._engagement_streams()
         account_ids: Collection[str] = ()
         try:
+            check_sdk()
             report.expect([stream.name for stream in streams])
             if streams:
                 # Listed before the first stream: without a list there is nothing to read.
@@ -90,7 +110,7 @@ class TapZoomCC(CommandLineTap):
             self.sync_all()
         except SyncFailedError:
             self.logger.debug("what failed was reported")
-        except RunError as error:
+        except (RunError, SdkChangedError) as error:
             report.fail_run(str(error))
             self._stop.ask(str(error), EXIT_FAILED)
         except StoppedError:

@@ -15,7 +15,7 @@ from pathlib import Path
 import singer_sdk
 from typing_extensions import override
 
-from tap_zoom_cc.run.stopping import OutputError
+from tap_zoom_cc.run.stopping import OutputError, SdkChangedError
 
 SDK_FOLDER = str(Path(singer_sdk.__file__).parent)
 
@@ -40,13 +40,14 @@ def excerpt(value: object) -> str:
 class WithoutChatter(logging.Filter):
     """Lets a line of level info pass when it is not the SDK's, or when debug lines are shown.
 
-    What the SDK says when the target is gone is left out as well: the tap's last line says it.
+    What the SDK says of the tap's own errors is left out as well: the tap's last line says it.
     """
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
         # The SDK's line about a stream does not hold the error that it is about.
-        is_chatter = record.levelno <= logging.INFO or isinstance(sys.exc_info()[1], OutputError)
+        is_told = isinstance(sys.exc_info()[1], OutputError | SdkChangedError)
+        is_chatter = record.levelno <= logging.INFO or is_told
         return (
             not is_chatter
             or not record.pathname.startswith(SDK_FOLDER)

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from concurrent.futures import Future, wait
+from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -33,6 +34,18 @@ class StoppedError(Exception):
 
 class OutputError(Exception):
     """Standard output takes nothing any more; the message says why, and what to do."""
+
+
+class SdkChangedError(Exception):
+    """The installed SDK does not call what the tap relies on; the message says what to do."""
+
+    def __init__(self, method: str) -> None:
+        """Name the method."""
+        super().__init__(
+            f"singer-sdk {version('singer-sdk')} does not call {method} of a tap as it did: rows "
+            "could be lost without a word, so nothing more is read; install a version of "
+            "singer-sdk that tap-zoom-cc asks for, or a newer tap-zoom-cc"
+        )
 
 
 class Stop:
