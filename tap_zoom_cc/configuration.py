@@ -389,8 +389,11 @@ def _said(error: ValidationError, given: Mapping[str, Value]) -> list[str]:
     """Say what an error of the validator means: the setting, the value, and what is right."""
     if not error.absolute_path:
         missing = [name for name in CONFIG_SCHEMA["required"] if name not in given]
-        advice = "copy it from the Zoom app's page 'App Credentials'; Meltano takes it from"
-        return [f"{name}: is missing; {advice} TAP_ZOOM_CC_{name.upper()}" for name in missing]
+        page = "copy it from the Zoom app's page 'App Credentials' into"
+        file = "or into the file that --config names"
+        return [
+            f"{name}: is missing; {page} TAP_ZOOM_CC_{name.upper()}, {file}" for name in missing
+        ]
     name = str(error.absolute_path[0])
     declaration = {**DECLARED, **NOT_DECLARED}[name]
     if error.instance == "":

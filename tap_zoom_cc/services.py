@@ -35,7 +35,7 @@ class Services:
         self.settings = settings
         self.started = started
         self.stop = stop
-        self.report = Report(logger, settings.requests_per_second)
+        self.report = Report(logger, settings.requests_per_second, settings.max_requests_per_run)
         self.client = Client(settings, stop, self.report)
         self.accounts = Accounts(settings, self.client)
         self.budgets = Budgets(settings.max_requests_per_run)
