@@ -113,7 +113,7 @@ class Client:
                 raise
             raise self.fatal_error from None
         self.health.note_answer(request.where, exchange.authorization, self.pacer.sent_at)
-        self.speed_up()
+        self.pacer.speed_up()
         return result
 
     def give_up(self, error: RunError) -> None:
@@ -130,11 +130,6 @@ class Client:
             session.headers["User-Agent"] = self._user_agent
             self._sessions.session = session
         return session
-
-    def speed_up(self) -> None:
-        """Come back towards the full rate after an answer that was no refusal for the rate."""
-        self.health.note_other_answer()
-        self.pacer.speed_up()
 
     def cool_down(self, account_id: str, answer: Answer, advice: str) -> None:
         """Hold back the whole run after an account was refused for the rate."""
@@ -238,7 +233,8 @@ class _Exchange(Generic[Result]):
         if rule.action is Action.COOL_DOWN:
             client.cool_down(account_id, answer, rule.advice)
         elif answer.status:
-            client.speed_up()
+            client.health.note_other_answer()
+            client.pacer.speed_up()
         self._first_refused_at = min(self._first_refused_at, time.monotonic())
         if rule.action is Action.RENEW_TOKEN:
             if client.health.may_be_dead(self.authorization, since=self._token_refused_at):
@@ -284,6 +280,7 @@ class Health:
         """
         self._answered.add(place)
         self._failed_in_a_row.clear()
+        self._refused_since.clear()
         self._accepted = (authorization, sent_at)
 
     def note_failure(self, place: str) -> None:
@@ -295,7 +292,7 @@ class Health:
         self._refused_since.setdefault(account_id, time.monotonic())
 
     def note_other_answer(self) -> None:
-        """Note an answer that was no refusal for the rate, whatever it was."""
+        """Note another answer than was asked for, but no refusal for the rate."""
         self._refused_since.clear()
 
     def has_answered(self, place: str) -> bool:
