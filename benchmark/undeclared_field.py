@@ -13,7 +13,7 @@ from benchmark.table import Row
 from simulator.process import SimulatorProcess
 from simulator.scenario import STREAMS
 from tap_zoom_cc.rows.decoder import RowDecoder
-from tap_zoom_cc.zoom.schema_files import SCHEMAS
+from tap_zoom_cc.zoom.filters import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -1,18 +1,19 @@
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["duckdb>=1.2.2", "matplotlib>=3.10"]
+# dependencies = ["duckdb>=1.2.2", "matplotlib>=3.10", "psycopg[binary]>=3.2"]
 # ///
 """Draws when each queue is busy, by weekday and hour, from what the tap has loaded.
 
     uv run dev/plot.py output/zoom_cc.duckdb engagements_per_hour.png
 
-It reads a database of target-duckdb, or a folder of target-jsonl. `uv run` installs what it needs,
-which nothing else in this repository does: duckdb and matplotlib.
+It reads a database of target-duckdb or target-postgres, or a folder of target-jsonl. `uv run`
+installs what it needs.
 
-An engagement counts in the hour in which it began, in UTC, and in each of the queues that it went
-through. A panel shows one queue's calls or SMS: for each hour of the week the mean of all the weeks
-that were loaded, or of the last `--days`. Each panel has a scale of its own, so that a small queue
-shows its pattern beside a large one; how many its busiest hour has is written above it.
+An engagement counts in the hour in which it began, in UTC or in the time zone of `--zone`, and in
+each of the queues that it went through. A panel shows one queue's calls or SMS: for each hour of
+the week the mean of all the weeks that were loaded, or of the last `--days`. Each panel has a scale
+of its own, so that a small queue shows its pattern beside a large one; how many its busiest hour
+has is written above it.
 """
 
 from __future__ import annotations
@@ -27,20 +28,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
-import duckdb
 import matplotlib.ft2font  # type: ignore[import-not-found, unused-ignore]
 import matplotlib.pyplot as plt  # type: ignore[import-not-found, unused-ignore]
 import numpy as np  # type: ignore[import-not-found, unused-ignore]
 from matplotlib import font_manager
 from matplotlib.cm import ScalarMappable  # type: ignore[import-not-found, unused-ignore]
 from matplotlib.colors import Normalize  # type: ignore[import-not-found, unused-ignore]
+from queue_counts import NO_QUEUE, UnreadableError, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
+    from datetime import datetime, tzinfo
 
     from matplotlib.axes import Axes  # type: ignore[import-not-found, unused-ignore]
+    from queue_counts import QuarterOfQueue
 
 CHANNELS = {
     "voice_calls": ("Voice calls", "call", "Blues"),
@@ -52,7 +55,6 @@ WEEK = timedelta(weeks=1)
 HOURS_OF_DAY = 24
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
-NO_QUEUE = "no queue"
 OTHER_QUEUES = "other queues"
 MOST_QUEUES = 8
 """So many queues have panels of their own, the busiest ones; the rest are drawn together."""
@@ -63,66 +65,6 @@ QUIET = "#666666"
 """The color of what is written small."""
 LONGEST_NAME = 60
 NAME_WIDTH = 16
-
-JSONL_COLUMNS = (
-    "{account_id: 'VARCHAR', engagement_id: 'VARCHAR', start_time: 'TIMESTAMP', queues: 'JSON'}"
-)
-COUNTS = """
-with engagements as (
-    -- Where a target appends, an engagement may have several rows.
-    select start_time, any_value(queues::json) as queues
-    from {source}
-    group by account_id, engagement_id, start_time
-),
-visits as (
-    select
-        time_bucket(interval 1 hour, start_time) as hour,
-        unnest(
-            case when json_array_length(queues) > 0
-                then from_json(queues, '[{{"queue_name": "VARCHAR"}}]')
-                else [{{'queue_name': '{no_queue}'}}]
-            end
-        ) as queue
-    from engagements
-)
-select hour, coalesce(queue.queue_name, 'unnamed queue'), count(*)
-from visits
-group by all
-"""
-
-
-@dataclass(frozen=True)
-class HourOfQueue:
-    """How many engagements of a queue began in an hour, which is in UTC."""
-
-    hour: datetime
-    queue: str
-    engagements: int
-
-
-def read(store: Path, stream: str) -> list[HourOfQueue]:
-    """Return a stream's counts; none if it was not loaded.
-
-    Args:
-        store: a file of target-duckdb, or a folder of target-jsonl.
-        stream: the name of the stream.
-    """
-    if store.is_dir():
-        path = store / f"{stream}.jsonl"
-        if not path.exists():
-            return []
-        escaped = str(path).replace("'", "''")
-        source = f"read_ndjson('{escaped}', columns = {JSONL_COLUMNS})"
-        connection = duckdb.connect()
-    else:
-        source = stream
-        connection = duckdb.connect(str(store), read_only=True)
-    with connection:
-        try:
-            rows = connection.execute(COUNTS.format(source=source, no_queue=NO_QUEUE)).fetchall()
-        except duckdb.CatalogException:
-            return []
-    return [HourOfQueue(*row) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -151,15 +93,18 @@ class Week:
         return mean, f"{DAYS[-day]} {-hour:02}:00"
 
 
-def week_of(counts: Iterable[HourOfQueue], begin: datetime, end: datetime) -> Week:
-    """Return the mean week of some counts in a range of whole hours."""
+def week_of(counts: Iterable[QuarterOfQueue], begin: datetime, end: datetime, zone: tzinfo) -> Week:
+    """Return the mean week of some counts in a range of whole hours of a time zone.
+
+    An hour that clocks skip is not in the range, and one that comes twice is in it twice.
+    """
     totals: Counter[tuple[int, int]] = Counter()
     for count in counts:
-        totals[count.hour.weekday(), count.hour.hour] += count.engagements
+        totals[hour_of_week(count.begin, zone)] += count.engagements
     loaded: Counter[tuple[int, int]] = Counter()
     hour = begin
     while hour < end:
-        loaded[hour.weekday(), hour.hour] += 1
+        loaded[hour_of_week(hour, zone)] += 1
         hour += HOUR
     means = [
         [
@@ -171,19 +116,34 @@ def week_of(counts: Iterable[HourOfQueue], begin: datetime, end: datetime) -> We
     return Week(means, totals.total())
 
 
-def draw(counts: dict[str, list[HourOfQueue]], days: int | None, picture: Path) -> None:
+def hour_of_week(instant: datetime, zone: tzinfo) -> tuple[int, int]:
+    """Return the weekday and the hour of an instant, by the clocks of a time zone."""
+    local = instant.astimezone(zone)
+    return local.weekday(), local.hour
+
+
+def hour_begin(instant: datetime, zone: tzinfo) -> datetime:
+    """Return the instant, in UTC, at which the hour of a time zone began."""
+    local = instant.astimezone(zone)
+    return instant - timedelta(minutes=local.minute, seconds=local.second)
+
+
+def draw(
+    counts: dict[str, list[QuarterOfQueue]], days: int | None, zone: ZoneInfo, picture: Path
+) -> None:
     """Draw a panel for each queue and stream, and write the picture.
 
     Args:
         counts: of each stream that was loaded.
         days: how many days are drawn, up to the last one that was loaded; None for all.
+        zone: the time zone of weekdays and hours.
         picture: where to write it.
     """
-    hours = [count.hour for part in counts.values() for count in part]
-    begin, end = min(hours), max(hours) + HOUR
+    instants = [count.begin for part in counts.values() for count in part]
+    begin, end = hour_begin(min(instants), zone), hour_begin(max(instants), zone) + HOUR
     if days is not None:
         begin = max(begin, end - timedelta(days=days))
-    shown = {name: [c for c in part if c.hour >= begin] for name, part in counts.items()}
+    shown = {name: [c for c in part if c.begin >= begin] for name, part in counts.items()}
     queues = rows_of_picture(count for part in shown.values() for count in part)
     plt.rcParams["font.family"] = fonts_for("".join(queues))
     plt.rcParams["font.size"] = 9
@@ -201,7 +161,7 @@ def draw(counts: dict[str, list[HourOfQueue]], days: int | None, picture: Path) 
         heading, unit, colors = CHANNELS[stream]
         for row, queue in enumerate(queues):
             own = (c for c in part if (c.queue if c.queue in queues else OTHER_QUEUES) == queue)
-            draw_week(panels[row, column], week_of(own, begin, end), unit, colors)
+            draw_week(panels[row, column], week_of(own, begin, end, zone), unit, colors)
         # The second line is empty: there stand what each panel has to say.
         panels[0, column].set_title(f"{heading}\n", fontsize=12, fontweight="bold")
         scale = figure.colorbar(
@@ -228,9 +188,10 @@ def draw(counts: dict[str, list[HourOfQueue]], days: int | None, picture: Path) 
             fontweight="bold",
             parse_math=False,
         )
-    last = end - HOUR
+    first, last = begin.astimezone(zone), (end - HOUR).astimezone(zone)
     figure.suptitle(
-        f"When each queue is busy\n{begin:%Y-%m-%d} to {last:%Y-%m-%d}, by weekday and hour (UTC)",
+        f"When each queue is busy\n{first:%Y-%m-%d} to {last:%Y-%m-%d}, "
+        f"by weekday and hour ({zone.key})",
         fontsize=14,
     )
     figure.supxlabel(explanation(begin, end), fontsize=9, color=QUIET)
@@ -275,7 +236,7 @@ def draw_week(panel: Axes, week: Week, unit: str, colors: str) -> None:
         panel.set_title(busiest, loc="right", fontsize=9, color=QUIET)
 
 
-def rows_of_picture(counts: Iterable[HourOfQueue]) -> list[str]:
+def rows_of_picture(counts: Iterable[QuarterOfQueue]) -> list[str]:
     """Return the queues that are drawn by themselves, busiest first; then what is left."""
     busy: Counter[str] = Counter()
     for count in counts:
@@ -309,24 +270,43 @@ def glyphs(path: str) -> set[int]:
     return set(matplotlib.ft2font.FT2Font(path).get_charmap())
 
 
+def time_zone(name: str) -> ZoneInfo:
+    """Return a time zone by its name in the IANA database."""
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, LookupError):
+        msg = f"there is no time zone {name!r}; write it as in Europe/Berlin"
+        raise argparse.ArgumentTypeError(msg) from None
+
+
 def main() -> int:
     """Draw what the command line asks for and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("store", type=Path, help="file of target-duckdb, or folder of target-jsonl")
+    parser.add_argument(
+        "store",
+        help="file of target-duckdb, folder of target-jsonl, or postgresql://user@host/database",
+    )
     parser.add_argument("picture", type=Path, help="where to write the picture: .png, .svg or .pdf")
     parser.add_argument("--days", type=int, help="how many, up to the last; all by default")
+    parser.add_argument(
+        "--zone", type=time_zone, default="UTC", help="time zone of the hours; UTC by default"
+    )
+    parser.add_argument(
+        "--schema", default="zoom_cc", help="of the tables in PostgreSQL; zoom_cc by default"
+    )
     arguments = parser.parse_args()
     # Where no font has a script, boxes are drawn; that need not be said for each letter.
     warnings.filterwarnings("ignore", message="Glyph")
-    if not arguments.store.exists():
-        print(f"There is no {arguments.store}: load something first.", file=sys.stderr)
+    try:
+        found = {stream: read(arguments.store, arguments.schema, stream) for stream in CHANNELS}
+    except UnreadableError as error:
+        print(error, file=sys.stderr)
         return 1
-    counts = {stream: read(arguments.store, stream) for stream in CHANNELS}
-    counts = {stream: part for stream, part in counts.items() if part}
+    counts = {stream: part for stream, part in found.items() if part}
     if not counts:
-        print(f"{arguments.store} holds neither calls nor SMS.", file=sys.stderr)
+        print("Neither calls nor SMS were loaded there.", file=sys.stderr)
         return 1
-    draw(counts, arguments.days, arguments.picture)
+    draw(counts, arguments.days, arguments.zone, arguments.picture)
     print(f"Wrote {arguments.picture}")
     return 0
 

@@ -56,6 +56,7 @@ def main() -> None:
             app,
             log_level="critical",
             access_log=False,
+            date_header=False,
             lifespan="off",
             timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
         )

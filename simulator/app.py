@@ -186,6 +186,7 @@ class _Endpoints:
                 except errors.ApiError as error:
                     response = error_response(error)
             status = response.status_code
+            response.headers["Date"] = world.date()
             return response
         finally:
             recorder.leave(entry, status)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import requests
 
-from simulator.scenario import Clock, Scenario, dump
+from simulator.scenario import Scenario, dump
 from simulator.statistics import Statistics
 from simulator.world import Count
 
@@ -158,7 +159,7 @@ class SimulatorProcess:
             now: an aware datetime at which the clock stands still; None lets it run.
             offset_seconds: how far a running clock is ahead of the machine's.
         """
-        clock = Clock(now=now, offset_seconds=offset_seconds)
+        clock = replace(self.scenario.clock, now=now, offset_seconds=offset_seconds)
         self._control("PATCH", "clock", body=msgspec.json.encode(clock))
 
     def replace(self, scenario: Scenario) -> None:

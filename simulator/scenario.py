@@ -214,10 +214,14 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """The simulated now: a fixed instant, or the machine's own clock plus an offset in seconds."""
+    """The simulated now: a fixed instant, or the machine's own clock plus an offset in seconds.
+
+    ``told`` says whether the ``Date`` of an answer tells it, rather than the machine's own clock.
+    """
 
     now: Moment | None = None
     offset_seconds: float = 0.0
+    told: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import math
 import time
 from dataclasses import dataclass
 from datetime import timedelta, timezone
+from email.utils import formatdate
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,10 @@ class World:
         if self._clock.now is not None:
             return instant_of(self._clock.now) + self._seconds_passed
         return math.floor(time.time() + self._clock.offset_seconds) + self._seconds_passed
+
+    def date(self) -> str:
+        """Give the time that an answer tells, as HTTP writes it."""
+        return formatdate(self.now() if self._clock.told else None, usegmt=True)
 
     def engagement_page(self, stream: Stream, account_id: str, parameters: Parameters) -> Page:
         """Give one page of an account's engagements.

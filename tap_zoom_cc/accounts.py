@@ -12,10 +12,8 @@ from tap_zoom_cc.rows.misfits import fields_of, text_of
 from tap_zoom_cc.run.stopping import in_background
 from tap_zoom_cc.sync.check import RangeRows
 from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
-from tap_zoom_cc.zoom.client import Request
-from tap_zoom_cc.zoom.engagement_log import Account
 from tap_zoom_cc.zoom.errors import AccountError, RunError
-from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
+from tap_zoom_cc.zoom.pages import Account, NextPageTokenPaginator, PageReader, Request
 from tap_zoom_cc.zoom.rules import NO_ANSWER
 
 if TYPE_CHECKING:

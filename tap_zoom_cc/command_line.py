@@ -16,11 +16,11 @@ from typing_extensions import override
 
 from tap_zoom_cc import catalog as catalogs
 from tap_zoom_cc import state as states
-from tap_zoom_cc.access import check_option
+from tap_zoom_cc.commands.check import check_option
+from tap_zoom_cc.commands.observe.command import observe_option
+from tap_zoom_cc.commands.reconcile import reconcile_option
 from tap_zoom_cc.configuration import settings_from
 from tap_zoom_cc.exit_codes import Command
-from tap_zoom_cc.observe.command import observe_option
-from tap_zoom_cc.reconcile import reconcile_option
 from tap_zoom_cc.run.log import leave_out_chatter
 from tap_zoom_cc.run.stopping import Stop, end_on_signals
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS

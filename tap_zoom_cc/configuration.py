@@ -26,8 +26,8 @@ from tap_zoom_cc.run.settings import Settings
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
 from tap_zoom_cc.zoom import filters
+from tap_zoom_cc.zoom.filters import SCHEMAS
 from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant
-from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -250,6 +250,16 @@ CONFIG_SCHEMA: dict[str, dict[str, Any]] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "quiet_accounts_hours",
+        th.NumberType(minimum=0, maximum=168),
+        default=0,
+        title="Quiet accounts hours",
+        description=(
+            "How many hours an account that is quiet may go without being asked: an eighth of the "
+            "time for which nothing has come from it, and at most this. 0 asks all in each sync."
+        ),
+    ),
+    th.Property(
         "on_count_mismatch",
         th.StringType,
         default="fail",
@@ -351,6 +361,7 @@ def _settings(values: Mapping[str, Any]) -> Settings:
         requests_per_second=float(values["requests_per_second"]),
         max_concurrency=int(values["max_concurrency"]),
         max_requests_per_run=None if most is None else int(most),
+        quiet_accounts=timedelta(hours=float(values["quiet_accounts_hours"])),
         mismatch_fails=values["on_count_mismatch"] == "fail",
         api_url=values["api_url"].rstrip("/"),
         token_url=values["token_url"].rstrip("/"),
@@ -378,8 +389,11 @@ def _said(error: ValidationError, given: Mapping[str, Value]) -> list[str]:
     """Say what an error of the validator means: the setting, the value, and what is right."""
     if not error.absolute_path:
         missing = [name for name in CONFIG_SCHEMA["required"] if name not in given]
-        advice = "copy it from the Zoom app's page 'App Credentials'; Meltano takes it from"
-        return [f"{name}: is missing; {advice} TAP_ZOOM_CC_{name.upper()}" for name in missing]
+        page = "copy it from the Zoom app's page 'App Credentials' into"
+        file = "or into the file that --config names"
+        return [
+            f"{name}: is missing; {page} TAP_ZOOM_CC_{name.upper()}, {file}" for name in missing
+        ]
     name = str(error.absolute_path[0])
     declaration = {**DECLARED, **NOT_DECLARED}[name]
     if error.instance == "":

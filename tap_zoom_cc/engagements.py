@@ -7,10 +7,14 @@ worker threads, checked and emitted. This class is what the SDK sees of it.
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from singer_sdk import RESTStream
+from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
@@ -19,21 +23,22 @@ from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
     bookmark_of,
     lag_of,
+    waits_since,
 )
 from tap_zoom_cc.sync.emit import decoder_for
 from tap_zoom_cc.sync.plan import SyncRange, in_order
+from tap_zoom_cc.sync.quiet import longest_rest
 from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
-from tap_zoom_cc.zoom import engagement_log
-from tap_zoom_cc.zoom.engagement_log import EngagementLog
+from tap_zoom_cc.zoom import pages
 from tap_zoom_cc.zoom.errors import RunError
-from tap_zoom_cc.zoom.filters import query_parameters
-from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, PageReader
+from tap_zoom_cc.zoom.filters import SCHEMAS, query_parameters
+from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, PageReader
 from tap_zoom_cc.zoom.rules import Condition
-from tap_zoom_cc.zoom_stream import ZoomStream
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from datetime import timedelta
 
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
@@ -44,7 +49,52 @@ if TYPE_CHECKING:
     from tap_zoom_cc.run.settings import FilterValue
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.sync.budget import Budgets
-    from tap_zoom_cc.zoom.engagement_log import Account
+    from tap_zoom_cc.zoom.pages import Account
+
+
+class ZoomStream(RESTStream[str | None]):
+    """A stream of rows that one Zoom endpoint lists page by page."""
+
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    """Rows are conformed by the tap's own decoder, which does it in C."""
+
+    def __init__(self, tap: Tap, services: Services) -> None:
+        """Belong to a tap, as the SDK wants it, and use what the run shares."""
+        self._services = services
+        super().__init__(tap)
+
+    @cached_property
+    @override
+    def schema(self) -> dict[str, object]:
+        """The JSON schema of a row; looked up once, for the SDK asks for it with every row."""
+        return SCHEMAS.get_schema(self.name)
+
+    @property
+    @override
+    def url_base(self) -> str:
+        return self._services.settings.api_url
+
+    @abstractmethod
+    @override
+    def get_new_paginator(self) -> NextPageTokenPaginator: ...
+
+    @override
+    def log_sync_costs(self) -> None:
+        """Say what the stream took, and that the sync failed if it did.
+
+        The SDK calls this for each stream once the state of all is final, and there is no later
+        hook: here `sync_all` can tell the truth to a program that calls it.
+
+        Raises:
+            SyncFailedError: if something could not be read, of any stream.
+        """
+        super().log_sync_costs()
+        self._services.report.raise_if_failed()
+
+    @override
+    def generate_child_contexts(self, record: Record, context: Context | None) -> Iterable[Context]:
+        """Return nothing: no stream has children, so that no row is asked for them."""
+        return ()
 
 
 class EngagementStream(ZoomStream):
@@ -81,6 +131,7 @@ class EngagementStream(ZoomStream):
         self._accounts = accounts
         self._budgets = budgets
         budgets.join(self)
+        self._ending = ExitStack()
         super().__init__(tap, services)
 
     # Requests
@@ -94,7 +145,7 @@ class EngagementStream(ZoomStream):
         self, context: Context | None, next_page_token: str | None
     ) -> dict[str, object]:
         """Return what all requests ask for; each adds the range of its window."""
-        page: dict[str, object] = {"page_size": engagement_log.PAGE_SIZE}
+        page: dict[str, object] = {"page_size": pages.PAGE_SIZE}
         return {**page, **self.query(), "next_page_token": next_page_token}
 
     @override
@@ -134,7 +185,7 @@ class EngagementStream(ZoomStream):
     @cached_property
     @override
     def partitions(self) -> list[dict[str, str]]:
-        """One for each account, that with the oldest bookmark first."""
+        """One for each account, that which waits the longest first."""
         bookmarks = {name: bookmark_of(state) for name, state in self._states.items()}
         if self._services.settings.sub_account_ids is None:
             for account_id in bookmarks.keys() - self.accounts.keys():
@@ -144,7 +195,15 @@ class EngagementStream(ZoomStream):
                         f"{self.name}, account {account_id}: has a bookmark, but Zoom does not "
                         "list it any more; what came after the bookmark is not read",
                     )
-        return [{"account_id": name} for name in in_order(self.accounts, bookmarks)]
+        rest = self._longest_rest
+        waiting = {name: waits_since(state, rest) for name, state in self._states.items()}
+        return [{"account_id": name} for name in in_order(self.accounts, waiting)]
+
+    @property
+    def _longest_rest(self) -> timedelta:
+        """The most that an account may rest in this run."""
+        settings, now = self._services.settings, self._services.started
+        return longest_rest(settings.quiet_accounts, end_date=settings.end_date, now=now)
 
     @cached_property
     def _states(self) -> dict[str, dict[str, object]]:
@@ -191,6 +250,7 @@ class EngagementStream(ZoomStream):
         return lag_of(
             {name: self._states.get(name, {}) for name in to_read},
             end=end_of_sync(end_date=services.settings.end_date, now=services.started),
+            longest_rest=self._longest_rest,
         )
 
     # The sync
@@ -204,7 +264,7 @@ class EngagementStream(ZoomStream):
     def _sync(self) -> StreamSync:
         services = self._services
         settings = services.settings
-        return StreamSync(
+        sync = StreamSync(
             self.log_endpoint,
             services.client,
             states={
@@ -220,22 +280,32 @@ class EngagementStream(ZoomStream):
                 lookback=settings.lookbacks[self.name],
                 now=services.present,
                 accepts_less=not settings.mismatch_fails,
+                longest_rest=self._longest_rest,
             ),
             budget=self._budgets.open(self, settings.max_requests_per_run),
             decoder=self.decoder,
             workers=settings.max_concurrency,
             full_table=self.replication_method == REPLICATION_FULL_TABLE,
         )
+        self._ending.callback(sync.close)
+        return sync
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
+        """Yield the engagements of a partition; when the run is to end, nothing more is fetched."""
+        try:
+            if context is not None and not self._services.stop.asked:
+                yield from self._records(context)
+        finally:
+            if self._services.stop.asked:
+                self._ending.close()
+
+    def _records(self, context: Context) -> Iterator[Record]:
         """Yield the engagements of a partition.
 
         There are no progress markers when it ends: the SDK would move the bookmark to them.
         """
         stop = self._services.stop
-        if context is None or stop.asked:
-            return
         state = self.get_context_state(context)
         # Left over by a run of another version, it would cap the bookmark.
         state.pop("replication_key_signpost", None)

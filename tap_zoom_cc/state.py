@@ -1,7 +1,8 @@
 """State: refusing a state that a sync could silently lose rows by.
 
 State is the SDK's: ``bookmarks.<stream>.partitions[]`` with a context of ``account_id``, the
-replication key and its value in UTC; after a sync that was cut short, also where it goes on.
+replication key and its value in UTC, and from when the account was silent; after a sync that was
+cut short, also where it goes on.
 `tap_zoom_cc.sync.bookmarks` writes it.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tap_zoom_cc.run.log import excerpt
-from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, REPLICATION_KEY, REREAD_FIELDS
+from tap_zoom_cc.sync.bookmarks import INSTANT_FIELDS, MOST_AHEAD, REPLICATION_KEY
 from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _partition_problem(partition: object, now: datetime) -> tuple[str, str]:
         return account_id, ""
     if partition.get("replication_key") != REPLICATION_KEY:
         return account_id, f"has a bookmark that is not of replication_key '{REPLICATION_KEY}'"
-    instants = {"the bookmark": value, **{name: partition.get(name) for name in REREAD_FIELDS}}
+    instants = {"the bookmark": value, **{name: partition.get(name) for name in INSTANT_FIELDS}}
     wrong = [
         problem
         for name, given in instants.items()

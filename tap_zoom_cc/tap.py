@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
-from tap_zoom_cc.access import check_access, write_row
 from tap_zoom_cc.accounts import Accounts
 from tap_zoom_cc.command_line import CommandLineTap
+from tap_zoom_cc.commands.check import check_access, write_row
+from tap_zoom_cc.commands.observe.command import observe
+from tap_zoom_cc.commands.reconcile import count_days, days_from
 from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
 from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.observe.command import observe
-from tap_zoom_cc.reconcile import count_days, days_from
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.run.summary import log_end
 from tap_zoom_cc.services import Services
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
-from tap_zoom_cc.sub_accounts import SubAccountsStream
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, SubAccountsStream
 from tap_zoom_cc.sync.budget import Budgets
 from tap_zoom_cc.user_input import InputError
 from tap_zoom_cc.writer import BufferedWriter

@@ -36,6 +36,7 @@ SETTINGS = (
     "requests_per_second",
     "max_concurrency",
     "max_requests_per_run",
+    "quiet_accounts_hours",
     "on_count_mismatch",
     "api_url",
     "token_url",

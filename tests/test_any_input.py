@@ -226,6 +226,7 @@ _MORE_SETTINGS: dict[str, object] = {
     "include_own_account": False,
     "sms_lookback_days": 3,
     "max_requests_per_run": 50,
+    "quiet_accounts_hours": 6,
     "on_count_mismatch": "warn",
 }
 _VARIABLES = [f"TAP_ZOOM_CC_{name.upper()}" for name in _MORE_SETTINGS]

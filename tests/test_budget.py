@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from simulator.scenario import STREAMS, Account, Scenario
+from simulator.scenario import STREAMS, Account, Fault, Scenario
 from tests.harness.constants import Constants
 from tests.harness.history import DAY, FIRST_RUN, SECOND_RUN, accounts_asked, scenario
 from tests.harness.rows import assert_complete, assert_same_rows
@@ -74,7 +74,25 @@ def test_a_budget_for_less_than_one_window_is_an_error_not_an_endless_loop(
 ) -> None:
     simulator.replace(scenario(Account(id="big", sms=2000)))
     run = sync(simulator, max_requests_per_run=4, sub_account_ids=["big"]).check(1)
-    assert any("max_requests_per_run" in line for line in run.logged("ERROR"))
+    assert any(
+        "max_requests_per_run" in line and "no run would ever come further" in line
+        for line in run.logged("ERROR")
+    )
+
+
+def test_a_budget_used_up_by_retries_is_not_called_too_small_for_good(
+    simulator: SimulatorProcess,
+) -> None:
+    faults = (Fault(kind="503_json", endpoint="sms", requests=(1, 2, 3)),)
+    simulator.replace(scenario(Account(id="one", sms=400), faults=faults))
+    options: dict[str, Any] = {
+        "start_date": (FIRST_RUN - 20 * DAY).isoformat(),
+        "max_requests_per_run": 8,
+    }
+    (error, _) = sync(simulator, **options).check(1).logged("ERROR")
+    assert "because 3 of 4 requests had to be sent again" in error
+    assert "no run would ever come further" not in error
+    sync(simulator, **options).check()
 
 
 def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_once(

@@ -1,29 +1,40 @@
-"""The client works by itself, without a stream, as its documentation shows."""
+"""The client works by itself, without a stream, and sends nothing that nobody waits for."""
 
 from __future__ import annotations
 
 import doctest
 import logging
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
 
-from simulator.scenario import Account
+from simulator.scenario import Account as Played
+from simulator.scenario import Fault, Scenario
 from tap_zoom_cc.configuration import settings_from
 from tap_zoom_cc.run.report import Report
-from tap_zoom_cc.run.stopping import Stop
+from tap_zoom_cc.run.stopping import Stop, StoppedError
+from tap_zoom_cc.sync.budget import Budget
+from tap_zoom_cc.sync.fetch import WindowFetcher
+from tap_zoom_cc.sync.plan import WindowJob
+from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom import client
 from tap_zoom_cc.zoom.errors import RunError
-from tap_zoom_cc.zoom.pagination import PageReader
+from tap_zoom_cc.zoom.pages import (
+    Account,
+    EngagementLog,
+    NextPageTokenPaginator,
+    PageReader,
+    Request,
+)
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
 
 
 def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> None:
-    accounts = (Account(id="one"), Account(id="two"))
+    accounts = (Played(id="one"), Played(id="two"))
     simulator.replace(replace(simulator.scenario, accounts=accounts))
     names = {
         "config": simulator.tap_config(),
@@ -32,7 +43,7 @@ def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> 
         "logging": logging,
         "settings_from": settings_from,
         "Client": client.Client,
-        "Request": client.Request,
+        "Request": Request,
         "Stop": Stop,
         "Report": Report,
         "PageReader": PageReader,
@@ -42,6 +53,29 @@ def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> 
     assert doctest.DocTestRunner().run(example).failed == 0
 
 
+def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
+    simulator: SimulatorProcess,
+) -> None:
+    """An account that was given up would use up the pace of the others for minutes."""
+    faults = (Fault(kind="503_json", endpoint="sms"),)
+    simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
+    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
+    ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
+    log = EngagementLog(
+        "sms",
+        "/accounts/{account_id}/contact_center/sms",
+        {},
+        NextPageTokenPaginator(PageReader("engagements")),
+    )
+    now = datetime.now(timezone.utc)
+    job = WindowJob(Account("one"), Window(now - timedelta(days=1), now))
+    with pytest.raises(StoppedError):
+        WindowFetcher(log, ours, Budget(None), now).fetch(
+            job, lambda: not simulator.stats().requests.get("sms")
+        )
+    assert simulator.stats().requests["sms"] == {"one": 1}
+
+
 def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
     simulator: SimulatorProcess,
 ) -> None:
@@ -49,4 +83,4 @@ def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
     ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
     ours.give_up(RunError("the daily limit is spent"))
     with pytest.raises(RunError, match="the daily limit is spent"):
-        ours.get(client.Request("/accounts"), PageReader("accounts").read)
+        ours.get(Request("/accounts"), PageReader("accounts").read)

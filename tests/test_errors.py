@@ -483,6 +483,34 @@ def test_long_wait_is_the_daily_limit_whatever_it_calls_itself(
     ), run.stderr
 
 
+def test_a_refusal_for_the_rate_may_say_when_it_ends(zoom: SimulatorProcess) -> None:
+    """The wait is that of the header, and not that of a refusal that says nothing."""
+    soon = Fault(kind="429_per_second", endpoint="sms", requests=(1,), reset=0.5)
+    waits = replace(SHORT_WAITS, longest_asked_seconds=300.0, patience_seconds=300.0)
+    run = _sync(zoom, soon, constants=waits).check()
+    (line,) = [line for line in run.logged("WARNING") if "the whole run waits" in line]
+    seconds = float(re.findall(r"waits ([\d.]+) s", line)[0])
+    assert 0.5 <= seconds <= 4, line
+    assert_complete(zoom, run)
+
+
+@pytest.mark.parametrize("reset", ["5", "0", "-1", "soon", "nan", "inf", "1704067200", "1e300"])
+def test_a_refusal_that_ends_at_no_time_is_one_that_does_not_say(
+    zoom: SimulatorProcess, reset: str
+) -> None:
+    odd = Fault(kind="429_per_second", endpoint="sms", requests=(1,), reset=reset)
+    run = _sync(zoom, odd).check()
+    assert_complete(zoom, run)
+
+
+def test_a_refusal_that_ends_in_hours_is_the_daily_limit(zoom: SimulatorProcess) -> None:
+    later = Fault(kind="429_per_second", endpoint="sms", requests=(1,), reset=7200.0)
+    run = _sync(zoom, later).check(1)
+    opens = datetime.now(timezone.utc) + timedelta(hours=2)
+    assert f"Zoom opens again at {opens:%Y-%m-%d}" in run.logged("ERROR")[-1]
+    assert zoom.stats().requests["sms"] == {SICK: 1}
+
+
 def test_daily_limit_may_be_told_by_the_header_alone(zoom: SimulatorProcess) -> None:
     with _zoom_that_only_answers(429, {"X-RateLimit-Type": "Daily-limit"}, b"") as url:
         run = _sync_against(zoom, url)
@@ -591,6 +619,28 @@ def test_headers_of_the_limits_are_read() -> None:
     assert answer.limit_type == "Daily-limit"
     assert answer.retry_after == datetime(2024, 1, 21, tzinfo=timezone.utc)
     assert decide(answer).action is Action.STOP_RUN
+
+
+@pytest.mark.parametrize(
+    ("status", "reset", "wait"),
+    [
+        (429, "1704067230", 30.0),
+        (429, "1704067230.5", 30.5),
+        (429, "1704067190", 0.0),
+        (429, "30", None),
+        (429, "1704067230000", None),
+        (429, "in a second", None),
+        (503, "1704067230", None),
+    ],
+    ids=["ahead", "with a fraction", "past", "seconds", "milliseconds", "words", "other status"],
+)
+def test_the_end_of_a_refusal_is_waited_for_by_the_clock_of_the_answer(
+    status: int, reset: str, wait: float | None
+) -> None:
+    headers = {"X-RateLimit-Reset": reset, "Date": "Mon, 01 Jan 2024 00:00:00 GMT"}
+    assert read_answer(_response(status, b"{}", headers), NOW).wait == wait
+    asked = {**headers, "Retry-After": "7"}
+    assert read_answer(_response(status, b"{}", asked), NOW).wait == 7.0
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(minutes=-10), timedelta(0)])

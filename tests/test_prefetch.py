@@ -36,7 +36,7 @@ def prefetcher(
     workers: int = 4,
     capacity: int = MANY,
 ) -> Prefetcher[Job, Job]:
-    return Prefetcher(read, lanes, workers=workers, capacity=capacity)
+    return Prefetcher(lambda job, _: read(job), lanes, workers=workers, capacity=capacity)
 
 
 def jobs(number: int) -> list[Job]:
@@ -185,7 +185,8 @@ def test_what_was_handed_over_is_let_go_of_while_the_threads_wait() -> None:
         results.append(weakref.ref(rows))
         return Fetched(rows, 1)
 
-    reader = Prefetcher(read, {"first": jobs(8), "last": [(8,)]}, workers=4, capacity=MANY)
+    lanes: dict[str, list[Job]] = {"first": jobs(8), "last": [(8,)]}
+    reader = Prefetcher(lambda job, _: read(job), lanes, workers=4, capacity=MANY)
     for rows in reader.results("first", nothing):
         del rows
     assert [result() for result in results] == [None] * 8
@@ -265,6 +266,60 @@ def test_workers_end_when_there_is_nothing_left() -> None:
         assert not worker.is_alive()
 
 
+def test_a_job_that_is_being_read_is_told_when_nobody_will_ask_for_it() -> None:
+    """It may wait between its tries for minutes, at the expense of all others."""
+    told: dict[Job, bool] = {}
+    turns = threading.Semaphore(0)
+    may_fail, may_end = threading.Event(), threading.Event()
+
+    def read(job: Job, is_wanted: Callable[[], bool]) -> Fetched[Job]:
+        if job == (0,):
+            assert may_fail.wait(PATIENCE_SECONDS)
+            raise ReadError
+        assert is_wanted()
+        turns.release()
+        assert may_end.wait(PATIENCE_SECONDS)
+        told[job] = is_wanted()
+        turns.release()
+        return Fetched(job, 1)
+
+    lanes: dict[str, list[Job]] = {"sick": jobs(2), "dropped": [(10,)], "sound": [(20,)]}
+    reader = Prefetcher(read, lanes, workers=4, capacity=MANY)
+    for _ in range(3):
+        assert turns.acquire(timeout=PATIENCE_SECONDS)
+    reader.drop("dropped")
+    may_fail.set()
+    with pytest.raises(ReadError):
+        list(reader.results("sick", give_up_after(PATIENCE_SECONDS)))
+    may_end.set()
+    for _ in range(3):
+        assert turns.acquire(timeout=PATIENCE_SECONDS)
+    assert told == {(1,): False, (10,): False, (20,): True}
+
+
+def test_threads_that_wait_for_room_end_and_nothing_is_held_when_no_more_is_wanted() -> None:
+    class Rows:
+        """A result of which one can tell whether it still exists."""
+
+    results: list[weakref.ref[Rows]] = []
+
+    def read(_: Job, __: Callable[[], bool]) -> Fetched[Rows]:
+        rows = Rows()
+        results.append(weakref.ref(rows))
+        return Fetched(rows, 10)
+
+    before = set(threading.enumerate())
+    reader = Prefetcher(read, {"lane": jobs(9)}, workers=2, capacity=20, assumed_size=10)
+    workers = set(threading.enumerate()) - before
+    next(iter(reader.results("lane", nothing)))
+    reader.close()
+    for worker in workers:
+        worker.join(PATIENCE_SECONDS)
+        assert not worker.is_alive()
+    assert 0 < len(results) < 9
+    assert [result() for result in results] == [None] * len(results)
+
+
 def test_an_empty_lane_and_an_unknown_one_have_no_results() -> None:
     reader = prefetcher(lambda job: Fetched(job, 1), {"empty": []})
     assert list(reader.results("empty", nothing)) == []
@@ -287,7 +342,7 @@ def test_a_lane_that_fails_leaves_no_room_taken() -> None:
         return Fetched(job, 10)
 
     lanes: dict[str, list[Job]] = {"sick": jobs(4), "sound": [(10,), (11,)]}
-    reader = Prefetcher(read, lanes, workers=2, capacity=40, assumed_size=10)
+    reader = Prefetcher(lambda job, _: read(job), lanes, workers=2, capacity=40, assumed_size=10)
     with pytest.raises(ReadError):
         list(reader.results("sick", nothing))
     reader.drop("sick")
@@ -308,7 +363,7 @@ def test_jobs_are_made_when_they_are_needed() -> None:
             return (number,)
 
     reading = Prefetcher(
-        lambda job: Fetched(job, 1), {"a": Lane(), "b": Lane()}, workers=4, capacity=10
+        lambda job, _: Fetched(job, 1), {"a": Lane(), "b": Lane()}, workers=4, capacity=10
     )
     results = reading.results("a", nothing)
     assert [next(results) for _ in range(50)] == [(number,) for number in range(50)]

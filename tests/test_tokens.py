@@ -12,7 +12,7 @@ from tap_zoom_cc.configuration import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
-from tap_zoom_cc.zoom.health import Health
+from tap_zoom_cc.zoom.client import Health
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess

@@ -49,6 +49,8 @@ class Tally:
     """How long the longest engagement was open."""
     without_rows: set[str] = field(default_factory=set)
     """The accounts of which there is nothing to read: their bookmarks stay, and are not late."""
+    at_rest: frozenset[str] | None = None
+    """The accounts that are not asked, since they are quiet; None where none may rest."""
     skipped: set[str] = field(default_factory=set)
     """Those of them that Zoom refuses, so that they may have rows all the same."""
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -90,16 +92,17 @@ class Tally:
 class Lag:
     """How far a stream is behind at the end of a run, in UTC.
 
-    ``end`` is up to where it should be read, ``oldest`` the oldest bookmark, None without any, and
-    ``account_id`` whose it is. ``behind`` are the accounts that lack more than a day; those without
-    a bookmark are among them, and so many are ``not_begun``.
+    ``account_id`` is the account that waits the longest to be read, ``oldest`` its bookmark, None
+    without any, and ``age`` how long it waits: since its bookmark, or since the end of its rest.
+    ``behind`` are the accounts that wait for more than a day; those without a bookmark are among
+    them, and so many are ``not_begun``.
     """
 
-    end: datetime
     oldest: datetime | None
     account_id: str
+    age: timedelta
     behind: frozenset[str]
-    not_begun: int = 0
+    not_begun: int
 
 
 @dataclass
@@ -108,6 +111,8 @@ class Report:
 
     logger: logging.Logger
     requests_per_second: float
+    most_requests: int | None = None
+    """How many requests the run may send; None is no limit."""
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     failures: list[str] = field(default_factory=list)
     clock: Callable[[], float] = time.monotonic
@@ -157,13 +162,15 @@ class Report:
             windows: how many there are; each takes a request at least.
         """
         self.tallies[stream].accounts = accounts
+        at_rest = self.tallies[stream].at_rest
+        which = counted(accounts, "account") + (f" ({len(at_rest)} at rest)" if at_rest else "")
         if not span:
-            self.logger.info("%s: %s, nothing to read", stream, counted(accounts, "account"))
+            self.logger.info("%s: %s, nothing to read", stream, which)
             return
         self.logger.info(
             "%s: %s, %s, expected: %s or more, at %g a second",
             stream,
-            counted(accounts, "account"),
+            which,
             span,
             counted(windows, "request"),
             self.requests_per_second,
@@ -317,7 +324,15 @@ class Report:
         read, pages, unknown = self._pages()
         if pages is None or self._reading_since is None:
             return "not known yet"
-        seconds = (pages - read) * (self.clock() - self._reading_since) / read
+        if read >= pages and not unknown:
+            return "what the target needs for the rows that were read"
+        per_page = (self.clock() - self._reading_since) / read
+        seconds = (pages - read) * per_page
+        # A page takes a request. What a stream does not use of its share may stay unused.
+        if self.most_requests is not None and self.unit == "page":
+            until_spent = max(self.most_requests - self.requests, 0) * per_page
+            if until_spent < seconds:
+                return f"at most about {duration(until_spent)}: then max_requests_per_run is spent"
         guess = f", if {' and '.join(unknown)} is as long as what was begun" if unknown else ""
         return f"about {duration(seconds)}{guess}"
 

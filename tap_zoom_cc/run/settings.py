@@ -29,6 +29,8 @@ class Settings:
     requests_per_second: float
     max_concurrency: int
     max_requests_per_run: int | None
+    quiet_accounts: timedelta
+    """The most that an account which is quiet may rest; 0 asks all in each sync."""
     mismatch_fails: bool
     api_url: str
     token_url: str

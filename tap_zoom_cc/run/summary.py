@@ -28,8 +28,11 @@ class Gauge(str, Enum):
     ACCOUNTS_SKIPPED = "accounts_skipped"
     """How many accounts were skipped, in any stream, since Zoom refused them."""
 
+    ACCOUNTS_AT_REST = "accounts_at_rest"
+    """How many accounts rest, in any stream; told only where some may."""
+
     BOOKMARK_AGE = "oldest_bookmark_age"
-    """Seconds from the oldest bookmark to where it should be."""
+    """Seconds from the oldest bookmark, or the end of its rest, to where it should be."""
 
 
 def log_end(report: Report, lags: Mapping[str, Lag]) -> None:
@@ -60,7 +63,10 @@ def _points(report: Report, lags: Mapping[str, Lag]) -> Iterator[metrics.Point[f
     if report.accounts is not None:
         skipped = set[str]().union(*(tally.skipped for tally in report.tallies.values()))
         yield _point(Gauge.ACCOUNTS_SKIPPED, len(skipped))
-    ages = [(lag.end - lag.oldest, name) for name, lag in lags.items() if lag.oldest]
+    at_rest = [tally.at_rest for tally in report.tallies.values() if tally.at_rest is not None]
+    if at_rest:
+        yield _point(Gauge.ACCOUNTS_AT_REST, len(frozenset[str]().union(*at_rest)))
+    ages = [(lag.age, name) for name, lag in lags.items() if lag.oldest]
     if ages:
         age, name = max(ages)
         oldest = lags[name].oldest
@@ -96,6 +102,8 @@ def of_stream(tally: Tally, lag: Lag | None) -> str:
     if tally.accounts:
         parts[0] += f" of {counted(tally.accounts, 'account')}"
         parts.append(f"{len(tally.skipped)} skipped")
+    if tally.at_rest is not None:
+        parts.append(f"{len(tally.at_rest)} at rest")
     if tally.newest:
         parts.append(f"newest {tally.newest.isoformat()}")
     if tally.longest:

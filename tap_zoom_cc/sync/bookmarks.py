@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.report import Lag
 from tap_zoom_cc.sync.lookback import Progress, advance
+from tap_zoom_cc.sync.quiet import NO_REST, rest_of, silent_from
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -25,8 +26,14 @@ REPLICATION_KEY = "start_time"
 REREAD_FIELDS = ("reread_to", "reread_at")
 """Where a sync that was cut short is to go on; `tap_zoom_cc.sync.lookback` says how."""
 
+QUIET_SINCE = "quiet_since"
+"""From when an account is silent; `tap_zoom_cc.sync.quiet` says what follows from it."""
+
+INSTANT_FIELDS = (*REREAD_FIELDS, QUIET_SINCE)
+
 BEHIND = timedelta(days=1)
-"""An account whose bookmark is older than this at the end of a run is behind (own choice)."""
+"""An account is behind when it has waited for longer at the end of a run: since its bookmark, or
+since the end of its rest (own choice)."""
 
 MOST_AHEAD = timedelta(hours=1)
 """How far a bookmark may lie after the present: clocks differ, but not by more (own choice)."""
@@ -44,11 +51,12 @@ def progress_of(state: Mapping[str, object] | None) -> Progress | None:
     value = state.get("replication_key_value")
     if not isinstance(value, str):
         return None
-    reread_to, reread_at = (
-        parse_instant(text) if isinstance(text := state.get(name), str) else None
-        for name in REREAD_FIELDS
-    )
+    reread_to, reread_at = (_instant(state, name) for name in REREAD_FIELDS)
     return Progress(parse_instant(value), reread_to, reread_at)
+
+
+def _instant(state: Mapping[str, object], name: str) -> datetime | None:
+    return parse_instant(text) if isinstance(text := state.get(name), str) else None
 
 
 def bookmark_of(state: Mapping[str, object] | None) -> datetime | None:
@@ -57,29 +65,60 @@ def bookmark_of(state: Mapping[str, object] | None) -> datetime | None:
     return progress.bookmark if progress else None
 
 
-def lag_of(states: Mapping[str, Mapping[str, object]], *, end: datetime) -> Lag:
+def rest_after(state: Mapping[str, object] | None, longest: timedelta) -> timedelta:
+    """Return how long a partition rests after its bookmark.
+
+    Args:
+        state: of the partition. Without a bookmark there is no rest, nor where a sync that was cut
+            short is to go on.
+        longest: the most that it may rest.
+    """
+    progress = progress_of(state)
+    if not state or progress is None or progress.reread_at:
+        return NO_REST
+    return rest_of(progress.bookmark, _instant(state, QUIET_SINCE), longest)
+
+
+def waits_since(state: Mapping[str, object] | None, longest: timedelta) -> datetime | None:
+    """Return from when a partition waits to be read: its bookmark, or the end of its rest."""
+    bookmark = bookmark_of(state)
+    return bookmark + rest_after(state, longest) if bookmark else None
+
+
+def lag_of(
+    states: Mapping[str, Mapping[str, object]], *, end: datetime, longest_rest: timedelta
+) -> Lag:
     """Return how far the bookmarks of a stream are behind.
 
     Args:
         states: of the partitions that should be read, by account.
         end: up to where they should be read.
+        longest_rest: the most that one may rest.
     """
-    bookmarks = {account_id: bookmark_of(state) for account_id, state in states.items()}
-    known = [(bookmark, name) for name, bookmark in bookmarks.items() if bookmark]
-    oldest, account_id = min(known, default=(None, ""))
-    behind = frozenset(
-        name for name, bookmark in bookmarks.items() if bookmark is None or end - bookmark > BEHIND
+    waiting = {name: waits_since(state, longest_rest) for name, state in states.items()}
+    known = [(since, name) for name, since in waiting.items() if since]
+    since, account_id = min(known, default=(end, ""))
+    return Lag(
+        oldest=bookmark_of(states.get(account_id)),
+        account_id=account_id,
+        age=max(NO_REST, end - since),
+        behind=frozenset(
+            name for name, since in waiting.items() if since is None or end - since > BEHIND
+        ),
+        not_begun=len(waiting) - len(known),
     )
-    return Lag(end, oldest, account_id, behind, not_begun=len(bookmarks) - len(known))
 
 
-def move(state: dict[str, object], window: Window, *, end: datetime) -> bool:
+def move(
+    state: dict[str, object], window: Window, *, end: datetime, last_end: datetime | None
+) -> bool:
     """Keep in a partition's state that a window was read whole.
 
     Args:
         state: of the partition; the bookmark in it never moves back.
         window: the window.
         end: the end of the whole sync.
+        last_end: the latest end of an engagement in this and the earlier windows of the sync.
 
     Returns:
         Whether the next sync begins later for it.
@@ -92,6 +131,8 @@ def move(state: dict[str, object], window: Window, *, end: datetime) -> bool:
         state.pop(name, None)
         if instant is not None:
             state[name] = format_instant(instant)
+    silent = silent_from(_instant(state, QUIET_SINCE), window, last_end, end=end)
+    state[QUIET_SINCE] = format_instant(silent)
     return before != after
 
 

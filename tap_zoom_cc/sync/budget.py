@@ -23,18 +23,21 @@ class Budget:
         self._allowed = allowed
         self._lock = threading.Lock()
         self.spent_requests = 0
+        self.sent_again = 0
+        """How many of them were sent before, and got no page."""
         self.exhausted = False
 
     def suffices_for(self, requests: int) -> bool:
         """Say whether that many requests are left."""
         return self._allowed is None or self.spent_requests + requests <= self._allowed
 
-    def reserve(self, requests: int, *, begins: bool = False) -> None:
+    def reserve(self, requests: int, *, begins: bool = False, again: bool = False) -> None:
         """Take that many requests out of the budget.
 
         Args:
             requests: how many are about to be sent.
             begins: whether a window begins with them; none does after one could not go on.
+            again: whether they were sent before.
 
         Raises:
             BudgetSpentError: when fewer are left.
@@ -46,6 +49,7 @@ class Budget:
                     self.exhausted = True
                     raise BudgetSpentError
             self.spent_requests += requests
+            self.sent_again += requests if again else 0
 
 
 class Claimant(Protocol):

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from tap_zoom_cc.rows.decoder import read_key
 from tap_zoom_cc.sync.windows import DAY, MINUTE, SECOND, split
-from tap_zoom_cc.zoom import engagement_log
+from tap_zoom_cc.zoom import pages
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.rows.decoder import RowKey
     from tap_zoom_cc.sync.windows import Parent, Window
-    from tap_zoom_cc.zoom.pagination import Page
+    from tap_zoom_cc.zoom.pages import Page
 
 MOST_ROWS = 2_500
 """A window with more rows is split. It bounds memory, redo after a crash and a token's age."""
@@ -236,7 +236,7 @@ class WindowRows(RangeRows["RowKey"]):
 
 def pages_for(rows: int) -> int:
     """Return how many pages that many rows take; an empty range takes one."""
-    return max(1, -(-rows // engagement_log.PAGE_SIZE))
+    return max(1, -(-rows // pages.PAGE_SIZE))
 
 
 def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> list[Window]:

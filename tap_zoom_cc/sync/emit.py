@@ -128,6 +128,7 @@ class Emitter:
         self._all_whole = True
         self.longest = timedelta(0)
         self.newest: datetime | None = None
+        self.last_end: datetime | None = None
 
     def records(self, rows: WindowRows) -> Iterator[Record]:
         """Yield a window's engagements that were not emitted yet so, earliest start first.
@@ -144,6 +145,8 @@ class Emitter:
             record = self._decoder.decode(row)
             record["account_id"] = self._account_id
             self.newest = max(key.start_time, self.newest or key.start_time)
+            ended = max(key.end_time or rows.window.end, key.start_time)
+            self.last_end = max(ended, self.last_end or ended)
             if key.end_time:
                 self.longest = max(self.longest, key.end_time - key.start_time)
             yield record

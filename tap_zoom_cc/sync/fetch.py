@@ -7,8 +7,9 @@ place. The list of sub accounts is read by the same passes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from tap_zoom_cc.run.stopping import StoppedError
 from tap_zoom_cc.sync.check import (
     Answered,
     WindowRows,
@@ -37,10 +38,9 @@ if TYPE_CHECKING:
         RangeRows,
     )
     from tap_zoom_cc.sync.plan import WindowJob
-    from tap_zoom_cc.zoom.client import Client, Request
-    from tap_zoom_cc.zoom.engagement_log import EngagementLog
+    from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.errors import AnswerError
-    from tap_zoom_cc.zoom.pagination import NextPageTokenPaginator, Page
+    from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, Page, Request
 
 MOST_PASSES = 3
 """How often a range is read to its end while no pass is whole."""
@@ -49,13 +49,24 @@ MOST_EXPIRIES = 4
 """How often a page token may expire before the range is given up."""
 
 
+class Reserve(Protocol):
+    """Is called before requests are sent, as `Budget.reserve` is; what it raises ends the range."""
+
+    def __call__(self, requests: int, *, begins: bool = False, again: bool = False) -> None:
+        """Take that many requests out of what is allowed."""
+
+
+def _without_limit(requests: int, *, begins: bool = False, again: bool = False) -> None:
+    del requests, begins, again
+
+
 def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     client: Client,
     request: Request,
     paginator: NextPageTokenPaginator,
     rows: RangeRows[KeyType],
     *,
-    budget: Budget | None = None,
+    reserve: Reserve = _without_limit,
     after_page: Callable[[Page], bool] = lambda _: False,
 ) -> None:
     """Read a range from its first page to its last until a pass is whole, at most `MOST_PASSES`.
@@ -65,12 +76,11 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
         request: asks for the first page.
         paginator: each pass takes one like it.
         rows: takes in the pages, and then says whether it is whole.
-        budget: has room for every page that is asked for; None is no limit.
+        reserve: called before each request, with 0 for one that was reserved before.
         after_page: called with each page; says whether the range is not to be read on.
 
     Raises:
         AccountError: if the pages cannot be had.
-        BudgetSpentError: if the budget has no room for the range.
         RunError: if nothing can be read any more.
         StoppedError: if the run is to end.
     """
@@ -78,7 +88,7 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     while passes < MOST_PASSES and not rows.is_whole:
         try:
             if not _read_pass(
-                client, request, paginator.anew(), rows, budget=budget, after_page=after_page
+                client, request, paginator.anew(), rows, reserve=reserve, after_page=after_page
             ):
                 return
         except WindowExpiredError as error:
@@ -96,7 +106,7 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
     paginator: NextPageTokenPaginator,
     rows: RangeRows[KeyType],
     *,
-    budget: Budget | None,
+    reserve: Reserve,
     after_page: Callable[[Page], bool],
 ) -> bool:
     """Read all pages once, and say whether the pass came to its end."""
@@ -106,10 +116,6 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
         paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
         return response
 
-    def reserve(requests: int, *, begins: bool = False) -> None:
-        if budget is not None:
-            budget.reserve(requests, begins=begins)
-
     rows.begin_pass()
     reserved = 0
     while not paginator.finished:
@@ -118,7 +124,7 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
         reserve(max(0, needed - reserved), begins=is_first)
         reserved = max(reserved, needed)
         page_request = request.with_parameters({"next_page_token": paginator.current_value})
-        response = client.get(page_request, read, before_retry=lambda: reserve(1))
+        response = client.get(page_request, read, before_retry=lambda: reserve(1, again=True))
         paginator.advance(response)
         if after_page(paginator.read(response)):
             return False
@@ -143,26 +149,38 @@ class WindowFetcher:
         self._report: Report = client.report
         self._now = now
 
-    def fetch(self, job: WindowJob) -> Fetched[WindowRows] | Parts[WindowJob]:
+    def fetch(
+        self, job: WindowJob, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Fetched[WindowRows] | Parts[WindowJob]:
         """Read a window to its end, several times if need be, or say which parts replace it.
+
+        Args:
+            job: the window.
+            is_wanted: whether anybody waits for it; nothing more is sent for it if not.
 
         Raises:
             AccountError: if the account cannot be read.
             BudgetSpentError: if ``max_requests_per_run`` has no room for the window.
             RunError: if nothing can be read any more.
-            StoppedError: if the run is to end.
+            StoppedError: if the run is to end, or nobody waits for the window.
         """
         rows = WindowRows(job.window, self._now)
         parts: list[WindowJob] = []
         pages = 0
         may_be_cut = True
 
+        def reserve(requests: int, *, begins: bool = False, again: bool = False) -> None:
+            if not is_wanted():
+                message = "the account was given up"
+                raise StoppedError(message)
+            self._budget.reserve(requests, begins=begins, again=again)
+
         def note_page(page: Page) -> bool:
             nonlocal pages, may_be_cut
             parts[:] = self._halves_if_not_answered(job, page)
             if not parts and may_be_cut:
                 parts[:] = _smaller(job, rows)
-                if parts and self._would_come_twice(job, rows, parts):
+                if parts and self._would_come_twice(job, rows, parts, reserve):
                     may_be_cut = False
                     parts.clear()
             if not parts:
@@ -175,7 +193,7 @@ class WindowFetcher:
             job.request(self._log),
             self._log.paginator,
             rows,
-            budget=self._budget,
+            reserve=reserve,
             after_page=note_page,
         )
         if parts:
@@ -183,7 +201,9 @@ class WindowFetcher:
             return Parts(parts)
         return Fetched(rows, rows.size)
 
-    def _would_come_twice(self, job: WindowJob, rows: WindowRows, parts: list[WindowJob]) -> bool:
+    def _would_come_twice(
+        self, job: WindowJob, rows: WindowRows, parts: list[WindowJob], reserve: Reserve
+    ) -> bool:
         """Say whether the parts of a window would bring most of its rows twice.
 
         Where a part is no smaller than its parent, the first page of both its ends tells why.
@@ -198,7 +218,7 @@ class WindowFetcher:
                 part.request(self._log),
                 self._log.paginator,
                 end,
-                budget=self._budget,
+                reserve=reserve,
                 after_page=lambda _: True,
             )
             ends.append(end.expected_rows)

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.sync.lookback import begin_of_reread, phase_of
+from tap_zoom_cc.sync.quiet import NO_REST
 from tap_zoom_cc.sync.windows import (
     Cut,
     Parent,
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from tap_zoom_cc.sync.lookback import Progress
-    from tap_zoom_cc.zoom.client import Request
-    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog, Request
 
 BEGINNING_OF_TIME = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -75,19 +75,25 @@ class SyncRange:
     lookback: timedelta
     now: datetime
     accepts_less: bool = False
+    longest_rest: timedelta = NO_REST
 
     @property
     def end(self) -> datetime:
         """The end of the sync."""
         return end_of_sync(end_date=self.end_date, now=self.now)
 
-    def jobs_for(self, account: Account, progress: Progress | None) -> AccountPlan:
-        """Return the windows of an account, oldest first.
+    def jobs_for(
+        self, account: Account, progress: Progress | None, rest: timedelta = NO_REST
+    ) -> AccountPlan:
+        """Return the windows of an account, oldest first; none while it rests.
 
         Args:
             account: the account.
             progress: how far it was read; None to read everything from the start.
+            rest: how long it rests after its bookmark, see `tap_zoom_cc.sync.quiet`.
         """
+        if progress is not None and rest and self.end - progress.bookmark < rest:
+            return AccountPlan(account, Cut(self.end, self.end), self.accepts_less, rests=True)
         begin = first_begin(start_date=self.start_date, now=self.now)
         if progress is not None:
             begin = begin_of_reread(
@@ -107,6 +113,7 @@ class AccountPlan:
     account: Account
     windows: Cut
     accepts_less: bool
+    rests: bool = False
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -118,9 +125,14 @@ class AccountPlan:
         return WindowJob(self.account, self.windows[number], sync, self.accepts_less)
 
 
-def in_order(account_ids: Iterable[str], bookmarks: Mapping[str, datetime | None]) -> list[str]:
-    """Return the accounts, that with the oldest bookmark first, those without one before all.
+def in_order(account_ids: Iterable[str], waiting: Mapping[str, datetime | None]) -> list[str]:
+    """Return the accounts, that which waits the longest first, those without a bookmark before all.
 
     A run that ends early has then served those that wait the longest, and the next one goes on.
+
+    Args:
+        account_ids: the accounts.
+        waiting: from when each waits, its bookmark or the end of its rest: quiet accounts do not
+            push in before busy ones when a rest ends.
     """
-    return sorted(account_ids, key=lambda name: bookmarks.get(name) or BEGINNING_OF_TIME)
+    return sorted(account_ids, key=lambda name: waiting.get(name) or BEGINNING_OF_TIME)

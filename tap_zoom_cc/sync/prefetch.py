@@ -10,9 +10,8 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,10 +20,13 @@ Job = TypeVar("Job")
 Job_co = TypeVar("Job_co", covariant=True)
 Result = TypeVar("Result")
 
-WAITING, RUNNING, DONE = range(3)
+Place: TypeAlias = "tuple[int, ...]"
+"""A job's place in the order: the position of its lane and the number in it, then those of parts.
 
-PLACE_LENGTH = 2
-"""The position of the lane and the number in it; those of parts follow."""
+The places of parts lie between that of the job that they replace and that of the next job.
+"""
+
+LENGTH_WITHOUT_PARTS = 2
 
 SECONDS_BETWEEN_CALLS = 0.5
 
@@ -54,19 +56,18 @@ class Fetched(Generic[Result]):
     size: int
 
 
-@dataclass(slots=True, eq=False)
-class _Slot(Generic[Job, Result]):
-    job: Job
-    lane: str
-    place: tuple[int, ...]
-    state: int = WAITING
-    fetched: Fetched[Result] | None = None
-    parts: list[_Slot[Job, Result]] = field(default_factory=list)
-    error: Exception | None = None
+@dataclass(slots=True)
+class _Lane(Generic[Job, Result]):
+    """A lane, and what was read of it and not let go of yet.
 
-    @property
-    def is_part(self) -> bool:
-        return len(self.place) > PLACE_LENGTH
+    ``held`` are the bytes of its results. Its reader never asks for what comes after ``end``: that
+    is the place of its first error, or before all of its jobs when the lane was dropped.
+    """
+
+    jobs: Lane[Job]
+    outcomes: dict[Place, Fetched[Result] | Parts[Job] | Exception] = field(default_factory=dict)
+    held: int = 0
+    end: Place | None = None
 
 
 class Prefetcher(Generic[Job, Result]):
@@ -74,7 +75,7 @@ class Prefetcher(Generic[Job, Result]):
 
     def __init__(  # noqa: PLR0913 (all but two by name)
         self,
-        read: Callable[[Job], Fetched[Result] | Parts[Job]],
+        read: Callable[[Job, Callable[[], bool]], Fetched[Result] | Parts[Job]],
         lanes: Mapping[str, Lane[Job]],
         *,
         workers: int,
@@ -85,7 +86,8 @@ class Prefetcher(Generic[Job, Result]):
         """Start reading.
 
         Args:
-            read: reads one job; it is called in several threads.
+            read: reads one job, and is given a function that says whether anybody will still ask
+                for it; it is called in several threads.
             lanes: the jobs of each lane, in order; lanes are read in their order too.
             workers: the number of threads.
             capacity: bytes of results that may wait, counting those still being read at the mean
@@ -99,24 +101,21 @@ class Prefetcher(Generic[Job, Result]):
         self._assumed_size = assumed_size
         self._may_run_ahead = may_run_ahead
         self._changed = threading.Condition()
-        self._lanes = dict(lanes)
-        self._slots: dict[tuple[str, int], _Slot[Job, Result]] = {}
+        self._positions = {name: position for position, name in enumerate(lanes)}
+        self._lanes: list[_Lane[Job, Result]] = [_Lane(jobs) for jobs in lanes.values()]
         self._places = (
-            (lane, position, number)
-            for position, (lane, jobs) in enumerate(lanes.items())
+            (position, number)
+            for position, jobs in enumerate(lanes.values())
             for number in range(len(jobs))
         )
-        # A heap by place: parts of a later job must not overtake those of an earlier one. Of the
-        # jobs that were given, only the first that nobody has taken yet lies in it.
-        self._waiting: list[tuple[tuple[int, ...], _Slot[Job, Result]]] = []
-        self._dropped: set[str] = set()
-        self._positions = {lane: position for position, lane in enumerate(lanes)}
-        self._failed_at: dict[str, tuple[int, ...]] = {}
+        # A heap: parts of a later job must not overtake those of an earlier one. It holds the parts
+        # that nobody has taken yet, and the next job of a lane; further jobs are not made yet.
+        self._waiting: list[tuple[Place, Job]] = []
         self._running = 0
-        self._held: Counter[str] = Counter()
-        self._fetched_sizes = 0
-        self._fetched_count = 0
-        self._awaited: _Slot[Job, Result] | None = None
+        self._held = 0
+        self._read_bytes = 0
+        self._read_results = 0
+        self._awaited: Place | None = None
         self._closed = False
         self._bring_next()
         for number in range(workers):
@@ -133,164 +132,144 @@ class Prefetcher(Generic[Job, Result]):
         Raises:
             Exception: what ``read`` raised for a job, at that job's place.
         """
-        for number in range(len(self._lanes.get(lane, ()))):
-            with self._changed:
-                if lane not in self._lanes:
-                    return
-                slot = self._slot(lane, number)
-            yield from self._walk(slot, while_waiting)
-            with self._changed:
-                self._slots.pop((lane, number), None)
+        if lane in self._positions:
+            position = self._positions[lane]
+            for number in range(len(self._lanes[position].jobs)):
+                yield from self._walk((position, number), while_waiting)
 
-    def _slot(self, lane: str, number: int) -> _Slot[Job, Result]:
-        """Return the slot of a job that was given; made when worker or reader first needs it."""
-        if (lane, number) not in self._slots:
-            job = self._lanes[lane][number]
-            self._slots[lane, number] = _Slot(job, lane, (self._positions[lane], number))
-        return self._slots[lane, number]
+    def _walk(self, place: Place, while_waiting: Callable[[], None]) -> Iterator[Result]:
+        outcome = self._wait_for(place, while_waiting)
+        if isinstance(outcome, Exception):
+            raise outcome
+        if isinstance(outcome, Fetched):
+            yield outcome.result
+        elif isinstance(outcome, Parts):
+            for number in range(len(outcome.jobs)):
+                yield from self._walk((*place, number), while_waiting)
+        lane = self._lanes[place[0]]
+        with self._changed:
+            done = lane.outcomes.pop(place, None)
+            if isinstance(done, Fetched):
+                lane.held -= done.size
+                self._held -= done.size
+            self._changed.notify_all()
 
-    def _bring_next(self) -> None:
-        """Let the next of the jobs that were given wait to be read."""
-        for lane, _, number in self._places:
-            if lane not in self._dropped and lane not in self._failed_at:
-                slot = self._slot(lane, number)
-                heapq.heappush(self._waiting, (slot.place, slot))
-                return
-
-    def _pop(self) -> _Slot[Job, Result]:
-        """Take the first job that waits."""
-        _, slot = heapq.heappop(self._waiting)
-        if not slot.is_part:
-            self._bring_next()
-        return slot
-
-    def _walk(
-        self, slot: _Slot[Job, Result], while_waiting: Callable[[], None]
-    ) -> Iterator[Result]:
-        self._wait_for(slot, while_waiting)
-        if slot.error is not None:
-            raise slot.error
-        for part in slot.parts:
-            yield from self._walk(part, while_waiting)
-        slot.parts.clear()
-        if slot.fetched is not None:
-            yield slot.fetched.result
-            self._release(slot)
-
-    def _wait_for(self, slot: _Slot[Job, Result], while_waiting: Callable[[], None]) -> None:
+    def _wait_for(
+        self, place: Place, while_waiting: Callable[[], None]
+    ) -> Fetched[Result] | Parts[Job] | Exception | None:
+        """Return what became of a job; None if its lane was dropped."""
         due = time.monotonic() + SECONDS_BETWEEN_CALLS
         while True:
             with self._changed:
-                if slot.state == DONE:
-                    self._awaited = None
-                    return
-                self._awaited = slot
+                outcome = self._lanes[place[0]].outcomes.get(place)
+                if outcome is not None or self._is_pointless(place):
+                    return outcome
+                self._awaited = place
                 self._changed.notify_all()
                 self._changed.wait(timeout=SECONDS_BETWEEN_CALLS)
             if time.monotonic() >= due:
                 while_waiting()
                 due = time.monotonic() + SECONDS_BETWEEN_CALLS
 
-    def _release(self, slot: _Slot[Job, Result]) -> None:
-        with self._changed:
-            if slot.fetched is not None:
-                self._held[slot.lane] -= slot.fetched.size
-                slot.fetched = None
-            self._changed.notify_all()
-
     def drop(self, lane: str) -> None:
         """Read nothing more of a lane, and hold nothing of it."""
+        position = self._positions[lane]
+        dropped = self._lanes[position]
         with self._changed:
-            self._dropped.add(lane)
-            for number in range(len(self._lanes.pop(lane, ()))):
-                self._slots.pop((lane, number), None)
-            self._held.pop(lane, None)
+            dropped.end = (position,)
+            dropped.outcomes.clear()
+            self._held -= dropped.held
+            dropped.held = 0
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let the threads end after what they are doing."""
+        """Let the threads end after what they are doing, and hold nothing any more."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
+            for lane in self._lanes:
+                lane.outcomes.clear()
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while (slot := self._next()) is not None:
-            self._process(slot)
+        while self._read_next():
+            """The variables of that call are gone: they would keep a window's rows in memory."""
 
-    def _process(self, slot: _Slot[Job, Result]) -> None:
-        """Read a job.
-
-        It is a method of its own so that its variables are gone when the thread waits for the
-        next job: they would keep a window's rows in memory.
-        """
-        fetched: Fetched[Result] | None = None
-        parts: list[_Slot[Job, Result]] = []
-        error: Exception | None = None
+    def _read_next(self) -> bool:
+        """Read the next job, and say whether there was one."""
+        taken = self._take()
+        if taken is None:
+            return False
+        place, job = taken
+        outcome: Fetched[Result] | Parts[Job] | Exception
         try:
-            outcome = self._read(slot.job)
-            if isinstance(outcome, Parts):
-                parts = [
-                    _Slot(job, slot.lane, (*slot.place, number))
-                    for number, job in enumerate(outcome.jobs)
-                ]
-            else:
-                fetched = outcome
-        except Exception as raised:  # noqa: BLE001 (raised again in the reader's thread)
-            error = raised
-        self._finish(slot, fetched, parts, error)
+            outcome = self._read(job, lambda: not self._is_pointless(place))
+        except Exception as error:  # noqa: BLE001 (raised again in the reader's thread)
+            outcome = error
+        self._keep(place, outcome)
+        return True
 
-    def _next(self) -> _Slot[Job, Result] | None:
+    def _take(self) -> tuple[Place, Job] | None:
         """Wait for the next job that may be read; None when there will be no more."""
         with self._changed:
             while True:
-                while self._waiting and self._is_pointless(self._waiting[0][1]):
+                while self._waiting and self._is_pointless(self._waiting[0][0]):
                     self._pop()
-                if self._closed or not (self._waiting or self._running):
+                if not (self._waiting or self._running) or self._closed:
                     self._changed.notify_all()
                     return None
                 is_first = not self._running
                 if self._waiting and self._has_room() and (is_first or self._may_run_ahead()):
-                    slot = self._pop()
-                    slot.state = RUNNING
                     self._running += 1
-                    return slot
+                    return self._pop()
                 self._changed.wait()
 
-    def _is_pointless(self, slot: _Slot[Job, Result]) -> bool:
-        """Say whether the reader will never ask for a job: it ends a lane at its first error."""
-        failed_at = self._failed_at.get(slot.lane)
-        return slot.lane in self._dropped or (failed_at is not None and slot.place > failed_at)
+    def _pop(self) -> tuple[Place, Job]:
+        place, job = heapq.heappop(self._waiting)
+        if len(place) == LENGTH_WITHOUT_PARTS:
+            self._bring_next()
+        return place, job
+
+    def _bring_next(self) -> None:
+        """Make the next job of the lanes, and let it wait to be read."""
+        for place in self._places:
+            if not self._is_pointless(place):
+                position, number = place
+                heapq.heappush(self._waiting, (place, self._lanes[position].jobs[number]))
+                return
+
+    def _is_pointless(self, place: Place) -> bool:
+        """Say whether the reader will never ask for a job."""
+        end = self._lanes[place[0]].end
+        return self._closed or (end is not None and place > end)
 
     def _has_room(self) -> bool:
-        # What the reader waits for is first in order: without this it could wait for ever.
-        if self._awaited is not None and self._awaited.state != DONE and not self._running:
+        # The reader waits for the first job in the order: without this it could wait for ever.
+        if self._awaited is not None and not self._running:
             return True
         size = self._assumed_size
-        if self._fetched_count:
-            size = self._fetched_sizes // self._fetched_count
-        return self._held.total() + (self._running + 1) * size <= self._capacity
+        if self._read_results:
+            size = self._read_bytes // self._read_results
+        return self._held + (self._running + 1) * size <= self._capacity
 
-    def _finish(
-        self,
-        slot: _Slot[Job, Result],
-        fetched: Fetched[Result] | None,
-        parts: list[_Slot[Job, Result]],
-        error: Exception | None,
-    ) -> None:
+    def _keep(self, place: Place, outcome: Fetched[Result] | Parts[Job] | Exception) -> None:
+        """Keep what became of a job until its reader comes, unless that is never."""
+        lane = self._lanes[place[0]]
         with self._changed:
             self._running -= 1
-            slot.parts, slot.error, slot.state = parts, error, DONE
-            if error is not None:
-                failed_at = self._failed_at.get(slot.lane, slot.place)
-                self._failed_at[slot.lane] = min(failed_at, slot.place)
-            if fetched is not None:
-                self._fetched_sizes += fetched.size
-                self._fetched_count += 1
-            if fetched is not None and slot.lane not in self._dropped and not self._closed:
-                slot.fetched = fetched
-                self._held[slot.lane] += fetched.size
-            if not self._closed:
-                for part in parts:
-                    heapq.heappush(self._waiting, (part.place, part))
+            if self._awaited == place:
+                self._awaited = None
+            if isinstance(outcome, Fetched):
+                self._read_bytes += outcome.size
+                self._read_results += 1
+            if not self._is_pointless(place):
+                lane.outcomes[place] = outcome
+                if isinstance(outcome, Fetched):
+                    lane.held += outcome.size
+                    self._held += outcome.size
+                elif isinstance(outcome, Parts):
+                    for number, job in enumerate(outcome.jobs):
+                        heapq.heappush(self._waiting, ((*place, number), job))
+                else:
+                    lane.end = place
             self._changed.notify_all()

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError, StoppedError
-from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, StateSchedule, move, progress_of
+from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, StateSchedule, move, progress_of, rest_after
 from tap_zoom_cc.sync.budget import BudgetSpentError
 from tap_zoom_cc.sync.check import MOST_ROWS, pages_for
 from tap_zoom_cc.sync.emit import Emitter
 from tap_zoom_cc.sync.fetch import WindowFetcher
-from tap_zoom_cc.sync.outcome import Outcome
 from tap_zoom_cc.sync.prefetch import Prefetcher
 from tap_zoom_cc.sync.windows import LONGEST_REQUEST, Window
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.instants import format_instant
+from tap_zoom_cc.zoom.rules import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from tap_zoom_cc.rows.decoder import RowDecoder
     from tap_zoom_cc.rows.types import Record
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.sync.check import WindowRows
     from tap_zoom_cc.sync.plan import AccountPlan, SyncRange, WindowJob
     from tap_zoom_cc.zoom.client import Client
-    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog
 
     States = Mapping[Account, dict[str, object]]
 
@@ -86,6 +87,7 @@ class StreamSync:
         self._tally = self._report.tallies[log.name]
         self._outcome = Outcome(log.name, self._report)
         self._state_schedule = StateSchedule()
+        self._unread = set(states)
         self._plans = self._plan()
         self._prefetcher: Prefetcher[WindowJob, WindowRows] = Prefetcher(
             WindowFetcher(log, client, budget, sync_range.now).fetch,
@@ -101,7 +103,8 @@ class StreamSync:
         new_accounts = 0
         for account, state in self._states.items():
             progress = None if self._full_table else progress_of(state)
-            plans[account.account_id] = self._range.jobs_for(account, progress)
+            rest = rest_after(state, self._range.longest_rest)
+            plans[account.account_id] = self._range.jobs_for(account, progress, rest)
             new_accounts += progress is None
             if progress and progress.bookmark > self._range.now + MOST_AHEAD:
                 where = self._log.where(account.account_id)
@@ -114,6 +117,8 @@ class StreamSync:
         self._report.plan_more(self._log.name, windows)
         begin = min((plan.windows.begin for plan in plans.values() if plan), default=None)
         span = str(Window(begin, self._range.end)) if begin else ""
+        at_rest = frozenset(name for name, plan in plans.items() if plan.rests)
+        self._tally.at_rest = at_rest if self._range.longest_rest else None
         self._report.begin(self._log.name, len(plans), span, windows)
         if new_accounts and not self._range.start_date:
             self._report.logger.info(
@@ -123,7 +128,7 @@ class StreamSync:
                 counted(new_accounts, "account"),
                 LONGEST_REQUEST.days,
             )
-        read_already = sum(not jobs for jobs in plans.values())
+        read_already = sum(not jobs for jobs in plans.values()) - len(at_rest)
         if read_already and self._range.end_date:
             self._report.warn_once(
                 f"end_date {self._log.name}",
@@ -137,8 +142,18 @@ class StreamSync:
         """Yield an account's engagements, window by window, and move its bookmark after each.
 
         What goes wrong with an account is reported, and ends its rows but not the run.
+
+        Raises:
+            RuntimeError: if a program asks for them again: they would be none, without a word.
         """
         where = self._log.where(account.account_id)
+        if account not in self._unread:
+            message = (
+                f"{where}: was read already; a tap syncs once, so make another one, with the state "
+                "of this one, for the next sync"
+            )
+            raise RuntimeError(message)
+        self._unread.remove(account)
         try:
             yield from self._records(account, where)
             self._outcome.was_read()
@@ -152,7 +167,7 @@ class StreamSync:
             self._report.logger.debug("%s: stopped", where)
         except (GeneratorExit, OutputError):
             # No more rows of any account are wanted.
-            self._prefetcher.close()
+            self.close()
             raise
         except Exception as error:
             self._report.fail(
@@ -177,7 +192,9 @@ class StreamSync:
                 self._tally.rows += 1
                 yield record
             if emitter.judge(rows) and not self._full_table:
-                self._move_bookmark(state, rows.window, self._tally.rows - emitted)
+                self._move_bookmark(
+                    state, rows.window, emitter.last_end, self._tally.rows - emitted
+                )
             self._tally.windows_done += 1
             self._tally.longest = max(self._tally.longest, emitter.longest)
             if emitter.newest:
@@ -195,14 +212,20 @@ class StreamSync:
         self._client.stop.check()
         self._report.show_progress()
 
-    def _move_bookmark(self, state: dict[str, object], window: Window, rows: int) -> None:
+    def _move_bookmark(
+        self, state: dict[str, object], window: Window, last_end: datetime | None, rows: int
+    ) -> None:
         """Move an account's bookmark to a window's end, and write STATE when it is due."""
-        if move(state, window, end=self._range.end):
+        if move(state, window, end=self._range.end, last_end=last_end):
             self._outcome.advanced()
         self._state_schedule.count(rows)
         if self._state_schedule.is_due(len(self._states)):
             self._state_schedule.wrote()
             self._write_state(state)
+
+    def close(self) -> None:
+        """Read nothing more, and let go of what was read; for a run that ends early."""
+        self._prefetcher.close()
 
     def conclude(self) -> None:
         """Say, after the last account, what only the end shows; end the run if it has to.
@@ -224,3 +247,83 @@ class StreamSync:
                 f"{name}_lookback_days ({lookback / DAY:g}), and one that is open for longer than "
                 f"the whole may be missed: set it to {-(-longest * 2 // DAY)} or more",
             )
+
+
+class Outcome:
+    """Collects what became of each account of one stream."""
+
+    def __init__(self, stream_name: str, report: Report) -> None:
+        """Start with no account read."""
+        self._stream_name = stream_name
+        self._report = report
+        self._accounts_not_refused = 0
+        self._accounts_without_rows = 0
+        self._has_advanced = False
+        self._is_stuck = False
+
+    def advanced(self) -> None:
+        """Note that a bookmark moved forward."""
+        self._has_advanced = True
+
+    def was_read(self) -> None:
+        """Note that an account was read to its end."""
+        self._accounts_not_refused += 1
+
+    def ran_out_of_budget(self) -> None:
+        """Note that the budget ended an account.
+
+        Accounts come with the oldest bookmark first. If none has moved before the first one that
+        the budget ends, the next run will begin there again, and no run comes any further.
+        """
+        self._accounts_not_refused += 1
+        self._is_stuck = self._is_stuck or not self._has_advanced
+
+    def refused(self, account_id: str, error: AccountError) -> None:
+        """Note an account that cannot be read, as the rule of its last answer says."""
+        action = error.rule.last_word
+        if action in {Action.NO_ROWS, Action.SKIP_ACCOUNT}:
+            self._accounts_without_rows += 1
+            self._report.tallies[self._stream_name].without_rows.add(account_id)
+        if action is Action.NO_ROWS:
+            self._report.logger.info("%s", error)
+        elif action is Action.SKIP_ACCOUNT:
+            self._report.tallies[self._stream_name].skipped.add(account_id)
+            self._report.logger.warning("%s. The account is skipped", error)
+        else:
+            self._report.fail(str(error))
+
+    def conclude(self, budget: Budget, *, full_table: bool) -> None:
+        """Report what only the end shows: nothing was read, or the budget leaves no way forward."""
+        name = self._stream_name
+        self._report.end(name)
+        if self._accounts_without_rows and not self._accounts_not_refused:
+            self._report.fail(
+                f"{name}: not one account could be read: refused, or without what the filters "
+                "name; see the lines above, and correct the filters or the app's permissions"
+            )
+        if not budget.exhausted:
+            return
+        if full_table:
+            self._report.fail(
+                f"{name}: max_requests_per_run was spent before all was read, and a "
+                "full-table sync cannot go on in the next run; raise it or sync incrementally"
+            )
+        elif self._is_stuck and not self._report.failures:
+            self._report.fail(
+                f"{name}: max_requests_per_run does not suffice to read one window of the "
+                f"account with the oldest bookmark, {_why_stuck(budget)}"
+            )
+        else:
+            self._report.logger.info(
+                "%s: max_requests_per_run is spent; the next run goes on from here", name
+            )
+
+
+def _why_stuck(budget: Budget) -> str:
+    """Say what follows from a budget that did not suffice for one window."""
+    if not budget.sent_again:
+        return "so that no run would ever come further; raise it"
+    return (
+        f"because {budget.sent_again} of {budget.spent_requests} requests had to be sent again; "
+        "run again when Zoom's fault has passed, or raise it"
+    )

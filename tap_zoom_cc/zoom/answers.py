@@ -17,21 +17,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
+import requests
 from typing_extensions import override
 
 from tap_zoom_cc.run.log import printable
-from tap_zoom_cc.zoom.instants import parse_instant
+from tap_zoom_cc.zoom.instants import EARLIEST_TIME, date_of, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import requests
-
 MOST_DIGITS = 9
 """Digits of a code; Zoom's have up to eight."""
-
-EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
-"""A ``Date`` before the year in which Zoom Contact Center began tells no time (own choice)."""
 
 LONGEST_MESSAGE = 200
 """Characters of Zoom's own message that are shown: an answer may hold personal data."""
@@ -51,7 +47,8 @@ class Answer:
     """What the decision needs of an answer that is not the page asked for.
 
     ``status`` is 0 where nothing came, or what came broke off; ``message`` then names the fault.
-    ``wait`` is how many seconds ahead of the answer ``retry_after`` lies.
+    ``retry_after`` is when to ask again, by ``Retry-After`` or, in a refusal for the rate, by
+    ``X-RateLimit-Reset``. ``wait`` is how many seconds ahead of the answer that lies.
     """
 
     status: int
@@ -77,7 +74,7 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
         response: the HTTP response.
         now: the present by this machine's clock, for an answer that does not tell Zoom's.
     """
-    # An instant in Retry-After is meant by the clock of whoever wrote it.
+    # An instant to come back at is meant by the clock of whoever wrote it.
     now = date_of(response) or now
     try:
         body = msgspec.json.decode(response.content.removeprefix(BOM_UTF8))
@@ -95,6 +92,9 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
     message: str = next((text for text in texts if isinstance(text, str) and text), "")
     codes = [_code(body.get(name)) for name in ("code", "errorCode")]
     retry_after = parse_retry_after(response.headers.get("Retry-After"), now)
+    # Other answers may have the header, too: it says when the limit's count begins anew.
+    if retry_after is None and response.status_code == requests.codes.too_many_requests:
+        retry_after = parse_unix_time(response.headers.get("X-RateLimit-Reset"))
     return Answer(
         status=response.status_code,
         code=next((code for code in codes if code is not None), None),
@@ -203,17 +203,16 @@ def parse_retry_after(text: str | None, now: datetime) -> datetime | None:
         return None
 
 
+def parse_unix_time(text: str | None) -> datetime | None:
+    """Return the instant of ``X-RateLimit-Reset``, seconds since 1970 (document); None if none."""
+    try:
+        instant = datetime.fromtimestamp(float(text or ""), tz=timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return instant if instant >= EARLIEST_TIME else None
+
+
 def missing_scopes(message: str) -> str:
     """Return the scopes that Zoom's message names, or an empty text."""
     found = re.search(r"scopes?\s*:?\s*\[([^\]]*)\]", message, re.IGNORECASE)
     return found.group(1).strip() if found else ""
-
-
-def date_of(response: requests.Response) -> datetime | None:
-    """Return the server's clock as its ``Date`` header tells it, in UTC; None if it is no time."""
-    try:
-        date = email.utils.parsedate_to_datetime(response.headers["Date"])
-        date = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None
-    return date if date >= EARLIEST_TIME else None

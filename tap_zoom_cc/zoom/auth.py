@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import requests
 
-from tap_zoom_cc.zoom.answers import Answer, date_of, fault_of, read_answer
+from tap_zoom_cc.zoom.answers import Answer, fault_of, read_answer
 from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
+from tap_zoom_cc.zoom.instants import date_of
 from tap_zoom_cc.zoom.retries import retrying
 from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Condition, decide
 

@@ -173,7 +173,9 @@ class _Adapter(HTTPAdapter):
         connection_class = cast("type[HTTPConnection]", pool.ConnectionCls)
         if not issubclass(connection_class, _Connection):
             # Plain, TLS or through a proxy: only the pool knows which class that takes.
-            parts = {"sending": self._sending, "response_class": partial(_Answer, self._sending)}
+            # Python 3.14 makes a method of a bare `partial`.
+            answer = staticmethod(partial(_Answer, self._sending))
+            parts = {"sending": self._sending, "response_class": answer}
             pool.ConnectionCls = type("Connection", (_Connection, connection_class), parts)
         return pool
 

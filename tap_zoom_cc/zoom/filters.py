@@ -7,16 +7,22 @@ travels: comma-separated in one parameter, or as a repeated parameter.
 from __future__ import annotations
 
 import difflib
+import importlib.resources
 from typing import TYPE_CHECKING
 
+from singer_sdk.schema.source import SchemaDirectory
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
-
-from tap_zoom_cc.zoom.schema_files import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tap_zoom_cc.run.settings import FilterValue
+
+SCHEMAS = SchemaDirectory(importlib.resources.files("tap_zoom_cc.schemas"))
+"""The package's JSON schemas: rows by stream name, query parameters by ``<stream>_filters``.
+
+They are plain files, derived from Zoom's OpenAPI documents by ``schemas/derive.py``, and read once.
+"""
 
 SET_BY_THE_TAP = frozenset({"from", "to", "page_size", "next_page_token", "accountId"})
 

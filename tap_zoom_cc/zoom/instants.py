@@ -5,11 +5,19 @@ Two texts can name one instant with different offsets, so instants are compared,
 
 from __future__ import annotations
 
+import email.utils
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tap_zoom_cc.run.log import excerpt
+
+if TYPE_CHECKING:
+    import requests
+
+EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
+"""A header's time before the year in which Zoom Contact Center began is none (own choice)."""
 
 BEFORE_ZOOM = datetime(2010, 1, 1, tzinfo=timezone.utc)
 """Nothing in Zoom is older, so nothing earlier is asked for: Zoom was founded in 2011."""
@@ -44,3 +52,13 @@ def parse_instant(text: str) -> datetime:
 def format_instant(instant: datetime) -> str:
     """Write an instant as ISO 8601 in UTC with ``+00:00``: the one form used everywhere."""
     return instant.astimezone(timezone.utc).isoformat()
+
+
+def date_of(response: requests.Response) -> datetime | None:
+    """Return the server's clock as its ``Date`` header tells it, in UTC; None if it is no time."""
+    try:
+        date = email.utils.parsedate_to_datetime(response.headers["Date"])
+        date = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+    return date if date >= EARLIEST_TIME else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.zoom.answers import Answer
 
 LONG_WAIT_SECONDS = 300.0
-"""The longest ``Retry-After`` that is waited for; a longer one ends the account or the run."""
+"""The longest wait that an answer can ask for; a longer one ends the account or the run."""
 
 TRIES = 8
 """How often a request is sent before its rule's last word counts."""
@@ -57,7 +57,7 @@ class Condition(enum.Enum):
     """What else must hold for a rule to fit, besides the answer."""
 
     TOKEN_ENDPOINT = "it is the token endpoint"  # noqa: S105 (not a password)
-    LONG_WAIT = "`Retry-After` is more than 5 minutes ahead"
+    LONG_WAIT = "`Retry-After` or `X-RateLimit-Reset` is more than 5 minutes ahead"
     FILTERED = "filters are set, and the account has not answered in this run"
     NEVER_READ = "the account was listed, has no bookmark, and has not answered in this run"
     OTHER_RANGE = "the answer names a range that does not meet the one asked for"

@@ -45,7 +45,7 @@ class Constants:
     longest_cool_down_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.LONGEST_COOL_DOWN_SECONDS")
     )
-    page_size: int | None = field(default=None, metadata=_named("zoom.engagement_log.PAGE_SIZE"))
+    page_size: int | None = field(default=None, metadata=_named("zoom.pages.PAGE_SIZE"))
     most_rows: int | None = field(default=None, metadata=_named("sync.check.MOST_ROWS"))
     aimed_rows: int | None = field(default=None, metadata=_named("sync.check.AIMED_ROWS"))
     memory_bytes: int | None = field(default=None, metadata=_named("sync.stages.MEMORY_BYTES"))
@@ -57,6 +57,9 @@ class Constants:
         default=None, metadata=_named("run.report.PROGRESS_SECONDS")
     )
     grace_seconds: float | None = field(default=None, metadata=_named("run.stopping.GRACE_SECONDS"))
+    last_words_seconds: float | None = field(
+        default=None, metadata=_named("run.stopping.LAST_WORDS_SECONDS")
+    )
 
     def by_name(self) -> Mapping[str, Value]:
         """Return the values that are given, by dotted name."""

@@ -13,7 +13,7 @@ import requests
 from tap_zoom_cc.sync.check import WindowRows, pages_for
 from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom.instants import parse_instant
-from tap_zoom_cc.zoom.pagination import (
+from tap_zoom_cc.zoom.pages import (
     PAGES_WITHOUT_NEWS,
     NextPageTokenPaginator,
     PageReader,

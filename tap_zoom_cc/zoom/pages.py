@@ -1,4 +1,4 @@
-"""Pages: read once each, and followed by ``next_page_token`` until it is empty.
+"""Pages: how they are asked for, read once each, and followed by ``next_page_token`` to the end.
 
 What happens in the wild (seen on sibling endpoints): a token although nothing follows, no token key
 on the last page, the same rows again for a new token. So an empty page ends a range, and so do two
@@ -10,20 +10,69 @@ from __future__ import annotations
 
 import mmap
 from codecs import BOM_UTF8
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, cast
+from urllib.parse import quote
 
 import msgspec
 from singer_sdk.pagination import BaseAPIPaginator
 from typing_extensions import override
 
 from tap_zoom_cc.zoom import json_text
+from tap_zoom_cc.zoom.instants import format_instant
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     import requests
+
+    from tap_zoom_cc.zoom.rules import Condition
+
+PAGE_SIZE = 100
+"""The most rows that these endpoints give in a page (document)."""
+
+SCOPE = "/accounts/{account_id}"
+"""What a path begins with for a sub account; the account that owns the app is asked without it."""
 
 PAGES_WITHOUT_NEWS = 2
 
 LARGE_BODY_BYTES = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account to read.
+
+    ``own`` says that it owns the app and is read through the ordinary endpoints, ``listed`` that
+    Zoom's list named it, rather than the settings. ``conditions`` are what holds of it for the
+    rules, until it has answered in this run.
+    """
+
+    account_id: str
+    own: bool = False
+    listed: bool = False
+    conditions: frozenset[Condition] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for, and about whom.
+
+    ``path`` follows ``api_url``. A parameter that is None is left out, and one that is a list is
+    repeated. ``where`` names stream and account in messages. ``conditions`` are what holds of the
+    account for the rules, until it has answered in this run.
+    """
+
+    path: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    where: str = ""
+    account_id: str = ""
+    conditions: frozenset[Condition] = frozenset()
+
+    def with_parameters(self, parameters: Mapping[str, object]) -> Request:
+        """Return the request with these parameters in addition, or in place of its own."""
+        return replace(self, parameters={**self.parameters, **parameters})
 
 
 class Page(Protocol):
@@ -149,3 +198,43 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
     def get_next(self, response: requests.Response) -> str | None:
         token = self.read(response).next_page_token
         return token if token != self.current_value else None
+
+
+@dataclass(frozen=True, slots=True)
+class EngagementLog:
+    """One endpoint: the stream's name, the path, what every request asks for, and its paginator.
+
+    The paginator has not begun; each reading of a range takes one of its own from it.
+    """
+
+    name: str
+    path: str
+    parameters: Mapping[str, object]
+    paginator: NextPageTokenPaginator
+
+    @property
+    def reader(self) -> PageReader:
+        """What reads a page of it."""
+        return self.paginator.reader
+
+    def where(self, account_id: str) -> str:
+        """Return stream and account for a message."""
+        return f"{self.name}, account {account_id}"
+
+    def request(self, account: Account, begin: datetime, end: datetime) -> Request:
+        """Return the request for the first page of a range.
+
+        Args:
+            account: whose engagements.
+            begin: in UTC and whole seconds.
+            end: in UTC and whole seconds.
+        """
+        scope = "" if account.own else f"/accounts/{quote(account.account_id, safe='')}"
+        return Request(
+            path=f"{scope}{self.path.removeprefix(SCOPE)}",
+            parameters={"from": format_instant(begin), "to": format_instant(end)}
+            | dict(self.parameters),
+            where=self.where(account.account_id),
+            account_id=account.account_id,
+            conditions=account.conditions,
+        )

@@ -10,7 +10,6 @@ import json
 import sys
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
-from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
@@ -39,8 +38,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.sync.plan import WindowJob
     from tap_zoom_cc.zoom.client import Client
-    from tap_zoom_cc.zoom.engagement_log import Account, EngagementLog
-    from tap_zoom_cc.zoom.pagination import Page
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
 
 DAY = timedelta(days=1)
 
@@ -183,7 +181,7 @@ def _count_stream(
         name: AccountPlan(account, days, accepts_less=False) for name, account in accounts.items()
     }
     counts: Counts = Prefetcher(
-        partial(_count, log, services.client),
+        lambda job, _: _count(log, services.client, job),
         plans,
         workers=services.settings.max_concurrency,
         capacity=0,

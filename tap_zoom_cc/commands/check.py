@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.accounts import Accounts
     from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
-    from tap_zoom_cc.zoom.engagement_log import Account
+    from tap_zoom_cc.zoom.pages import Account
 
 
 def check_option(callback: Callable[[click.Context, click.Option, bool], None]) -> click.Option:

@@ -1,0 +1,1 @@
+"""What the command does besides a sync: `check` (also ``--test``), `reconcile`, and `observe`."""

@@ -1,0 +1,301 @@
+"""From what was seen of a log to verdicts: `QUESTIONS` is the table of them.
+
+Everything here is pure. A verdict is given only where the answers exclude every other reading that
+is known. Texts are this module's own, with counts and times in them.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from tap_zoom_cc.commands.observe.ranges import READINGS, milliseconds
+from tap_zoom_cc.commands.observe.sightings import UTC_OFFSET
+from tap_zoom_cc.run.report import counted
+from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, SECOND, Window
+from tap_zoom_cc.zoom.instants import parse_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from tap_zoom_cc.commands.observe.probes import Log
+    from tap_zoom_cc.commands.observe.ranges import Reading
+    from tap_zoom_cc.commands.observe.sightings import Engagement
+
+UNDETERMINED = "undetermined"
+
+
+def verdicts(log: Log) -> dict[str, str]:
+    """Return by question what was found of a log; `UNDETERMINED` begins what is not known."""
+    return {
+        question: find(log) or f"{UNDETERMINED}; it takes {takes}"
+        for question, (find, takes) in QUESTIONS.items()
+    }
+
+
+def _agreed(findings: Iterable[str]) -> str:
+    """Return the one finding that there is; nothing if there are several, or none."""
+    different = set(findings)
+    return different.pop() if len(different) == 1 else ""
+
+
+# Ranges
+
+SELECTED: Mapping[str, str] = {
+    "start": "start time",
+    "end": "end time",
+    "overlap": "overlap: any part of it lies in the range",
+}
+
+
+def _readings(log: Log) -> str:
+    left = len(log.readings)
+    return f"{left} of {len(READINGS)}{'' if left else ': what came fits none that is known'}"
+
+
+def _all(tell: Callable[[Reading], str]) -> Callable[[Log], str]:
+    """Return what finds what all readings agree on that are left."""
+    return lambda log: _agreed(map(tell, log.readings))
+
+
+def _edge(reading: Reading, *, inclusive: bool) -> str:
+    if reading.days:
+        return ""
+    return "is in the range" if inclusive else "is not in the range"
+
+
+def _offset(reading: Reading) -> str:
+    if reading.zone is None:
+        return "decides which engagements are selected"
+    return "does not decide: times are read in a zone of the account's own"
+
+
+def _zone(reading: Reading) -> str:
+    if reading.zone is None:
+        return "the one that is written"
+    minutes = reading.zone // 60_000
+    return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+def _written_times(log: Log) -> str:
+    seen = {
+        (each.asked.written[0][len("2026-01-31T00:00:00") :], row.zone)
+        for each in log.seen
+        for row in each.rows
+    }
+    if len({asked for asked, _ in seen}) <= 1:
+        return ""
+    if all(zone == "Z" for _, zone in seen):
+        return "with `Z`"
+    is_as_asked = all(asked == zone for asked, zone in seen)
+    return "in the offset of `from`" if is_as_asked else "in neither one way nor the other"
+
+
+# Pages
+
+ORDERS: Mapping[str, Callable[[Engagement], float]] = {
+    "by start time, oldest first": lambda row: milliseconds(row.start),
+    "by start time, newest first": lambda row: -milliseconds(row.start),
+    "by end time, oldest first": lambda row: milliseconds(row.end),
+    "by end time, newest first": lambda row: -milliseconds(row.end),
+}
+
+FEWEST_IN_ORDER = 10
+"""Rows that a page must have for its order to be no accident: ten have 3.6 million orders."""
+
+
+def _order(log: Log) -> str:
+    pages = [each.rows for each in log.seen]
+    if max(map(len, pages)) < FEWEST_IN_ORDER:
+        return ""
+    fitting = [
+        name
+        for name, key in ORDERS.items()
+        if all(key(one) <= key(next_one) for rows in pages for one, next_one in pairwise(rows))
+    ]
+    return _agreed(fitting or ["neither by start nor by end time"])
+
+
+TOTAL_DIFFERS = "differs from the rows that come"
+
+
+def total(log: Log) -> str:
+    """Compare the totals of ranges that were read whole with the rows that came."""
+    counts = [
+        (each.total, len({row.row_id for row in each.rows}))
+        for each in log.of("range", "base")
+        if not each.token and each.total is not None
+    ]
+    wrong = [f"{told} for {rows}" for told, rows in counts if told != rows]
+    if not any(rows for _, rows in counts):
+        return ""
+    return f"{TOTAL_DIFFERS}, such as {wrong[0]}" if wrong else "agrees with the rows"
+
+
+def _living(log: Log) -> str:
+    totals = [each.total for each in log.of("base", "living")]
+    if len(totals) < 3 or None in totals:  # noqa: PLR2004 (the first page, it again, the second)
+        return ""
+    first, fresh, second = (each or 0 for each in totals)
+    if first != second:
+        return "lives: the total grows from page to page"
+    return "stands still" if fresh > first + 1 else ""
+
+
+# The ranges that answers name
+
+ZONE_SHIFT = timedelta(hours=15)
+"""By how much a range that is named may differ, only because it is given in another zone."""
+
+A_DAY_OR_SO = timedelta(hours=36)
+CLEARLY_APART = timedelta(days=3)
+
+
+def _told(log: Log) -> str:
+    return _agreed(_form(text) for each in log.seen if each.is_page for text in each.told)
+
+
+def _form(text: str | None) -> str:
+    if text is None:
+        return "is not there"
+    try:
+        parse_instant(text)
+    except ValueError:
+        return "is in a form that cannot be read"
+    return "is given in days" if len(text) == len("2026-01-31") else "is given as date-times"
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The range that an answer names, and the one that was asked for."""
+
+    told: Window
+    asked: Window
+
+    @property
+    def is_short(self) -> bool:
+        return self.told.begin > self.asked.begin + ZONE_SHIFT
+
+
+def _named(log: Log) -> list[_Named]:
+    """Return the ranges that answers name; none where answers are for other ranges than asked."""
+    found = []
+    for each in log.seen:
+        if each.rows and not each.in_range:
+            return []
+        if each.is_page and not each.asked.page_token:
+            with suppress(ValueError):
+                told = Window(*(parse_instant(text or "") for text in each.told))
+                found.append(_Named(told, each.asked.window))
+    return found
+
+
+def _shared(named: Sequence[_Named], length: Callable[[_Named], timedelta]) -> timedelta | None:
+    """Return a length that short answers to ranges far apart have in common, a day more or less."""
+    short = [each for each in named if each.is_short]
+    lengths, ends = [length(each) for each in short], [each.asked.end for each in short]
+    if not short or max(ends) - min(ends) <= CLEARLY_APART:
+        return None
+    return max(lengths) if max(lengths) - min(lengths) <= A_DAY_OR_SO else None
+
+
+def kept_for(log: Log) -> timedelta | None:
+    """Return how far back answers begin, whatever is asked for; None if some do not."""
+    named = _named(log)
+    age = _shared(named, lambda each: log.present - each.told.begin)
+    whole = (log.present - each.asked.begin for each in named if not each.is_short)
+    return age if age and max(whole, default=UTC_OFFSET) <= age + A_DAY_OR_SO else None
+
+
+def _covered(log: Log) -> str:
+    named = _named(log)
+    if kept_for(log):
+        return "what history there is"
+    if length := _shared(named, lambda each: each.told.end - each.told.begin):
+        return f"only its last {counted(round(length / DAY), 'day')}"
+    longest = max((each.asked.end - each.asked.begin for each in named), default=UTC_OFFSET)
+    is_all = longest >= LONGEST_REQUEST and not any(each.is_short for each in named)
+    return "all of it, as answers say" if is_all else ""
+
+
+def _history(log: Log) -> str:
+    if kept := kept_for(log):
+        return f"about {counted(round(kept / DAY), 'day')}: answers begin there"
+    rows = [row for each in log.of("history", "width") for row in each.in_range]
+    days = max(((log.present - row.end) // DAY for row in rows), default=None)
+    return "" if days is None else f"at least {counted(days, 'day')}"
+
+
+WIDTHS: Mapping[str, str] = {
+    "30.5- 29.5- 28+": "28 days",
+    "30.5- 29.5+": "30 days",
+    "30.5+ 30.5+ 31.5-": "31 days",
+    "30.5+ 30.5- 29.5+": "a calendar month",
+    "30.5+ 30.5+ 31.5+": "more than 31 days",
+}
+"""What follows from which lengths were accepted, in the order in which they are asked for."""
+
+ACCEPTED: Mapping[int, str] = {200: "+", 400: "-"}
+"""By HTTP status; another one says nothing of the length."""
+
+
+def _width(log: Log) -> str:
+    return WIDTHS.get(
+        " ".join(
+            f"{(window.end - window.begin) / DAY:g}{ACCEPTED.get(each.status)}"
+            for each in log.seen
+            for window in [each.asked.window]
+            if each.asked.purpose == "width"
+        ),
+        "",
+    )
+
+
+def longest_seen(log: Log) -> timedelta | None:
+    """Return how long the longest engagement was open, in whole seconds."""
+    lengths = [row.end - row.start for each in log.seen for row in each.rows]
+    return max(lengths) // SECOND * SECOND if lengths else None
+
+
+def _longest(log: Log) -> str:
+    ids = {row.row_id for each in log.seen for row in each.rows}
+    return f"{longest_seen(log)}, of {counted(len(ids), 'engagement')} seen" if ids else ""
+
+
+# The table
+
+MORE = "more engagements that ended over an hour ago, some of them minutes long or longer"
+
+QUESTIONS: Mapping[str, tuple[Callable[[Log], str], str]] = {
+    "readings of ranges that are left": (_readings, ""),
+    "what `from` and `to` select on": (_all(lambda each: SELECTED[each.selects_on]), MORE),
+    "an engagement at exactly `from`": (
+        _all(lambda each: _edge(each, inclusive=each.from_inclusive)),
+        f"{MORE}, in ranges that are not read as whole days",
+    ),
+    "an engagement at exactly `to`": (
+        _all(lambda each: _edge(each, inclusive=each.to_inclusive)),
+        f"{MORE}, in ranges that are not read as whole days",
+    ),
+    "precision of `from` and `to`": (
+        _all(lambda each: "whole days" if each.days else "the second"),
+        MORE,
+    ),
+    "the offset of `from` and `to`": (_all(_offset), MORE),
+    "the zone in which they are read": (_all(_zone), MORE),
+    "times in rows": (_written_times, "engagements in ranges of two offsets"),
+    "order of rows": (_order, f"a page of {FEWEST_IN_ORDER} rows, of which some overlap"),
+    "`total_records`": (total, "a range with 1 to 100 engagements, and a total"),
+    "the list, while its pages are read": (
+        _living,
+        "over 100 engagements in 28 days, and some that end meanwhile",
+    ),
+    "the range that an answer names": (_told, "answers that agree"),
+    "what of a range is answered": (_covered, "more answers that name their range"),
+    "the longest engagement seen": (_longest, "engagements"),
+    "how far back history goes": (_history, "an account that is older than these ranges"),
+    "the longest range": (_width, "ranges of up to 31 days, some of them refused"),
+}
