@@ -474,7 +474,7 @@ def test_the_models_are_a_package_for_a_dbt_project_of_ones_own(
 
     run("deps")
     run("run")
-    fresh = ("source", "freshness")
+    fresh = ("source", "freshness", "--select", "source:zoom_cc")
     for stream, hours in (("sms", 30), ("voice_calls", 80)):
         warehouse.execute(
             f"update raw_zoom.{stream}_rows "
