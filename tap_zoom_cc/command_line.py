@@ -249,7 +249,10 @@ class CommandLineTap(ServingTap):
 
         Raises:
             InputError: with everything that is wrong, one line each.
+            OutputError: if standard output is closed.
         """
+        with writing():
+            """What will be read has to go somewhere: else not a single request is sent."""
         stop = Stop()
         end_on_signals(stop, cls.logger)
         values, problems = cls._settings_of(config)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.streams._state import StreamStateManager
 
     from tap_zoom_cc.rows.unmapped import Notices
     from tap_zoom_cc.run.report import Lag
@@ -236,14 +237,23 @@ class EngagementStream(ZoomStream):
         partitions = self.state_manager.get_state_partitions() or []
         return {state["context"]["account_id"]: state for state in partitions}
 
+    @cached_property
+    @override
+    def state_manager(self) -> StreamStateManager:
+        """The SDK's, which twice in a sync asks for the state of each account."""
+        manager = super().state_manager
+        manager.get_context_state = self.get_context_state  # type: ignore[method-assign]
+        return manager
+
     @override
     def get_context_state(self, context: Context | None) -> dict[str, object]:
         """Return the writable state of an account; the SDK would look through those of all."""
         if context is None:
-            return super().get_context_state(context)
+            return self.stream_state
         account_id: str = context["account_id"]
         if account_id not in self._states:
-            self._states[account_id] = super().get_context_state(context)
+            self._states[account_id] = {"context": dict(context)}
+            self.stream_state.setdefault("partitions", []).append(self._states[account_id])
         return self._states[account_id]
 
     @override

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from functools import cached_property, partial
+from logging import ERROR, INFO
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from singer_sdk import RESTStream, Tap
@@ -11,7 +12,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
 from tap_zoom_cc.command_line import CommandLineTap
-from tap_zoom_cc.commands.check import check_access, write_row
+from tap_zoom_cc.commands.check import check_access, write_line, write_row
 from tap_zoom_cc.commands.observe.command import observe
 from tap_zoom_cc.commands.reconcile import count_days, days_from
 from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
@@ -26,7 +27,7 @@ from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
@@ -129,16 +130,27 @@ class TapZoomCC(CommandLineTap):
     @override
     def test(self) -> int:
         self.write_schemas()
-        exit_code = self._check_access(partial(write_row, self))
+        exit_code = check_access(
+            self._engagement_streams(),
+            self._accounts,
+            self._services,
+            tell=lambda is_readable, line: self.logger.log(INFO if is_readable else ERROR, line),
+            show=partial(write_row, self),
+        )
         self._flush()
         return exit_code
 
     @override
     def check(self) -> int:
+<<<<<<< HEAD
         return self._check_access(lambda *_: None)
 
     def _check_access(self, show: Callable[[EngagementStream, dict[str, object]], None]) -> int:
         return check_access(self._engagement_streams(), self.services.accounts, self.services, show)
+=======
+        streams = self._engagement_streams()
+        return check_access(streams, self._accounts, self._services, tell=write_line)
+>>>>>>> 332fa10db91a1a17890358d61bc462e77ed57a68
 
     @override
     def reconcile(self, days: str) -> int:

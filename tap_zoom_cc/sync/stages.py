@@ -13,11 +13,11 @@ from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import OutputError, StoppedError
 from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, progress_of, rest_after
 from tap_zoom_cc.sync.budget import BudgetSpentError
-from tap_zoom_cc.sync.check import MOST_ROWS, pages_for
+from tap_zoom_cc.sync.check import pages_for
 from tap_zoom_cc.sync.emit import Emitter
 from tap_zoom_cc.sync.fetch import WindowFetcher
 from tap_zoom_cc.sync.prefetch import Prefetcher
-from tap_zoom_cc.sync.windows import LONGEST_REQUEST, Window
+from tap_zoom_cc.sync.windows import LONGEST_REQUEST, MOST_ROWS, Window
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.instants import format_instant
 from tap_zoom_cc.zoom.rules import Action
