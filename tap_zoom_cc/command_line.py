@@ -14,28 +14,29 @@ from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_zoom_cc import catalog as catalogs
-from tap_zoom_cc import state as states
 from tap_zoom_cc.commands.check import check_option
 from tap_zoom_cc.commands.observe.command import observe_option
 from tap_zoom_cc.commands.reconcile import reconcile_option
 from tap_zoom_cc.configuration import settings_from
-from tap_zoom_cc.exit_codes import Command
-from tap_zoom_cc.run.log import leave_out_chatter
-from tap_zoom_cc.run.stopping import Stop, end_on_signals
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
-from tap_zoom_cc.user_input import (
-    ConfigInput,
-    InputError,
+from tap_zoom_cc.environment import (
     certificate_problems,
     forget_unknown_log_levels,
-    from_environment,
     misspelled_variables,
     proxy_problems,
+)
+from tap_zoom_cc.exit_codes import Command
+from tap_zoom_cc.input_schemas import catalog_problems, state_problems
+from tap_zoom_cc.inputs import (
+    ConfigInput,
+    InputError,
+    from_environment,
     read_config,
     read_json,
     with_texts_read,
 )
+from tap_zoom_cc.run.log import leave_out_chatter
+from tap_zoom_cc.run.stopping import Stop, end_on_signals
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
 
@@ -255,11 +256,11 @@ class CommandLineTap(Tap):
         problems += wrong
         if state and not wrong:
             names = [stream.name for stream in ENGAGEMENT_STREAMS]
-            problems += states.problems(state_value, partitioned=names, streams=KEYS, now=now)
+            problems += state_problems(state_value, partitioned=names, streams=KEYS, now=now)
         catalog_value, wrong = read_json(catalog, "catalog")
         problems += wrong
         if catalog and not wrong:
-            problems += catalogs.problems(catalog_value, KEYS)
+            problems += catalog_problems(catalog_value, KEYS)
         if problems:
             raise InputError(*problems)
         try:

@@ -16,13 +16,13 @@ from tap_zoom_cc.commands.observe.command import observe
 from tap_zoom_cc.commands.reconcile import count_days, days_from
 from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
 from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.run.summary import log_end
 from tap_zoom_cc.services import Services
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, SubAccountsStream
 from tap_zoom_cc.sync.budget import Budgets
-from tap_zoom_cc.user_input import InputError
 from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
 

@@ -18,8 +18,8 @@ import pytest
 import yaml
 from referencing import Registry
 
+from tap_zoom_cc.inputs import with_texts_read
 from tap_zoom_cc.tap import TapZoomCC
-from tap_zoom_cc.user_input import with_texts_read
 from tests.harness.tap import run_tap
 
 ROOT = Path(__file__).parent.parent
