@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 
 from requests.utils import get_environ_proxies, select_proxy
 
-from tap_zoom_cc.run.log import excerpt, printable
-from tap_zoom_cc.zoom.filters import nearest
+from tap_zoom_cc.run.log import excerpt, nearest, printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -79,10 +78,8 @@ def certificate_problems() -> list[str]:
     if not path:
         return []
     try:
-        if Path(path).is_dir():
-            ssl.create_default_context(capath=path)
-        else:
-            ssl.create_default_context(cafile=path)
+        folder, file = (path, None) if Path(path).is_dir() else (None, path)
+        ssl.create_default_context(cafile=file, capath=folder)
     except OSError as error:
         reason = "holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
         return [f"{name}: {path}: {reason}; it must name a file of certificates to trust"]
@@ -101,7 +98,7 @@ def forget_unknown_log_levels(prefix: str) -> list[str]:
     for name in (f"{prefix}LOGLEVEL", "LOGLEVEL"):
         level = os.environ.get(name, "")
         try:
-            logging.NullHandler(level.upper() if level else logging.INFO)
+            logging.NullHandler(level.upper() or logging.INFO)
         except ValueError:
             del os.environ[name]
             warnings.append(f"{name}: there is no level '{excerpt(level)}', so it is ignored")

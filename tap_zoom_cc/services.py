@@ -39,7 +39,7 @@ class Services:
         """The checked settings.
 
         Raises:
-            ConfigValidationError: if they are wrong.
+            InputError: if they are wrong.
         """
         return self.read_settings()
 

@@ -14,9 +14,9 @@ from tap_zoom_cc.command_line import CommandLineTap
 from tap_zoom_cc.commands.check import check_access, write_row
 from tap_zoom_cc.commands.observe.command import observe
 from tap_zoom_cc.commands.reconcile import count_days, days_from
-from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
+from tap_zoom_cc.configuration import CONFIG_SCHEMA
 from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.inputs import InputError
+from tap_zoom_cc.inputs import InputError, settings_from
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.run.summary import log_end
@@ -55,9 +55,8 @@ class TapZoomCC(CommandLineTap):
     @cached_property
     def _services(self) -> Services:
         started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        known = self.known_settings()
-        read_settings = partial(settings_from, dict(self.config), now=started, known=known)
-        return Services(started, self._stop, self.logger, read_settings)
+        check = partial(settings_from, self.config, now=started)
+        return Services(started, self._stop, self.logger, lambda: self._settings or check())
 
     @cached_property
     def _accounts(self) -> Accounts:
