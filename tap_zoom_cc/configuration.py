@@ -19,7 +19,7 @@ from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -47,18 +47,8 @@ PATTERNS = {
 """The formats that a regular expression describes."""
 
 
-def _matches(pattern: str, value: object) -> bool:
-    return not isinstance(value, str) or bool(re.fullmatch(pattern, value))
-
-
-def _is_instant(value: object) -> bool:
-    return not isinstance(value, str) or bool(parse_instant(value))
-
-
-def _is_url_for_a_token(value: object) -> bool:
+def _is_url_for_a_token(value: str) -> bool:
     """Say whether a token may be sent there: encrypted, or to this machine."""
-    if not isinstance(value, str):
-        return True
     parts = urlsplit(value)
     host = parts.hostname or ""
     # As for the look-up of its address: a ValueError if a part of the name is empty or too long.
@@ -71,11 +61,20 @@ def _is_url_for_a_token(value: object) -> bool:
     )
 
 
-format_checker = FormatChecker(formats=())
-for _name, _pattern in PATTERNS.items():
-    format_checker.checks(_name)(partial(_matches, _pattern))
-format_checker.checks("date-time", raises=ValueError)(_is_instant)
-format_checker.checks("uri", raises=ValueError)(_is_url_for_a_token)
+def _format_checker(**checks: Callable[[str], object]) -> FormatChecker:
+    """Return what checks formats; values that are no text are left to the check of types."""
+    checker = FormatChecker(formats=())
+    for name, check in checks.items():
+        checker.checks(name, raises=ValueError)(
+            lambda value, check=check: not isinstance(value, str) or bool(check(value))
+        )
+    return checker
+
+
+format_checker = _format_checker(
+    **{name: partial(re.fullmatch, pattern) for name, pattern in PATTERNS.items()},
+    **{"date-time": parse_instant, "uri": _is_url_for_a_token},
+)
 
 
 def _text(text_format: str) -> th.CustomType:

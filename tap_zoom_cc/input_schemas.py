@@ -143,8 +143,9 @@ STREAM_MAP_CONFIG = an_object() | {
 
 
 def _required(name: str) -> JsonSchema:
-    advice = "copy it from the Zoom app's page 'App Credentials'; Meltano takes it from"
-    words = f"is missing; {advice} TAP_ZOOM_CC_{name.upper()}"
+    page = "copy it from the Zoom app's page 'App Credentials' into"
+    file = "or into the file that --config names"
+    words = f"is missing; {page} TAP_ZOOM_CC_{name.upper()}, {file}"
     return {"allOf": [{"minLength": 1, "otherwise": words}], **CONFIG_SCHEMA["properties"][name]}
 
 

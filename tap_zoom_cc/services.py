@@ -46,7 +46,8 @@ class Services:
     @cached_property
     def report(self) -> Report:
         """What the run tells its reader."""
-        return Report(self.logger, self.settings.requests_per_second)
+        settings = self.settings
+        return Report(self.logger, settings.requests_per_second, settings.max_requests_per_run)
 
     @cached_property
     def client(self) -> Client:

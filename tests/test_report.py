@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 NOW = datetime(2024, 2, 20, tzinfo=timezone.utc)
 PROGRESS = re.compile(
     r"Progress: (?P<percent>\d+) % of about (?P<pages>\d+) pages?(, rows: (?P<rows>.*))?, "
-    r"[\d.]+ of 1000 requests a second, time left: about [\d.]+ s"
-    r"(, if (?P<guessed>\w+) is as long as what was begun)?$"
+    r"[\d.]+ of 1000 requests a second, time left: "
+    r"(about [\d.]+ s(, if (?P<guessed>\w+) is as long as what was begun)?"
+    r"|what the target needs for the rows that were read)$"
 )
 
 
@@ -96,6 +97,40 @@ def test_progress_goes_by_pages(
     report.show_progress()
     assert "52 % of about 40 pages" in caplog.messages[-1]
     assert caplog.messages[-1].endswith("time left: about 19.0 s")
+
+
+def test_a_run_with_a_budget_has_no_more_time_left_than_that(
+    report: Report, clock: SteadyClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    report.most_requests = 50
+    report.expect(["sms", "voice_calls"])
+    report.plan_more("sms", 4)
+    for number in range(20):
+        report.count_request()
+        report.read_page("sms", more=0 if number else 20, begins=not number)
+    clock.now += 10
+    report.show_progress()
+    # 60 pages of sms, and 80 of voice calls would follow.
+    assert "12 % of about 160 pages" in caplog.messages[-1]
+    said = "time left: at most about 15.0 s: then max_requests_per_run is spent"
+    assert caplog.messages[-1].endswith(said)
+
+    report.most_requests = 500
+    clock.now += 10
+    report.show_progress()
+    assert "time left: about 2 min 20 s, if voice_calls is as long" in caplog.messages[-1]
+
+
+def test_a_run_that_has_read_all_waits_for_the_target(
+    report: Report, clock: SteadyClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    report.expect(["sms"])
+    report.plan_more("sms", 1)
+    report.read_page("sms", more=1, begins=True)
+    clock.now += 10
+    report.show_progress()
+    said = "time left: what the target needs for the rows that were read"
+    assert caplog.messages[-1].endswith(said)
 
 
 def test_nothing_is_guessed_before_the_first_page(

@@ -213,6 +213,16 @@ def test_a_value_for_stream_maps_that_is_empty_is_refused(
     assert not run.messages
 
 
+def test_an_expression_that_fails_at_a_row_is_the_one_error_of_the_log(
+    zoom: SimulatorProcess,
+) -> None:
+    maps = {"sms": {"number": "no_such_field + 1"}}
+    run = run_tap({**zoom.tap_config(), "start_date": BEGIN.isoformat(), "stream_maps": maps})
+    (line,) = run.check(1).logged("ERROR")
+    assert "stream_maps: an expression fails: " in line
+    assert "no_such_field + 1" in line
+
+
 @pytest.mark.programs
 def test_only_what_meltano_selects_is_asked_for_and_loaded(
     project: MeltanoProject, zoom: SimulatorProcess

@@ -10,7 +10,6 @@ import json
 import sys
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
-from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
@@ -182,7 +181,7 @@ def _count_stream(
         name: AccountPlan(account, days, accepts_less=False) for name, account in accounts.items()
     }
     counts: Counts = Prefetcher(
-        partial(_count, log, services.client),
+        lambda job, _: _count(log, services.client, job),
         plans,
         workers=services.settings.max_concurrency,
         capacity=0,

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import difflib
 import logging
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import singer_sdk
 from typing_extensions import override
-
-from tap_zoom_cc.run.stopping import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +23,9 @@ SDK_FOLDER = str(Path(singer_sdk.__file__).parent)
 
 OLD_PYTHON = r"Python 3\.\d+ (reached|will reach) its end of life"
 """How the SDK's warning about the version of Python begins."""
+
+UNHANDLED = "An unhandled error occurred while syncing"
+"""How the SDK's line begins about an error that ends a stream, which it does not hold."""
 
 SHOWN_CHARACTERS = 40
 """How much of a wrong value of the input a message shows."""
@@ -51,13 +51,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class WithoutChatter(logging.Filter):
     """Lets a line of level info pass when it is not the SDK's, or when debug lines are shown.
 
-    What the SDK says when the target is gone is left out as well: the tap's last line says it.
+    What the SDK says when an error ends a stream is left out as well: the error itself follows.
     """
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        # The SDK's line about a stream does not hold the error that it is about.
-        is_chatter = record.levelno <= logging.INFO or isinstance(sys.exc_info()[1], OutputError)
+        is_chatter = record.levelno <= logging.INFO or str(record.msg).startswith(UNHANDLED)
         return (
             not is_chatter
             or not record.pathname.startswith(SDK_FOLDER)

@@ -111,6 +111,8 @@ class Report:
 
     logger: logging.Logger
     requests_per_second: float
+    most_requests: int | None = None
+    """How many requests the run may send; None is no limit."""
     tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     failures: list[str] = field(default_factory=list)
     clock: Callable[[], float] = time.monotonic
@@ -322,7 +324,15 @@ class Report:
         read, pages, unknown = self._pages()
         if pages is None or self._reading_since is None:
             return "not known yet"
-        seconds = (pages - read) * (self.clock() - self._reading_since) / read
+        if read >= pages and not unknown:
+            return "what the target needs for the rows that were read"
+        per_page = (self.clock() - self._reading_since) / read
+        seconds = (pages - read) * per_page
+        # A page takes a request. What a stream does not use of its share may stay unused.
+        if self.most_requests is not None and self.unit == "page":
+            until_spent = max(self.most_requests - self.requests, 0) * per_page
+            if until_spent < seconds:
+                return f"at most about {duration(until_spent)}: then max_requests_per_run is spent"
         guess = f", if {' and '.join(unknown)} is as long as what was begun" if unknown else ""
         return f"about {duration(seconds)}{guess}"
 

@@ -22,6 +22,9 @@ Result = TypeVar("Result")
 GRACE_SECONDS = 5.0
 """How long a signalled run may take to end by itself; a full pipe can block it for ever."""
 
+LAST_WORDS_SECONDS = 1.0
+"""How long a run that is ended where it stands may take to say so; nobody may read that either."""
+
 EXIT_FAILED = 1
 EXIT_TERMINATED = 143
 EXIT_INTERRUPTED = 130
@@ -144,5 +147,5 @@ def _end_blocked_process(logger: logging.Logger, name: str, exit_code: int) -> N
     # Whoever does not read standard error either would block this too.
     speaker = threading.Thread(target=say_so, daemon=True)
     speaker.start()
-    speaker.join(timeout=1.0)
+    speaker.join(LAST_WORDS_SECONDS)
     os._exit(exit_code)

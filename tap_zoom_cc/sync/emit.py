@@ -145,7 +145,7 @@ class Emitter:
             record = self._decoder.decode(row)
             record["account_id"] = self._account_id
             self.newest = max(key.start_time, self.newest or key.start_time)
-            ended = key.end_time or rows.window.end
+            ended = max(key.end_time or rows.window.end, key.start_time)
             self.last_end = max(ended, self.last_end or ended)
             if key.end_time:
                 self.longest = max(self.longest, key.end_time - key.start_time)

@@ -57,6 +57,9 @@ class Constants:
         default=None, metadata=_named("run.report.PROGRESS_SECONDS")
     )
     grace_seconds: float | None = field(default=None, metadata=_named("run.stopping.GRACE_SECONDS"))
+    last_words_seconds: float | None = field(
+        default=None, metadata=_named("run.stopping.LAST_WORDS_SECONDS")
+    )
 
     def by_name(self) -> Mapping[str, Value]:
         """Return the values that are given, by dotted name."""
