@@ -6,6 +6,7 @@ import logging
 import sys
 from abc import abstractmethod
 from datetime import datetime, timezone
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Tap
@@ -19,9 +20,10 @@ from tap_zoom_cc.commands.reconcile import reconcile_option
 from tap_zoom_cc.configuration import CONFIG_SCHEMA
 from tap_zoom_cc.environment import forget_unknown_log_levels, misspelled_variables
 from tap_zoom_cc.exit_codes import Command
-from tap_zoom_cc.inputs import InputError, read_config, read_input
+from tap_zoom_cc.inputs import InputError, read_config, read_input, settings_from
 from tap_zoom_cc.run.log import leave_out_chatter
 from tap_zoom_cc.run.stopping import Stop, end_on_signals
+from tap_zoom_cc.services import Services
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
 
@@ -55,6 +57,13 @@ class CommandLineTap(Tap):
         self._stop = stop or Stop()
         self._settings = settings
         super().__init__(**sdk_arguments)
+
+    @cached_property
+    def _services(self) -> Services:
+        """What the streams of a run share."""
+        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
+        check = partial(settings_from, self.config, now=started)
+        return Services(started, self._stop, self.logger, lambda: self._settings or check())
 
     @abstractmethod
     def sync(self) -> int:

@@ -14,7 +14,11 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from jsonschema import Draft202012Validator, FormatChecker
-from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
+from singer_sdk.singerlib.catalog import (
+    REPLICATION_FULL_TABLE,
+    REPLICATION_INCREMENTAL,
+    MetadataMapping,
+)
 
 from tap_zoom_cc.configuration import CONFIG_SCHEMA, FORMATS, format_checker
 from tap_zoom_cc.run.log import excerpt, nearest, printable
@@ -324,27 +328,16 @@ def catalog_mistakes(catalog: Any) -> list[str]:  # noqa: ANN401 (any JSON)
 
 
 def _as_read(entry: JsonSchema) -> JsonSchema:
-    """Return a stream's entry as the SDK reads it, and whether each field is selected.
-
-    The SDK takes the keys from the entry alone, and the method from its metadata as well.
-    """
-    metadata = {tuple(part["breadcrumb"]): part["metadata"] for part in entry.get("metadata", [])}
-    root = metadata.get((), {})
-    method = (
-        entry.get("replication_method")
-        or root.get("forced-replication-method")
-        or root.get("replication-method")
-    )
+    """Return a stream's entry as the SDK reads it, and whether its fields are selected."""
+    metadata = MetadataMapping.from_iterable(entry.get("metadata", []))
+    method = entry.get("replication_method") or metadata.root.forced_replication_method
     of_full_table = REPLICATION_KEY if method == REPLICATION_FULL_TABLE else None
+    mask = metadata.resolve_selection()
     return {
         "key_properties": None,
         **entry,
         "replication_method": method,
         "replication_key": entry.get("replication_key") or of_full_table,
-        "fields": {"/".join(path[1:]): _is_selected(each) for path, each in metadata.items()},
+        # Of a stream that is not selected no field is.
+        "fields": {"/".join(path[1:]): bool(mask[path]) for path in mask} if mask[()] else {},
     }
-
-
-def _is_selected(metadata: JsonSchema) -> bool:
-    selected = metadata.get("selected", metadata.get("selected-by-default", True))
-    return metadata.get("inclusion") == "automatic" or bool(selected)

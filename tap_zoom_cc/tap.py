@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -16,11 +15,10 @@ from tap_zoom_cc.commands.observe.command import observe
 from tap_zoom_cc.commands.reconcile import count_days, days_from
 from tap_zoom_cc.configuration import CONFIG_SCHEMA
 from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.inputs import InputError, settings_from
+from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
 from tap_zoom_cc.run.summary import log_end
-from tap_zoom_cc.services import Services
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, SubAccountsStream
 from tap_zoom_cc.sync.budget import Budgets
 from tap_zoom_cc.writer import BufferedWriter
@@ -51,12 +49,6 @@ class TapZoomCC(CommandLineTap):
         PluginCapabilities.FLATTENING,
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
-
-    @cached_property
-    def _services(self) -> Services:
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        check = partial(settings_from, self.config, now=started)
-        return Services(started, self._stop, self.logger, lambda: self._settings or check())
 
     @cached_property
     def _accounts(self) -> Accounts:

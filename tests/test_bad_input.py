@@ -650,7 +650,7 @@ CATALOGS: dict[str, tuple[Callable[[dict[str, Any]], object], tuple[str, ...]]] 
     "log based in metadata": (
         lambda catalog: (
             catalog["streams"][0].pop("replication_method"),
-            root(catalog["streams"][0]).update({"replication-method": "LOG_BASED"}),
+            root(catalog["streams"][0]).update({"forced-replication-method": "LOG_BASED"}),
         ),
         ("catalog.streams.sms", "replication_method"),
     ),
