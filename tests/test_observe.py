@@ -421,14 +421,19 @@ def test_requests_that_are_sent_again_count(simulator: SimulatorProcess, kind: F
     assert {stream for stream, question in found(run) if question == WIDTH} == set(STREAMS)
 
 
-def test_a_log_that_never_answers_uses_up_no_more(simulator: SimulatorProcess) -> None:
-    faults = [Fault(kind="503_html", endpoint=stream) for stream in STREAMS]
+@pytest.mark.parametrize(
+    ("kind", "answer"), [("503_html", "HTTP 503"), ("reset_before_body", "nothing")]
+)
+def test_a_log_that_never_answers_uses_up_no_more(
+    simulator: SimulatorProcess, kind: FaultKind, answer: str
+) -> None:
+    faults = [Fault(kind=kind, endpoint=stream) for stream in STREAMS]
     accounts = [Account(id=name, sms=300, voice_calls=900) for name in ("one", "two", "three")]
     simulator.replace(recent(*accounts, faults=tuple(faults)))
     run = observe(simulator).check(1)
     assert asked(simulator) <= MOST_REQUESTS
     (line,) = run.logged("ERROR")
-    assert "Nothing can be observed: sms answers HTTP 503" in line
+    assert f"Nothing can be observed: sms answers {answer}, voice_calls answers {answer}" in line
 
 
 def test_what_was_learned_before_the_daily_limit_is_told(simulator: SimulatorProcess) -> None:
