@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     items.sort(key=lambda item: item.get_closest_marker("programs") is None)
     for item in items:
-        if item.get_closest_marker("programs"):
+        if item.get_closest_marker("programs") and item.config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -90,6 +91,22 @@ def test_a_check_prints_what_it_found_and_nothing_else(simulator: SimulatorProce
         assert len(refused) == len(accounts)
         assert all("No permission" in line for line in refused)
         assert not said(run, "INFO", ", account "), "said twice"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of open files are POSIX'")
+def test_many_accounts_are_checked_with_few_open_files(simulator: SimulatorProcess) -> None:
+    names = [f"account{number:03}" for number in range(300)]
+    simulator.replace(recent(*(Account(id=name) for name in names)))
+    prelude = (
+        "import os, resource\n"
+        "most = len(os.listdir('/dev/fd')) + 128\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))"
+    )
+    config = {**simulator.tap_config(), "requests_per_second": 1000}
+    with start_tap(config, arguments=["--test"], prelude=prelude) as tap:
+        run = tap.finish().check()
+    assert not run.logged("WARNING")
+    assert simulator.stats().requests["sms"] == dict.fromkeys(names, 1)
 
 
 def test_access_to_rows_is_shown_by_a_valid_record_of_each_stream(

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-
-import pytest
-from typing_extensions import override
 
 from simulator.scenario import Account, Fault
 from tests.harness.constants import OWN
 from tests.harness.history import scenario
-from tests.harness.tap import settings_for, start_tap, sync
-from tests.harness.warm import Kill, WarmTap
+from tests.harness.tap import run_tap, settings_for, start_cold_tap, start_tap, sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -31,7 +24,7 @@ def test_a_warm_run_is_the_command_line(simulator: SimulatorProcess) -> None:
         scenario(Account(id="one", sms=150, voice_calls=50), Account(id="two", sms=5))
     )
     for secret, exit_code in ((simulator.scenario.client_secret, 0), ("wrong", 1)):
-        with start_tap(settings_for(simulator, client_secret=secret)) as tap:
+        with start_cold_tap(settings_for(simulator, client_secret=secret)) as tap:
             cold = tap.finish().check(exit_code)
         warm = sync(simulator, constants=OWN, client_secret=secret).check(exit_code)
         assert _without_times(warm.messages) == _without_times(cold.messages)
@@ -42,24 +35,13 @@ def _texts(lines: list[str]) -> list[str]:
     return [line.rpartition("|")[2] for line in lines]
 
 
-class _Interrupting(Kill):
-    """Stands for a test that is stopped while the tap runs."""
-
-    @override
-    def __getattribute__(self, name: str) -> object:
-        raise KeyboardInterrupt
-
-
-def test_a_run_that_a_test_gave_up_is_over_and_the_next_begins_anew(
+def test_a_run_that_a_test_gave_up_is_over_and_disturbs_no_other(
     simulator: SimulatorProcess,
 ) -> None:
     hanging = Fault(kind="slow", seconds=600)
     simulator.replace(scenario(Account(id="one", sms=5), faults=(hanging,)))
-    with WarmTap() as warm, TemporaryDirectory() as folder:
-        config = Path(folder) / "config.json"
-        config.write_text(json.dumps(settings_for(simulator)), encoding="utf-8")
-        with pytest.raises(KeyboardInterrupt):
-            warm.run([f"--config={config}"], constants={}, kill=_Interrupting(""))
-        exit_code, output, _ = warm.run(["--version"], constants={})
-    assert exit_code == 0
-    assert output.startswith(b"tap-zoom-cc v")
+    with start_tap(settings_for(simulator)) as tap:
+        assert run_tap(None, arguments=["--version"]).check().stdout.startswith(b"tap-zoom-cc v")
+        runs = tap.running
+    assert (runs, tap.running) == (True, False)
+    assert run_tap(None, arguments=["--version"]).check().stdout.startswith(b"tap-zoom-cc v")

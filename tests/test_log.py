@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,7 @@ def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
     return simulator
 
 
+@cache
 def state_of_load(zoom: SimulatorProcess, now: datetime = NOW) -> State:
     """Load everything for the first time, as fast as it can be, and give the state for the next."""
     return sync(zoom, now).check().state

@@ -6,21 +6,23 @@ import signal
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from simulator.process import SimulatorProcess
-from simulator.scenario import STREAMS, Account, Clock, Fault, Limits, Scenario
+from simulator.scenario import STREAMS, Account, Clock, Fault, Scenario
 from tests.harness.constants import MANY_WINDOWS, Constants
 from tests.harness.rows import assert_complete
 from tests.harness.singer import all_bookmarks, bookmarks
-from tests.harness.tap import settings_for, start_tap, sync
+from tests.harness.tap import settings_for, start_cold_tap, start_tap, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from simulator.scenario import Endpoint
+    from tests.harness.process import TapProcess
     from tests.harness.singer import Record
     from tests.harness.tap import TapRun
 
@@ -29,8 +31,14 @@ BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 END = datetime(2024, 2, 20, tzinfo=timezone.utc)
 NOW = END + 3 * DAY
 
+LITTLE_AHEAD = replace(MANY_WINDOWS, flush_bytes=1_000)
+"""With it the tap is ahead of its reader by what fits in the pipe, a part of any history here."""
+
 LONG_GRACE = Constants(grace_seconds=600.0)
 """With it a run that does not end by itself makes its test fail."""
+
+NO_GRACE = Constants(grace_seconds=0.0, last_words_seconds=600.0)
+"""With it a run is ended at once, but for its last line."""
 
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
@@ -46,11 +54,14 @@ def history(rows: int = 200, **options: Any) -> Scenario:  # noqa: ANN401 (Scena
     )
 
 
+def start_unbuffered(config: Mapping[str, object]) -> TapProcess:
+    """Start a tap that writes each message by itself."""
+    return start_cold_tap(config, environment={"PYTHONUNBUFFERED": "1"})
+
+
 def until(is_so: Callable[[], bool]) -> None:
     """Wait for something that must come."""
-    deadline = time.monotonic() + 60
     while not is_so():
-        assert time.monotonic() < deadline, "it did not come"
         time.sleep(0.02)
 
 
@@ -86,8 +97,8 @@ def assert_state_never_runs_ahead(simulator: SimulatorProcess, run: TapRun) -> N
 def test_a_signal_ends_the_run_after_complete_rows_with_its_exit_code(
     simulator: SimulatorProcess, number: signal.Signals, exit_code: int
 ) -> None:
-    simulator.replace(history(limits=Limits(latency_seconds=0.05)))
-    with start_tap(settings_for(simulator, max_concurrency=2), constants=MANY_WINDOWS) as tap:
+    simulator.replace(history())
+    with start_tap(settings_for(simulator, max_concurrency=2), constants=LITTLE_AHEAD) as tap:
         tap.read_until("STATE")
         tap.read_until("RECORD")
         tap.signal(number)
@@ -129,10 +140,8 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
     simulator: SimulatorProcess, number: signal.Signals, exit_code: int
 ) -> None:
     simulator.replace(history())
-    with start_tap(
-        settings_for(simulator), constants=replace(MANY_WINDOWS, grace_seconds=0.5)
-    ) as tap:
-        until_blocked(simulator)
+    with start_tap(settings_for(simulator), constants=NO_GRACE) as tap:
+        tap.wait_until_blocked()
         tap.signal(number)
         tap.wait_unread()
         run = tap.finish().check(exit_code)
@@ -140,32 +149,20 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
     assert_goes_on(simulator, run)
 
 
-@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["", "unbuffered"])
+@pytest.mark.parametrize("start", [start_tap, start_unbuffered], ids=["", "unbuffered"])
 def test_a_signal_while_the_pipe_is_full_cuts_no_message_off(
-    simulator: SimulatorProcess, environment: dict[str, str]
+    simulator: SimulatorProcess, start: Callable[..., TapProcess]
 ) -> None:
     """The target reads on after the signal, and must find whole messages only."""
     simulator.replace(history())
-    with start_tap(settings_for(simulator), environment=environment) as tap:
-        until_blocked(simulator)
+    with start(settings_for(simulator)) as tap:
+        tap.wait_until_blocked()
         tap.signal(signal.SIGTERM)
-        time.sleep(0.5)  # Let the signal break into the write that waits.
+        tap.wait_until_signalled()  # It has broken into the write that waits.
         run = tap.finish().check(143)
     assert run.stdout.endswith(b"\n")
     assert run.messages
     assert_goes_on(simulator, run)
-
-
-def until_blocked(simulator: SimulatorProcess) -> None:
-    """Wait until a run, whose output nobody reads, asks for nothing any more."""
-    seen = [-1]
-
-    def is_still() -> bool:
-        seen.append(len(simulator.stats().log))
-        time.sleep(0.3)
-        return 10 < seen[-1] == seen[-2]
-
-    until(is_still)
 
 
 @pytest.mark.parametrize(("number", "exit_code"), SIGNALS)
@@ -194,8 +191,8 @@ TapZoomCC.{step} = signalled
 
 
 def test_two_signals_end_a_run_like_one(simulator: SimulatorProcess) -> None:
-    simulator.replace(history(limits=Limits(latency_seconds=0.05)))
-    with start_tap(settings_for(simulator), constants=MANY_WINDOWS) as tap:
+    simulator.replace(history())
+    with start_tap(settings_for(simulator), constants=LITTLE_AHEAD) as tap:
         tap.read_until("RECORD")
         tap.signal(signal.SIGTERM)
         tap.signal(signal.SIGINT)
@@ -207,8 +204,8 @@ def test_two_signals_end_a_run_like_one(simulator: SimulatorProcess) -> None:
 
 @pytest.mark.parametrize("states", [0, 1, 5])
 def test_a_kill_loses_nothing(simulator: SimulatorProcess, states: int) -> None:
-    simulator.replace(history(limits=Limits(latency_seconds=0.02)))
-    with start_tap(settings_for(simulator, max_concurrency=3), constants=MANY_WINDOWS) as tap:
+    simulator.replace(history())
+    with start_tap(settings_for(simulator, max_concurrency=3), constants=LITTLE_AHEAD) as tap:
         for _ in range(states):
             tap.read_until("STATE")
         tap.read_until("RECORD")
@@ -230,11 +227,17 @@ def keyed(row: Record) -> tuple[str, str]:
 # A server that refuses connections in the middle
 
 
+HANGS_IN_THE_MIDDLE = Fault(
+    kind="slow", endpoint="sms", requests=tuple(range(20, 1_000)), seconds=600
+)
+"""With it a server that goes away has not answered everything before."""
+
+
 def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
-    scenario = history(limits=Limits(latency_seconds=0.02))
+    scenario = history()
     impatient = replace(MANY_WINDOWS, first_wait_seconds=0.001, patience_seconds=0.0)
     with (
-        SimulatorProcess(scenario) as first,
+        SimulatorProcess(replace(scenario, faults=(HANGS_IN_THE_MIDDLE,))) as first,
         start_tap(settings_for(first, max_concurrency=3), constants=impatient) as tap,
     ):
         tap.read_until("STATE")
@@ -247,8 +250,8 @@ def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
 
 
 def test_a_server_that_comes_back_is_read_to_the_end() -> None:
-    scenario = history(limits=Limits(latency_seconds=0.02))
-    with SimulatorProcess(scenario) as first:
+    scenario = history()
+    with SimulatorProcess(replace(scenario, faults=(HANGS_IN_THE_MIDDLE,))) as first:
         config = settings_for(first, max_concurrency=3)
         port = int(first.url.rpartition(":")[2])
         with start_tap(config, constants=MANY_WINDOWS) as tap:
@@ -263,12 +266,14 @@ def test_a_server_that_comes_back_is_read_to_the_end() -> None:
 # A target that dies
 
 
-@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["", "unbuffered"])
+@pytest.mark.parametrize(
+    "start", [partial(start_tap, constants=LITTLE_AHEAD), start_unbuffered], ids=["", "unbuffered"]
+)
 def test_a_target_that_dies_ends_the_run_with_one_line(
-    simulator: SimulatorProcess, environment: dict[str, str]
+    simulator: SimulatorProcess, start: Callable[..., TapProcess]
 ) -> None:
-    simulator.replace(history(limits=Limits(latency_seconds=0.02)))
-    with start_tap(settings_for(simulator), constants=MANY_WINDOWS, environment=environment) as tap:
+    simulator.replace(history())
+    with start(settings_for(simulator)) as tap:
         tap.read_until("STATE")
         tap.read_until("RECORD")
         tap.close_stdout()
@@ -282,7 +287,7 @@ def test_a_target_that_dies_ends_the_run_with_one_line(
 
 
 def test_a_target_that_never_reads_ends_the_run_too(simulator: SimulatorProcess) -> None:
-    simulator.replace(history(limits=Limits(latency_seconds=0.02)))
+    simulator.replace(history())
     with start_tap(settings_for(simulator)) as tap:
         tap.close_stdout()
         run = tap.wait_unread().check(1)
@@ -295,14 +300,14 @@ def test_a_target_that_dies_while_the_pipe_is_full_ends_the_run(
 ) -> None:
     simulator.replace(history())
     with start_tap(settings_for(simulator), constants=MANY_WINDOWS) as tap:
-        until_blocked(simulator)
+        tap.wait_until_blocked()
         tap.close_stdout()
         tap.wait_unread().check(1)
 
 
 def test_a_slow_target_gets_every_row(simulator: SimulatorProcess) -> None:
     simulator.replace(history())
-    with start_tap(settings_for(simulator), environment={"PYTHONUNBUFFERED": "1"}) as tap:
-        until_blocked(simulator)
+    with start_unbuffered(settings_for(simulator)) as tap:
+        tap.wait_until_blocked()
         run = tap.finish().check()
     assert_complete(simulator, run)

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from concurrent.futures import Future, wait
+from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ Result = TypeVar("Result")
 
 GRACE_SECONDS = 5.0
 """How long a signalled run may take to end by itself; a full pipe can block it for ever."""
+
+LAST_WORDS_SECONDS = 1.0
+"""How long a run that is ended where it stands may take to say so; nobody may read that either."""
 
 EXIT_FAILED = 1
 EXIT_TERMINATED = 143
@@ -35,13 +39,27 @@ class OutputError(Exception):
     """Standard output takes nothing any more; the message says why, and what to do."""
 
 
+class SdkChangedError(Exception):
+    """The installed SDK does not call what the tap relies on; the message says what to do."""
+
+    def __init__(self, method: str) -> None:
+        """Name the method."""
+        super().__init__(
+            f"singer-sdk {version('singer-sdk')} does not call {method} of a tap as it did: rows "
+            "could be lost without a word, so nothing more is read; install a version of "
+            "singer-sdk that tap-zoom-cc asks for, or a newer tap-zoom-cc"
+        )
+
+
 class Stop:
     """The one place where a run is told to end. Thread-safe; the first reason is kept."""
 
     def __init__(self) -> None:
         """Start with nothing asked for."""
-        self._asked = threading.Event()
+        self._event = threading.Event()
         self._lock = threading.Lock()
+        self.asked = False
+        """Whether the run is to end."""
         self.reason = ""
         self.exit_code = EXIT_FAILED
 
@@ -50,16 +68,12 @@ class Stop:
         # A signal handler runs in a thread that may hold the lock: never wait for it.
         if self._lock.acquire(blocking=False):
             try:
-                if not self._asked.is_set():
+                if not self.asked:
                     self.reason, self.exit_code = reason, exit_code
-                    self._asked.set()
+                    self.asked = True
+                    self._event.set()
             finally:
                 self._lock.release()
-
-    @property
-    def asked(self) -> bool:
-        """Whether the run is to end."""
-        return self._asked.is_set()
 
     def check(self) -> None:
         """Do nothing, unless the run is to end.
@@ -67,7 +81,7 @@ class Stop:
         Raises:
             StoppedError: when it is.
         """
-        if self._asked.is_set():
+        if self.asked:
             raise StoppedError(self.reason)
 
     def sleep(self, seconds: float) -> None:
@@ -76,7 +90,7 @@ class Stop:
         Raises:
             StoppedError: at once when the run is to end.
         """
-        if self._asked.wait(seconds):
+        if self._event.wait(seconds):
             raise StoppedError(self.reason)
 
 
@@ -144,5 +158,5 @@ def _end_blocked_process(logger: logging.Logger, name: str, exit_code: int) -> N
     # Whoever does not read standard error either would block this too.
     speaker = threading.Thread(target=say_so, daemon=True)
     speaker.start()
-    speaker.join(timeout=1.0)
+    speaker.join(LAST_WORDS_SECONDS)
     os._exit(exit_code)

@@ -1,8 +1,8 @@
 """Runs the tap as its users do: the real command line, in a process of its own.
 
 `sync` reads what a simulator holds, and is what most tests want. `run_tap` runs any command line to
-its end; `start_tap` gives the running process, to be read from, signalled or killed. Config, state
-and catalog are given as dicts (or as text, to be wrong on purpose) and written to files.
+its end; `start_tap` gives the running process. Config, state and catalog are given as dicts (or as
+text, to be wrong on purpose) and written to files.
 """
 
 from __future__ import annotations
@@ -11,248 +11,40 @@ import atexit
 import json
 import subprocess
 import sys
-import tempfile
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from simulator.scenario import STREAMS
 from tests.harness.constants import OWN, SHORT_WAITS
-from tests.harness.rows import key_of, without_nulls
-from tests.harness.singer import all_bookmarks, parse_messages
-from tests.harness.warm import ROOT, WarmTap, own_environment
+from tests.harness.process import TapProcess, TapRun, without_unmapped
+from tests.harness.warm import Order, WarmTap, own_environment
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Sequence
     from datetime import datetime
-    from types import TracebackType
-
-    from typing_extensions import Self
+    from pathlib import Path
 
     from simulator.process import SimulatorProcess
     from tests.harness.constants import Constants
-    from tests.harness.rows import Key
-    from tests.harness.singer import Catalog, Message, Place, Record, State
-    from tests.harness.warm import Kill
+    from tests.harness.singer import Catalog, State
+    from tests.harness.warm import Kill, WarmRun
+
+__all__ = [
+    "TapRun",
+    "run_tap",
+    "settings_for",
+    "start_cold_tap",
+    "start_tap",
+    "sync",
+    "without_unmapped",
+]
 
 Content: TypeAlias = "Mapping[str, Any] | str | bytes"
 """What a file holds: an object to be written as JSON, a text, or bytes."""
 
-PATIENCE_SECONDS = 120.0
-"""How long a run may take before the test gives up; far more than any of them needs."""
-
-_PREFIX = "tap-zoom-cc-test-"
-
-
-@dataclass(frozen=True)
-class TapRun:
-    """What a run of the tap left behind.
-
-    ``exit_code`` is that of the process, negative for a signal that ended it by force.
-    """
-
-    exit_code: int
-    stdout: bytes
-    stderr: str
-
-    @cached_property
-    def messages(self) -> list[Message]:
-        """The Singer messages; a last line that a kill has cut off is none, as for a target."""
-        return parse_messages(self.stdout)
-
-    @cached_property
-    def engagements(self) -> list[tuple[Key, Record]]:
-        """The engagements in the order in which they came, `without_unmapped`, `without_nulls`."""
-        return [
-            (
-                key_of(message["stream"], message["record"]),
-                without_nulls(without_unmapped(message["record"])),
-            )
-            for message in self.messages
-            if message["type"] == "RECORD" and message["stream"] in STREAMS
-        ]
-
-    @property
-    def repeated(self) -> list[Key]:
-        """The engagements that came more than once."""
-        counted = Counter(key for key, _ in self.engagements)
-        return [key for key, count in counted.items() if count > 1]
-
-    def records(self, stream: str) -> list[Record]:
-        """Return the rows of a stream, in order, `without_unmapped`."""
-        return [
-            without_unmapped(message["record"])
-            for message in self.messages
-            if message["type"] == "RECORD" and message["stream"] == stream
-        ]
-
-    @property
-    def states(self) -> list[State]:
-        """The values of all STATE messages, in order."""
-        return [message["value"] for message in self.messages if message["type"] == "STATE"]
-
-    @property
-    def state(self) -> State:
-        """The value of the last STATE message, which is what the next run gets."""
-        assert self.states, f"no STATE was written; stderr:\n{self.stderr}"
-        return self.states[-1]
-
-    @property
-    def bookmarks(self) -> dict[Place, str]:
-        """The last STATE's bookmarks by stream and account; none without a STATE."""
-        return all_bookmarks(self.states[-1]) if self.states else {}
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines of standard error."""
-        return self.stderr.splitlines()
-
-    def logged(self, level: str) -> list[str]:
-        """Return the log lines of a level, such as ``ERROR``."""
-        return [line for line in self.lines if f"| {level} " in line]
-
-    def check(self, exit_code: int = 0) -> Self:
-        """Assert how the run ended, and that nobody was shown a traceback."""
-        assert self.exit_code == exit_code, f"exit code {self.exit_code}; stderr:\n{self.stderr}"
-        assert "Traceback" not in self.stderr, self.stderr
-        return self
-
-
-def without_unmapped(record: Record) -> Record:
-    """Return a row's own columns: `test_unmapped_values.py` looks at the one that is left out."""
-    return {name: value for name, value in record.items() if name != "unmapped_values"}
-
-
-class TapProcess:
-    """A running tap. Use it as a context manager: it is killed at the end if it still runs."""
-
-    def __init__(
-        self,
-        folder: tempfile.TemporaryDirectory[str],
-        command: Sequence[str],
-        environment: Mapping[str, str],
-    ) -> None:
-        """Start it; the folder is removed with it."""
-        self._folder = folder
-        self._stderr = Path(folder.name) / "stderr"
-        self._read = bytearray()
-        with self._stderr.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                command,
-                cwd=folder.name,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-            )
-
-    def __enter__(self) -> Self:
-        """Give the running tap."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End it, in whatever state it is."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        self.close_stdout()
-        self._folder.cleanup()
-
-    def readline(self) -> bytes:
-        """Read a line of output, waiting for it; empty at the end."""
-        assert self._process.stdout is not None
-        line: bytes = self._process.stdout.readline()
-        self._read += line
-        return line
-
-    def read_until(self, kind: str) -> Message:
-        """Read output up to the first message of a type, and give that."""
-        while line := self.readline():
-            message: Message = json.loads(line)
-            if message["type"] == kind:
-                return message
-        message_ = f"the run ended without a {kind}; stderr:\n{self._stderr.read_text()}"
-        raise AssertionError(message_)
-
-    def close_stdout(self) -> None:
-        """Read no more: the tap gets a broken pipe."""
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
-        self._process.kill()
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._process.poll() is None
-
-    def stderr_so_far(self) -> str:
-        """Give what was logged by now."""
-        return self._stderr.read_text(encoding="utf-8", errors="replace")
-
-    def wait_unread(self, timeout: float = PATIENCE_SECONDS) -> TapRun:
-        """Wait for the end without reading any more of the output."""
-        exit_code = self._process.wait(timeout)
-        return TapRun(exit_code, bytes(self._read), self.stderr_so_far())
-
-    def finish(self, timeout: float = PATIENCE_SECONDS) -> TapRun:
-        """Read the rest of the output and wait for the end."""
-        if self._process.stdout is not None:
-            self._read += self._process.stdout.read()
-        return self.wait_unread(timeout)
-
 
 def start_tap(  # noqa: PLR0913 (each is an option of a run)
-    config: Content | None,
-    *,
-    state: Content | None = None,
-    arguments: Sequence[str] = (),
-    environment: Mapping[str, str] | None = None,
-    constants: Constants = OWN,
-    prelude: str = "",
-) -> TapProcess:
-    """Start the tap's command line in a new interpreter.
-
-    Args:
-        config: what ``--config`` names; None leaves the option out.
-        state: what ``--state`` names; None leaves the option out.
-        arguments: further options.
-        environment: variables added to this process's.
-        constants: of the tap.
-        prelude: Python code that is run before the command line.
-    """
-    folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
-    command = [sys.executable, "-m", "tap_zoom_cc"]
-    if prelude or constants != OWN:
-        code = (
-            f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-            "from tests.harness.warm import set_constants\n"
-            f"set_constants({constants.by_name()!r})\n{prelude}\n"
-            "from tap_zoom_cc.tap import TapZoomCC\nTapZoomCC.cli()"
-        )
-        command = [sys.executable, "-c", code]
-    command += _write_files(Path(folder.name), config=config, state=state)
-    environment = {**own_environment(), **(environment or {})}
-    return TapProcess(folder, [*command, *arguments], environment)
-
-
-def run_tap(  # noqa: PLR0913 (each is an option of a run)
     config: Content | None,
     *,
     state: Content | None = None,
@@ -260,12 +52,13 @@ def run_tap(  # noqa: PLR0913 (each is an option of a run)
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     constants: Constants = OWN,
-    kill: Kill | None = None,
-) -> TapRun:
-    """Run the tap's command line to its end.
+    prelude: str = "",
+    output: int | None = None,
+) -> TapProcess:
+    """Start the tap's command line in a process of its own.
 
-    It runs in a fork of a process that has imported the tap already, see `WarmTap`: most of these
-    runs take less time than that import.
+    It is a fork of one that has imported the tap already, see `WarmTap`: most of these runs take
+    less time than that import. `tests/test_harness.py` says that this makes no difference.
 
     Args:
         config: what ``--config`` names; None leaves the option out.
@@ -274,17 +67,55 @@ def run_tap(  # noqa: PLR0913 (each is an option of a run)
         arguments: further options.
         environment: variables added to this process's.
         constants: of the tap.
-        kill: ends the run early.
+        prelude: Python code that is run before the command line.
+        output: a descriptor for the output, in place of the pipe that is read here.
     """
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
-        files = _write_files(Path(folder), config=config, state=state, catalog=catalog)
-        ended = _warm_tap().run(
-            [*files, *arguments],
-            constants=constants.by_name(),
-            environment=environment,
-            kill=kill,
+
+    def start(folder: Path, writing: int, stderr: int) -> WarmRun:
+        files = _write_files(folder, config=config, state=state, catalog=catalog)
+        order = Order([*files, *arguments], constants.by_name(), environment or {}, prelude)
+        return _warm_tap().start(order, folder, writing if output is None else output, stderr)
+
+    return TapProcess(start)
+
+
+def start_cold_tap(
+    config: Content | None,
+    *,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> TapProcess:
+    """Start the tap's command line in a new interpreter, for what a fork cannot show.
+
+    Args:
+        config: what ``--config`` names; None leaves the option out.
+        arguments: further options.
+        environment: variables added to this process's, those for the interpreter too.
+    """
+
+    def start(folder: Path, writing: int, stderr: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tap_zoom_cc", *_write_files(folder, config=config), *arguments],
+            cwd=folder,
+            env={**own_environment(), **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=stderr,
         )
-        return TapRun(*ended)
+
+    return TapProcess(start)
+
+
+def run_tap(config: Content | None, *, kill: Kill | None = None, **options: Any) -> TapRun:  # noqa: ANN401 (those of `start_tap`)
+    """Run the tap's command line to its end.
+
+    Args:
+        config: what ``--config`` names; None leaves the option out.
+        kill: ends the run early.
+        options: those of `start_tap`.
+    """
+    with start_tap(config, **options) as tap:
+        return tap.finish(kill)
 
 
 def sync(  # noqa: PLR0913 (each is an option of a run)

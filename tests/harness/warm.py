@@ -3,25 +3,25 @@
 Importing the SDK takes a second, a sync of a small history a tenth of that; tests that sync
 hundreds of times would do little else than import. So one process imports `tap_zoom_cc.tap` and
 does nothing, and each run is a fork of it that calls the same function as the installed command
-``tap-zoom-cc``: with arguments, standard output, standard error, signals and exit code of its own.
+``tap-zoom-cc``: with arguments, folder, output, log, signals and exit code of its own.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import gc
 import importlib
 import json
 import os
 import select
+import selectors
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     from tests.harness.constants import Value
 
 ROOT = Path(__file__).parents[2]
-LONGEST_RUN_SECONDS = 240.0
-"""After it a run counts as hung; shorter than pytest's own timeout, which says less about it."""
-
-_BLOCK = 1 << 16
+_ORDER = "order.json"
+_LONGEST_PATH = 4096
 
 
 _FOREIGN_VARIABLES = (
@@ -74,11 +72,22 @@ class Kill:
     after_seconds: float | None = None
 
 
-class WarmTap:
-    """A process that has imported the tap. Use it as a context manager.
+@dataclass(frozen=True)
+class Order:
+    """What a run is given.
 
-    The first run starts it. One that was stopped while it ran is followed by a new process.
+    ``constants`` are values for constants of the tap, by dotted name; ``environment`` are variables
+    added to this process's; ``prelude`` is Python code that is run before the command line.
     """
+
+    arguments: Sequence[str]
+    constants: Mapping[str, Value]
+    environment: Mapping[str, str]
+    prelude: str
+
+
+class WarmTap:
+    """A process that has imported the tap. Use it as a context manager; the first run starts it."""
 
     def __init__(self) -> None:
         """Start nothing yet."""
@@ -95,159 +104,140 @@ class WarmTap:
         traceback: TracebackType | None,
     ) -> None:
         """End the process."""
-        self._end()
-
-    def _begin(self) -> None:
-        self._connection, its_end = socket.socketpair()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.harness.warm", str(its_end.fileno())],
-            cwd=ROOT,
-            env=own_environment(),
-            pass_fds=[its_end.fileno()],
-        )
-        its_end.close()
-
-    def _end(self) -> None:
         if self._process is not None:
-            self._connection.close()
+            self._orders.close()
             self._process.wait()
             self._process = None
 
-    def run(
-        self,
-        arguments: Sequence[str],
-        *,
-        constants: Mapping[str, Value],
-        environment: Mapping[str, str] | None = None,
-        kill: Kill | None = None,
-    ) -> tuple[int, bytes, str]:
-        """Run ``tap-zoom-cc`` to its end, or to the end that ``kill`` makes of it.
+    def start(self, order: Order, folder: Path, output: int, log: int) -> WarmRun:
+        """Start a run; others may run at the same time.
 
         Args:
-            arguments: of the command line.
-            constants: values for constants of the tap, by dotted name.
-            environment: variables added to this process's.
-            kill: ends the run early.
+            order: what it is given.
+            folder: its current one, in which its order is written.
+            output: the descriptor that becomes its standard output; it stays open here.
+            log: the same for its standard error.
+        """
+        (folder / _ORDER).write_text(json.dumps(asdict(order)), encoding="utf-8")
+        if self._process is None:
+            self._orders, its_end = socket.socketpair()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.harness.warm", str(its_end.fileno())],
+                cwd=ROOT,
+                env=own_environment(),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[its_end.fileno()],
+            )
+            its_end.close()
+        replies, its_end = socket.socketpair()
+        with its_end:
+            descriptors = [output, log, its_end.fileno()]
+            socket.send_fds(self._orders, [os.fsencode(folder)], descriptors)
+        return WarmRun(replies)
 
-        Returns:
-            The exit code (negative for a signal), the output and the log.
+
+class WarmRun:
+    """A run that was started, as `subprocess.Popen` shows a process."""
+
+    def __init__(self, replies: socket.socket) -> None:
+        """Wait until it has begun."""
+        self._replies = replies
+        self._exit_code: int | None = None
+        self.pid = self._reply()
+
+    def poll(self) -> int | None:
+        """Return the exit code (negative for a signal), or None while it runs."""
+        if self._exit_code is None and select.select([self._replies], [], [], 0)[0]:
+            self.wait()
+        return self._exit_code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end, and return the exit code.
 
         Raises:
-            TimeoutError: the run did not end; the message has the log and where its threads stood.
+            TimeoutError: if it does not come within so many seconds.
         """
-        order = json.dumps(
-            {
-                "arguments": list(arguments),
-                "constants": dict(constants),
-                "environment": dict(environment or {}),
-            }
-        )
-        if self._process is None:
-            self._begin()
-        reading, writing = os.pipe()
-        pid = None
-        with tempfile.TemporaryFile() as log:
-            socket.send_fds(self._connection, [order.encode()], [writing, log.fileno()])
-            os.close(writing)
-            try:
-                pid = int(self._reply())
-                output, ended = _read(pid, reading, kill)
-                exit_code = int(self._reply())
-            except BaseException:
-                # The test was stopped. What this run replies later is not for the next one.
-                if pid is not None:
-                    os.kill(pid, signal.SIGKILL)
-                self._end()
-                raise
-            log.seek(0)
-            text = log.read().decode(errors="replace")
-            if not ended:
-                message = f"the tap did not end within {LONGEST_RUN_SECONDS:.0f} s\n{text}"
-                raise TimeoutError(message)
-            return exit_code, output, text
+        if self._exit_code is None:
+            self._replies.settimeout(timeout)
+            self._exit_code = self._reply()
+            self._replies.close()
+        return self._exit_code
 
-    def _reply(self) -> str:
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _reply(self) -> int:
         reply = b""
         while not reply.endswith(b"\n"):
-            part = self._connection.recv(1)
+            part = self._replies.recv(1)
             if not part:
                 message = "the process that starts the tap has ended"
                 raise RuntimeError(message)
             reply += part
-        return reply.decode()
+        return int(reply)
 
 
-def _read(pid: int, reading: int, kill: Kill | None) -> tuple[bytes, bool]:
-    """Read a run's output to its end, and let ``kill`` strike on the way.
-
-    Returns:
-        The output, and whether the run ended by itself or by ``kill``.
-    """
-    output = bytearray()
-    begin = time.monotonic()
-    is_open = True
-    try:
-        while is_open and time.monotonic() - begin < LONGEST_RUN_SECONDS:
-            wanted = _BLOCK
-            if kill and kill.after_bytes is not None:
-                wanted = min(wanted, kill.after_bytes - len(output))
-            if kill and _is_due(kill, len(output), time.monotonic() - begin):
-                if not kill.signal_name:
-                    break
-                os.kill(pid, getattr(signal, kill.signal_name))
-                kill = None
-            elif select.select([reading], [], [], 0.005)[0]:
-                block = os.read(reading, wanted)
-                output += block
-                is_open = bool(block)
-        ended = time.monotonic() - begin < LONGEST_RUN_SECONDS
-        if not ended:
-            # Its fault handler writes where all threads stand.
-            os.kill(pid, signal.SIGABRT)
-    finally:
-        # A tap that still writes ends by this.
-        os.close(reading)
-    return bytes(output), ended
+def _serve(orders: socket.socket) -> None:
+    """Fork a run for each order; tell its process id and, when it has ended, its exit code."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(orders, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is not orders:
+                    selector.unregister(key.fileobj)
+                    os.close(key.fd)
+                    _tell_the_end(*key.data)
+                    continue
+                folder, descriptors, _, _ = socket.recv_fds(orders, _LONGEST_PATH, 3)
+                if not folder:
+                    return
+                output, log, reply = descriptors
+                ended, lives = os.pipe()
+                pid = os.fork()
+                if pid == 0:
+                    orders.close()
+                    # What is left open, the end of the pipe that lives, is closed by its end.
+                    for descriptor in (ended, reply):
+                        os.close(descriptor)
+                    _run(Path(os.fsdecode(folder)), output, log)
+                for descriptor in (output, log, lives):
+                    os.close(descriptor)
+                replies = socket.socket(fileno=reply)
+                _tell(replies, pid)
+                selector.register(ended, selectors.EVENT_READ, (pid, replies))
 
 
-def _is_due(kill: Kill, written: int, seconds: float) -> bool:
-    return (kill.after_bytes is not None and written >= kill.after_bytes) or (
-        kill.after_seconds is not None and seconds >= kill.after_seconds
-    )
+def _tell_the_end(pid: int, replies: socket.socket) -> None:
+    _, status = os.waitpid(pid, 0)
+    with replies:
+        _tell(replies, os.waitstatus_to_exitcode(status))
 
 
-def _serve(connection: socket.socket) -> None:
-    """Fork a run for each order, and tell its process id and then its exit code."""
-    while True:
-        order, descriptors, _, _ = socket.recv_fds(connection, _BLOCK, 2)
-        if not order:
-            return
-        pid = os.fork()
-        if pid == 0:
-            connection.close()
-            _run(json.loads(order), descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        connection.sendall(f"{pid}\n".encode())
-        _, status = os.waitpid(pid, 0)
-        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+def _tell(replies: socket.socket, number: int) -> None:
+    # A test that was stopped does not listen any more.
+    with contextlib.suppress(OSError):
+        replies.sendall(f"{number}\n".encode())
 
 
-def _run(order: dict[str, object], descriptors: Sequence[int]) -> None:
+def _run(folder: Path, output: int, log: int) -> None:
     """Become the command line; ends the process."""
-    for descriptor, standard in zip(descriptors, (1, 2), strict=True):
+    order = Order(**json.loads((folder / _ORDER).read_text(encoding="utf-8")))
+    for descriptor, standard in ((output, 1), (log, 2)):
         os.dup2(descriptor, standard)
         os.close(descriptor)
-    constants = order["constants"]
-    assert isinstance(constants, dict)
-    set_constants(constants)
-    environment = order["environment"]
-    assert isinstance(environment, dict)
-    os.environ.update(environment)
-    arguments = order["arguments"]
-    assert isinstance(arguments, list)
-    sys.argv = ["tap-zoom-cc", *arguments]
+    os.chdir(folder)
+    set_constants(order.constants)
+    os.environ.update(order.environment)
+    sys.argv = ["tap-zoom-cc", *order.arguments]
     faulthandler.enable()
+    exec(order.prelude, {})  # noqa: S102 (a test's own code)
     try:
         importlib.import_module("tap_zoom_cc.tap").TapZoomCC.cli()
     except SystemExit as ended:
@@ -264,8 +254,10 @@ class _Leaving:
     def leave(cls) -> None:
         """End the process with the command line's exit code; threads have ended before this."""
         if isinstance(cls.exit_code, int):
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                # One that was closed from the start is none.
+                if stream is not None:
+                    stream.flush()
             os._exit(cls.exit_code)
 
 

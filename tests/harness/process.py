@@ -1,0 +1,256 @@
+"""A running tap, to be read from, signalled or killed, and what it leaves behind at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simulator.scenario import STREAMS
+from tests.harness.rows import key_of, without_nulls
+from tests.harness.singer import all_bookmarks, parse_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import NoReturn
+
+    from typing_extensions import Self
+
+    from tests.harness.rows import Key
+    from tests.harness.singer import Message, Place, Record, State
+    from tests.harness.warm import Kill, WarmRun
+
+LONGEST_RUN_SECONDS = 240.0
+"""After it a run counts as hung; shorter than pytest's own timeout, which says less about it."""
+
+_BLOCK = 1 << 16
+_LOOK_SECONDS = 0.01
+_PENDING = re.compile(r"^(?:Sig|Shd)Pnd:.*[1-9a-f]", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class TapRun:
+    """What a run of the tap left behind.
+
+    ``exit_code`` is that of the process, negative for a signal that ended it by force.
+    """
+
+    exit_code: int
+    stdout: bytes
+    stderr: str
+
+    @cached_property
+    def messages(self) -> list[Message]:
+        """The Singer messages; a last line that a kill has cut off is none, as for a target."""
+        return parse_messages(self.stdout)
+
+    @cached_property
+    def engagements(self) -> list[tuple[Key, Record]]:
+        """The engagements in the order in which they came, `without_unmapped`, `without_nulls`."""
+        return [
+            (
+                key_of(message["stream"], message["record"]),
+                without_nulls(without_unmapped(message["record"])),
+            )
+            for message in self.messages
+            if message["type"] == "RECORD" and message["stream"] in STREAMS
+        ]
+
+    @property
+    def repeated(self) -> list[Key]:
+        """The engagements that came more than once."""
+        counted = Counter(key for key, _ in self.engagements)
+        return [key for key, count in counted.items() if count > 1]
+
+    def records(self, stream: str) -> list[Record]:
+        """Return the rows of a stream, in order, `without_unmapped`."""
+        return [
+            without_unmapped(message["record"])
+            for message in self.messages
+            if message["type"] == "RECORD" and message["stream"] == stream
+        ]
+
+    @property
+    def states(self) -> list[State]:
+        """The values of all STATE messages, in order."""
+        return [message["value"] for message in self.messages if message["type"] == "STATE"]
+
+    @property
+    def state(self) -> State:
+        """The value of the last STATE message, which is what the next run gets."""
+        assert self.states, f"no STATE was written; stderr:\n{self.stderr}"
+        return self.states[-1]
+
+    @property
+    def bookmarks(self) -> dict[Place, str]:
+        """The last STATE's bookmarks by stream and account; none without a STATE."""
+        return all_bookmarks(self.states[-1]) if self.states else {}
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of standard error."""
+        return self.stderr.splitlines()
+
+    def logged(self, level: str) -> list[str]:
+        """Return the log lines of a level, such as ``ERROR``."""
+        return [line for line in self.lines if f"| {level} " in line]
+
+    def check(self, exit_code: int = 0) -> Self:
+        """Assert how the run ended, and that nobody was shown a traceback."""
+        assert self.exit_code == exit_code, f"exit code {self.exit_code}; stderr:\n{self.stderr}"
+        assert "Traceback" not in self.stderr, self.stderr
+        return self
+
+
+def without_unmapped(record: Record) -> Record:
+    """Return a row's own columns: `test_unmapped_values.py` looks at the one that is left out."""
+    return {name: value for name, value in record.items() if name != "unmapped_values"}
+
+
+class TapProcess:
+    """A running tap. Use it as a context manager: it is killed at the end if it still runs."""
+
+    def __init__(
+        self, start: Callable[[Path, int, int], subprocess.Popen[bytes] | WarmRun]
+    ) -> None:
+        """Start it.
+
+        Args:
+            start: starts it in a folder, which is removed with it, with descriptors for its output
+                and its log.
+        """
+        self._folder = tempfile.TemporaryDirectory(prefix="tap-zoom-cc-test-")
+        folder = Path(self._folder.name)
+        self._stderr = folder / "stderr"
+        self._read = bytearray()
+        self._told = 0
+        reading, writing = os.pipe()
+        self._output: int | None = reading
+        self._writing: int | None = writing
+        with self._stderr.open("wb") as stderr:
+            self._process = start(folder, writing, stderr.fileno())
+        self.kill = self._process.kill
+        self.signal = self._process.send_signal
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Self:
+        """Give the running tap."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End it, in whatever state it is."""
+        self.kill()
+        self._process.wait()
+        self.close_stdout()
+        self._folder.cleanup()
+
+    def read_until(self, kind: str) -> Message:
+        """Read output up to the first message of a type, and give that."""
+        while True:
+            end = self._read.find(b"\n", self._told) + 1
+            if end:
+                message: Message = json.loads(self._read[self._told : end])
+                self._told = end
+                if message["type"] == kind:
+                    return message
+            else:
+                assert self._read_some(), f"no {kind} came; stderr:\n{self.stderr_so_far()}"
+
+    def wait_until_blocked(self) -> None:
+        """Wait until nothing more can be written to the output, which nobody has read."""
+        assert self._writing is not None
+        while select.select([], [self._writing], [], 0)[1]:
+            assert self.running, self.stderr_so_far()
+            time.sleep(_LOOK_SECONDS)
+
+    def wait_until_signalled(self) -> None:
+        """Wait until no signal that was sent is still on its way; at once where nobody can know."""
+        status = Path(f"/proc/{self.pid}/status")
+        while status.exists() and _PENDING.search(status.read_text()):
+            time.sleep(_LOOK_SECONDS)
+
+    def close_stdout(self) -> None:
+        """Read no more: the tap gets a broken pipe."""
+        self._close_writing()
+        if self._output is not None:
+            os.close(self._output)
+            self._output = None
+
+    def _close_writing(self) -> None:
+        """Let go of the end of the pipe that the tap writes to: it ends when the tap does."""
+        if self._writing is not None:
+            os.close(self._writing)
+            self._writing = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def stderr_so_far(self) -> str:
+        """Give what was logged by now."""
+        return self._stderr.read_text(encoding="utf-8", errors="replace")
+
+    def wait_unread(self) -> TapRun:
+        """Wait for the end without reading any more of the output."""
+        try:
+            exit_code = self._process.wait(LONGEST_RUN_SECONDS)
+        except (TimeoutError, subprocess.TimeoutExpired):
+            self._give_up()
+        return TapRun(exit_code, bytes(self._read), self.stderr_so_far())
+
+    def finish(self, kill: Kill | None = None) -> TapRun:
+        """Read the rest of the output, or what comes before an early end, and wait for the end."""
+        if kill is not None:
+            self._read_until_due(kill)
+            if kill.signal_name:
+                self.signal(signal.Signals[kill.signal_name])
+            else:
+                self.close_stdout()
+        while self._read_some():
+            pass
+        return self.wait_unread()
+
+    def _read_until_due(self, kill: Kill) -> None:
+        end = None if kill.after_seconds is None else time.monotonic() + kill.after_seconds
+        while kill.after_bytes is None or len(self._read) < kill.after_bytes:
+            most = _BLOCK if kill.after_bytes is None else kill.after_bytes - len(self._read)
+            if not self._read_some(most, end):
+                return
+
+    def _read_some(self, most: int = _BLOCK, end: float | None = None) -> bool:
+        """Read what has come, or wait for it; false at the end of the output or of the wait."""
+        self._close_writing()
+        if self._output is None:
+            return False
+        wait = LONGEST_RUN_SECONDS if end is None else max(0.0, end - time.monotonic())
+        if not select.select([self._output], [], [], wait)[0]:
+            if end is None:
+                self._give_up()
+            return False
+        block = os.read(self._output, most)
+        self._read += block
+        return bool(block)
+
+    def _give_up(self) -> NoReturn:
+        # The fault handler of a warm run writes where all threads stand.
+        self.signal(signal.SIGABRT)
+        self._process.wait()
+        message = f"the tap hangs\n{self.stderr_so_far()}"
+        raise TimeoutError(message)
