@@ -8,36 +8,29 @@ many phases: how often the deepest read comes into that week depends on the acco
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from benchmark import quiet_accounts
 from benchmark.job import BEGIN
+from benchmark.listed import Cost, Listed
 from benchmark.rate_bound import SHARES
 from benchmark.table import Row
 from simulator.engagements import History
 from simulator.scenario import STREAMS, Account, Scenario
-from tap_zoom_cc.sync.check import pages_for, parts_of
+from tap_zoom_cc.sync.check import pages_for
 from tap_zoom_cc.sync.lookback import Progress, begin_of_reread
-from tap_zoom_cc.sync.windows import Cut, Parent, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Iterator, Sequence
 
     from simulator.scenario import Stream
-
-    Begin = Callable[["datetime", "datetime"], "datetime"]
 
 A_DAY: dict[Stream, int] = {"sms": 2_000, "voice_calls": 5_000}
 """Engagements of all accounts."""
 
 LOOKBACKS = {"sms": timedelta(days=14), "voice_calls": timedelta(days=2)}
 """The defaults."""
-
-LISTING_SECONDS = 60
-"""How long after its end an engagement is listed."""
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PHASES = [number * timedelta(hours=9, minutes=7) for number in range(64)]
@@ -47,81 +40,8 @@ EARLIER = timedelta(days=42)
 """What lies before the first sync that is counted: more than the deepest read."""
 
 
-@dataclass(slots=True)
-class Cost:
-    """What some syncs took."""
-
-    requests: int = 0
-    rows: int = 0
-
-    def add(self, listed: Listed, begin: datetime, end: datetime, *, split: bool) -> None:
-        """Add a sync of an account's stream from ``begin`` to ``end``, which is the present."""
-        for window in Cut(begin, end):
-            self.requests += _requests(listed, window, None) if split else _pages(listed, window)
-        self.rows += listed.count(Window(begin, end))
-
-
-@dataclass(slots=True)
-class Listed:
-    """The engagements of an account and stream, and which are listed at ``present``."""
-
-    history: History
-    _ends: list[int] = field(init=False)
-    _unlisted: list[int] = field(init=False, default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Sort the ends: they say how many become visible from one instant to another."""
-        self._ends = sorted(self.history.ends)
-
-    def look_at(self, present: datetime) -> None:
-        """Let it be that instant: what ended less than a minute before is not listed yet."""
-        newest = present.timestamp() - LISTING_SECONDS
-        first = bisect_left(self.history.starts, newest - self.history.longest)
-        self._unlisted = [
-            start
-            for start, end in zip(
-                self.history.starts[first:], self.history.ends[first:], strict=True
-            )
-            if end > newest
-        ]
-
-    def count(self, window: Window) -> int:
-        """Return how many engagements that start in a window are listed."""
-        begin, end = window.begin.timestamp(), window.end.timestamp()
-        return sum(
-            sign * (bisect_right(starts, end) - bisect_left(starts, begin))
-            for sign, starts in ((1, self.history.starts), (-1, self._unlisted))
-        )
-
-    def new(self, since: datetime, until: datetime) -> int:
-        """Return how many became visible in that time."""
-        first, last = (time.timestamp() - LISTING_SECONDS for time in (since, until))
-        return bisect_right(self._ends, last) - bisect_right(self._ends, first)
-
-    def newest_start(self, present: datetime) -> datetime:
-        """Return the newest start of what a sync at that instant has seen."""
-        end = bisect_right(self.history.starts, present.timestamp())
-        unlisted = set(self._unlisted)
-        starts = self.history.starts
-        newest = next(n for n in range(end - 1, -1, -1) if starts[n] not in unlisted)
-        return present - timedelta(seconds=present.timestamp() - starts[newest])
-
-
-def _pages(listed: Listed, window: Window) -> int:
-    return pages_for(listed.count(window))
-
-
-def _requests(listed: Listed, window: Window, parent: Parent | None) -> int:
-    """Return the requests for a window: its pages, or its first page and then its parts."""
-    rows = listed.count(window)
-    parts = parts_of(window, rows=rows, size=0, parent=parent)
-    if not parts:
-        return pages_for(rows)
-    return 1 + sum(_requests(listed, part, Parent(window, rows)) for part in parts)
-
-
 def measure(*, quick: bool) -> Iterator[Row]:
-    """Count a week of hourly syncs and a month of daily ones, of one account and of several."""
+    """Count a week of hourly syncs and a month of daily ones, of one account, several and many."""
     phases = PHASES[::8] if quick else PHASES
     for name, every, syncs in (("a week of hourly", HOUR, 7 * 24), ("a month of daily", DAY, 30)):
         for shares in ((1.0,), SHARES):
@@ -145,6 +65,7 @@ def measure(*, quick: bool) -> Iterator[Row]:
                 detail=f"the whole lookback each time: {fixed.rows / fewest.rows:,.1f}, "
                 f"in dlt or Airbyte: {peers.rows / fewest.rows:,.1f}",
             )
+    yield from quiet_accounts.measure(quick=quick)
 
 
 def _syncs(

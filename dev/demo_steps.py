@@ -56,19 +56,20 @@ BETWEEN_RUNS = timedelta(weeks=1)
 QUEUES = """
 with hours as (
     select
-        queue_name,
+        queue_key,
         strftime(hour_start, '%A %H:00') as hour,
         extract(isodow from hour_start) * 24 + extract(hour from hour_start) as hour_of_week,
         sum(engagements) as engagements
-    from contact_center.queue_hours
+    from contact_center.zoom_cc__queue_hours
     group by all
 ),
 busiest as (
-    select queue_name, first(hour order by engagements desc, hour_of_week) as hour
+    select queue_key, first(hour order by engagements desc, hour_of_week) as hour
     from hours
-    group by queue_name
+    group by queue_key
 )
 select
+    account_name as account,
     queue_name as queue,
     sum(engagements) as engagements,
     sum(engagements) filter (where channel = 'voice') as calls,
@@ -76,12 +77,13 @@ select
     sum(abandoned) as abandoned,
     sum(transferred) as transferred,
     busiest.hour as busiest
-from contact_center.queue_hours
-inner join busiest using (queue_name)
-group by queue_name, busiest.hour
-order by engagements desc, queue
+from contact_center.zoom_cc__queue_hours
+inner join busiest using (queue_key)
+group by account_name, queue_key, queue_name, busiest.hour
+order by engagements desc, account, queue
+limit 5
 """
-"""What came to each queue, and the hour of the week in which most of it began, in UTC."""
+"""The queues to which most came, and the hour of the week in which most of it began, in UTC."""
 
 STREAMS = ("sms", "voice_calls")
 FAILED_LOG_LINES = 20
@@ -248,7 +250,7 @@ def build_models() -> str:
 
 
 def print_queues() -> None:
-    """Print a table of the queues, and of the hour of the week in which each is busiest."""
+    """Print a table of the busiest queues, and the hour of the week in which each is busiest."""
     with duckdb.connect(str(DATABASE), read_only=True) as database:
         found = database.sql(QUEUES)
         rows = [tuple(found.columns), *found.fetchall()]

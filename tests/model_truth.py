@@ -6,13 +6,30 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 import yaml
 
 from tests.meltano_project import ROOT
+from tests.model_values import (
+    ABANDONED,
+    CHANNELS,
+    amount,
+    ends,
+    engagement_key,
+    joined,
+    key_of,
+    kinds,
+    length,
+    measures,
+    objects,
+    queue_id,
+    same,
+    seconds,
+    utc,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,30 +39,27 @@ Rows: TypeAlias = dict[str, Row]
 """Rows by their key, which is a text."""
 
 MODELS = ROOT / "transform" / "models"
-CHANNELS = {"voice_calls": "voice", "sms": "sms"}
-ABANDONED = {
-    "short_abandoned",
-    "long_abandoned",
-    "hold_abandoned",
-    "abandon_quit",
-    "callback_abandoned_by_consumer",
-}
-OVERFLOWED = {"overflowed", "overflowed_to_disconnect", "overflowed_to_inbox"}
-
 KEYS = {
     "stg_zoom_cc__sms": "engagement_key",
     "stg_zoom_cc__voice_calls": "engagement_key",
     "stg_zoom_cc__sub_accounts": "account_id",
     "int_zoom_cc__engagements": "engagement_key",
-    "calls": "engagement_key",
-    "sms_conversations": "engagement_key",
-    "call_legs": "call_leg_key",
-    "engagement_queues": "engagement_queue_key",
-    "engagement_agents": "engagement_agent_key",
-    "queue_hours": "queue_hour_key",
-    "agent_days": "agent_day_key",
+    "zoom_cc__calls": "engagement_key",
+    "zoom_cc__sms_conversations": "engagement_key",
+    "zoom_cc__call_legs": "call_leg_key",
+    "zoom_cc__engagement_queues": "engagement_queue_key",
+    "zoom_cc__engagement_agents": "engagement_agent_key",
+    "zoom_cc__queues": "queue_key",
+    "zoom_cc__agents": "agent_key",
+    "zoom_cc__queue_hours": "queue_hour_key",
+    "zoom_cc__agent_days": "agent_day_key",
+    "zoom_cc__account_days": "account_day_key",
+    "zoom_cc__hours": "hour_start",
 }
 """The key column of each model."""
+
+PASSED_ON = {"int_zoom_cc__calls": "zoom_cc__calls", "int_zoom_cc__call_legs": "zoom_cc__call_legs"}
+"""Models whose columns are all in another, which is compared with the truth."""
 
 
 @cache
@@ -85,13 +99,17 @@ class Truth:
             "stg_zoom_cc__voice_calls": lambda: self._staging("voice_calls"),
             "stg_zoom_cc__sub_accounts": self._sub_accounts,
             "int_zoom_cc__engagements": self._engagements,
-            "calls": self._calls,
-            "sms_conversations": self._sms_conversations,
-            "call_legs": self._call_legs,
-            "engagement_queues": self._engagement_queues,
-            "engagement_agents": self._engagement_agents,
-            "queue_hours": self._queue_hours,
-            "agent_days": self._agent_days,
+            "zoom_cc__calls": self._calls,
+            "zoom_cc__sms_conversations": self._sms_conversations,
+            "zoom_cc__call_legs": self._call_legs,
+            "zoom_cc__engagement_queues": self._engagement_queues,
+            "zoom_cc__engagement_agents": self._engagement_agents,
+            "zoom_cc__queues": lambda: self._directory("queue"),
+            "zoom_cc__agents": lambda: self._directory("agent"),
+            "zoom_cc__queue_hours": self._queue_hours,
+            "zoom_cc__agent_days": self._agent_days,
+            "zoom_cc__account_days": self._account_days,
+            "zoom_cc__hours": self._hours,
         }
         rows = list(makers[name]())
         by_key = {row[KEYS[name]]: row for row in rows}
@@ -127,9 +145,12 @@ class Truth:
 
     def _common(self, stream: str, row: Row) -> Row:
         queues, agents = row.get("queues"), row.get("agents")
-        first_queue, last_queue = ends(queues)
-        first_agent, last_agent = ends(agents)
-        return {
+        found: Row = {"queue_count": length(queues), "agent_count": length(agents)}
+        for where, queue, agent in zip(("first", "last"), ends(queues), ends(agents), strict=True):
+            for kind, element in (("queue", queue), ("agent", agent)):
+                who = self._who(kind, row["account_id"], element)
+                found |= {f"{where}_{kind}_{part}": value for part, value in who.items()}
+        return found | {
             "engagement_key": engagement_key(stream, row),
             "account_id": row["account_id"],
             "account_name": self.account_names.get(row["account_id"]),
@@ -137,35 +158,56 @@ class Truth:
             "direction": row.get("direction"),
             "start_time": utc(row["start_time"]),
             "end_time": utc(row["end_time"]),
-            "first_queue_id": queue_id(first_queue),
-            "first_queue_name": first_queue.get("queue_name"),
-            "last_queue_id": queue_id(last_queue),
-            "last_queue_name": last_queue.get("queue_name"),
-            "first_agent_id": first_agent.get("user_id"),
-            "first_agent_name": first_agent.get("display_name"),
-            "last_agent_id": last_agent.get("user_id"),
-            "last_agent_name": last_agent.get("display_name"),
-            "queue_count": length(queues),
-            "agent_count": length(agents),
-            "consumer_number": row.get("consumer_number"),
-            "consumer_display_name": row.get("consumer_display_name"),
-            "country_name": row.get("country_name"),
+            **same(row, "consumer_number", "consumer_display_name", "country_name"),
         }
+
+    def _who(self, kind: str, account_id: str, element: Row) -> Row:
+        """Return key, id and name of a queue or an agent that a list has."""
+        identity = queue_id(element) if kind == "queue" else element.get("user_id")
+        name = element.get("queue_name" if kind == "queue" else "display_name")
+        key = key_of(account_id, identity, name)
+        return {"key": key, "id": identity, "name": self._latest.get((kind, key, "name"), name)}
+
+    @cached_property
+    def _latest(self) -> dict[tuple[str, str | None, str], str]:
+        """What the latest engagement says, by kind, key and field; nulls say nothing."""
+        fields = {
+            "queue": {"name": "queue_name"},
+            "agent": {"name": "display_name", "email": "user_email", "region": "user_region"},
+        }
+        found: dict[tuple[str, str | None, str], str] = {}
+        for kind, names in fields.items():
+            listed = sorted(
+                self._listed(f"{kind}s"),
+                key=lambda each: (each[0]["start_time"], each[0]["engagement_key"], each[1]),
+            )
+            for common, _, element in listed:
+                identity = queue_id(element) if kind == "queue" else element.get("user_id")
+                key = key_of(common["account_id"], identity, element.get(names["name"]))
+                for field, name in names.items():
+                    if element.get(name) is not None:
+                        found[kind, key, field] = element[name]
+        return found
 
     def _calls(self) -> Iterator[Row]:
         for row in self.streams["voice_calls"]:
             duration = row.get("total_duration")
             legs = row.get("voice_call_details")
+            result = row.get("result")
+            transfers = kinds(row, "transfer_call")
             yield self._common("voice_calls", row) | {
                 "duration_seconds": seconds(row) if duration is None else duration,
-                "result": row.get("result"),
+                "result": result,
+                "is_abandoned": None if result is None else result in ABANDONED,
                 "leg_count": length(row.get("call_legs") if legs is None else legs),
-                "transfers": kinds(row, "transfer_call"),
+                "transfers": transfers,
+                "is_transferred": None if transfers is None else transfers > 0,
                 "conferences": kinds(row, "conference_call"),
                 "shown_caller_number": row.get("caller_id"),
                 "is_recorded": row.get("recorded"),
                 "is_monitored": row.get("monitored"),
                 "has_inbox_message": row.get("inbox"),
+                "charge_amount": amount(row.get("charge")),
                 **same(row, "calling_party", "charge", "charge_type"),
                 **same(row, "caller_number", "caller_number_type"),
                 **same(row, "callee_number", "callee_number_type"),
@@ -187,6 +229,8 @@ class Truth:
                 first_agent, _ = ends(agents)
                 queue, flow = leg.get("queue") or {}, leg.get("flow") or {}
                 key = engagement_key("voice_calls", row)
+                of_queue = self._who("queue", row["account_id"], queue)
+                of_agent = self._who("agent", row["account_id"], first_agent)
                 yield {
                     "call_leg_key": f"{key}/{position}",
                     "engagement_key": key,
@@ -198,12 +242,12 @@ class Truth:
                     "start_time": utc(leg.get("start_time")),
                     "end_time": utc(leg.get("end_time")),
                     "duration_seconds": leg.get("total_duration"),
-                    "queue_id": queue.get("cc_queue_id"),
-                    "queue_name": queue.get("queue_name"),
+                    **{f"queue_{part}": value for part, value in of_queue.items()},
+                    "queue_name_in_leg": queue.get("queue_name"),
                     "flow_id": flow.get("flow_id"),
                     "flow_name": flow.get("flow_name"),
-                    "first_agent_id": first_agent.get("user_id"),
-                    "first_agent_name": first_agent.get("display_name"),
+                    **{f"first_agent_{part}": value for part, value in of_agent.items()},
+                    "first_agent_name_in_leg": first_agent.get("display_name"),
                     "agent_count": length(agents),
                     "shown_caller_number": leg.get("caller_id"),
                     "is_recorded": leg.get("recorded"),
@@ -214,6 +258,8 @@ class Truth:
                     **same(leg, "callee_number", "callee_number_type"),
                     **same(leg, "consumer_number", "consumer_display_name"),
                     **same(leg, "charge", "rate", "charge_type"),
+                    "charge_amount": amount(leg.get("charge")),
+                    "rate_amount": amount(leg.get("rate")),
                 }
 
     def _listed(self, name: str) -> Iterator[tuple[Row, int, Row]]:
@@ -225,26 +271,27 @@ class Truth:
                     "channel": channel,
                     "account_id": row["account_id"],
                     "engagement_id": row["engagement_id"],
+                    "start_time": utc(row["start_time"]),
                 }
                 for position, element in objects(row.get(name)):
                     yield common, position, element
 
     def _engagement_queues(self) -> Iterator[Row]:
         for common, position, queue in self._listed("queues"):
+            who = self._who("queue", common["account_id"], queue)
             yield common | {
-                "engagement_queue_key": f"{common['engagement_key']}/{position}",
+                "engagement_queue_key": joined(common["engagement_key"], position),
                 "queue_position": position,
-                "queue_id": queue_id(queue),
-                "queue_name": queue.get("queue_name"),
+                **{f"queue_{part}": value for part, value in who.items()},
             }
 
     def _engagement_agents(self) -> Iterator[Row]:
         for common, position, agent in self._listed("agents"):
+            who = self._who("agent", common["account_id"], agent)
             yield common | {
-                "engagement_agent_key": f"{common['engagement_key']}/{position}",
+                "engagement_agent_key": joined(common["engagement_key"], position),
                 "agent_position": position,
-                "agent_id": agent.get("user_id"),
-                "agent_name": agent.get("display_name"),
+                **{f"agent_{part}": value for part, value in who.items()},
                 "agent_email": agent.get("user_email"),
                 "agent_region": agent.get("user_region"),
                 **same(agent, "team_ids", "team_names"),
@@ -252,168 +299,102 @@ class Truth:
                 **same(agent, "user_registered_sip_zone", "sip_zone_ip_address"),
             }
 
+    def _directory(self, kind: str) -> Iterator[Row]:
+        """Give each queue or agent of which something is known, with what is the latest of it."""
+        listed = self._engagement_queues() if kind == "queue" else self._engagement_agents()
+        seen: defaultdict[Any, list[Row]] = defaultdict(list)
+        for row in listed:
+            seen[row[f"{kind}_key"]].append(row)
+        seen.pop(None, None)
+        for key, rows in seen.items():
+            account_id = rows[0]["account_id"]
+            yield {
+                **same(rows[0], "account_id", f"{kind}_key", f"{kind}_id"),
+                "account_name": self.account_names.get(account_id),
+                **{
+                    f"{kind}_{field}": self._latest.get((kind, key, field))
+                    for field in (("name",) if kind == "queue" else ("name", "email", "region"))
+                },
+                "first_start_time": min(row["start_time"] for row in rows),
+                "last_start_time": max(row["start_time"] for row in rows),
+                "engagements": len({row["engagement_key"] for row in rows}),
+            }
+
     def _engagements(self) -> Iterator[Row]:
         names = ("engagement_key", "account_id", "account_name", "direction", "start_time")
+        more = ("duration_seconds", "result", "is_abandoned", "is_transferred")
         for row in self._calls():
-            more = same(row, "duration_seconds", "result", "transfers")
-            yield same(row, *names) | more | {"channel": "voice"}
+            yield same(row, *names, *more) | {"channel": "voice"}
         for row in self._sms_conversations():
-            yield same(row, *names, "duration_seconds", "result", "transfers") | {"channel": "sms"}
+            yield same(row, *names, *more) | {"channel": "sms"}
 
     def _local(self, start: datetime) -> datetime:
         moment = start.replace(tzinfo=timezone.utc).astimezone(ZoneInfo(self.time_zone))
         return moment.replace(tzinfo=None)
 
     def _grouped(
-        self, listed: Iterable[Row], id_name: str, label: str, when: Callable[[datetime], object]
-    ) -> Iterator[tuple[Row, object, list[Row]]]:
-        """Give the groups of engagements by account, channel, direction, who or where, and when."""
-        members: defaultdict[str, dict[tuple[Any, Any], str | None]] = defaultdict(dict)
-        for row in listed:
-            who = (row[id_name], row[label] if row[id_name] is None else None)
-            names = members[row["engagement_key"]]
-            names[who] = greatest([names.get(who), row[label]])
-        groups: defaultdict[tuple[Any, ...], list[tuple[Row, str | None]]] = defaultdict(list)
+        self, who: Callable[[Row], Iterable[Row]], when: Callable[[datetime], object]
+    ) -> Iterator[tuple[Row, object]]:
+        """Give what is counted of engagements by account, channel, direction, who, and when.
+
+        Args:
+            who: gives the columns of each queue or agent in which an engagement counts.
+            when: gives the hour or the day of a local time.
+        """
+        groups: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
         for engagement in self._engagements():
-            of_engagement = members.get(engagement["engagement_key"], {(None, None): None})
-            if label == "agent_name" and engagement["engagement_key"] not in members:
-                continue
-            for who, name in of_engagement.items():
-                key = ("account_id", "channel", "direction")
-                moment = when(self._local(engagement["start_time"]))
-                group = (*(engagement[part] for part in key), *who, moment)
-                groups[group].append((engagement, name))
-        for (account_id, channel, direction, identity, _, moment), found in groups.items():
-            common = {
-                "account_id": account_id,
-                "account_name": self.account_names.get(account_id),
-                "channel": channel,
-                "direction": direction,
-                id_name: identity,
-                label: greatest([name for _, name in found]),
-            }
-            yield common, moment, [engagement for engagement, _ in found]
+            moment = when(self._local(engagement["start_time"]))
+            common = same(engagement, "account_id", "account_name", "channel", "direction")
+            for whose in {tuple(each.items()) for each in who(engagement)}:
+                groups[(*common.items(), *whose), moment].append(engagement)
+        for (columns, moment), engagements in groups.items():
+            yield dict(columns) | measures(engagements), moment
+
+    def _listed_by_engagement(self, rows: Iterable[Row], kind: str) -> dict[str, list[Row]]:
+        """Return key, id and name of the queues or the agents of each engagement."""
+        found: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            found[row["engagement_key"]].append(
+                same(row, f"{kind}_key", f"{kind}_id", f"{kind}_name")
+            )
+        return found
 
     def _queue_hours(self) -> Iterator[Row]:
-        def hour(moment: datetime) -> datetime:
-            return moment.replace(minute=0, second=0)
+        queues = self._listed_by_engagement(self._engagement_queues(), "queue")
+        none = [dict.fromkeys(("queue_key", "queue_id", "queue_name"))]
 
-        groups = self._grouped(self._engagement_queues(), "queue_id", "queue_name", hour)
-        for common, moment, engagements in groups:
-            key = "/".join(
-                "-" if part is None else str(part)
-                for part in (
-                    *same(
-                        common, "account_id", "channel", "direction", "queue_id", "queue_name"
-                    ).values(),
-                    moment,
-                )
-            )
-            yield common | measures(engagements) | {"queue_hour_key": key, "hour_start": moment}
+        for row, hour in self._grouped(
+            lambda engagement: queues.get(engagement["engagement_key"], none), hour_of
+        ):
+            key = same(row, "account_id", "channel", "direction", "queue_key")
+            yield row | {"hour_start": hour, "queue_hour_key": joined(*key.values(), hour)}
 
     def _agent_days(self) -> Iterator[Row]:
-        groups = self._grouped(
-            self._engagement_agents(), "agent_id", "agent_name", lambda moment: moment.date()
-        )
-        for common, moment, engagements in groups:
-            key = "/".join(
-                "-" if part is None else str(part)
-                for part in (
-                    *same(
-                        common, "account_id", "channel", "direction", "agent_id", "agent_name"
-                    ).values(),
-                    moment,
-                )
-            )
-            yield common | measures(engagements) | {"agent_day_key": key, "day": moment}
+        agents = self._listed_by_engagement(self._engagement_agents(), "agent")
+        for row, day in self._grouped(
+            lambda engagement: agents.get(engagement["engagement_key"], ()), datetime.date
+        ):
+            key = same(row, "account_id", "channel", "direction", "agent_key")
+            yield row | {"day": day, "agent_day_key": joined(*key.values(), day)}
+
+    def _account_days(self) -> Iterator[Row]:
+        for row, day in self._grouped(lambda _: [{}], datetime.date):
+            key = same(row, "account_id", "channel", "direction")
+            yield row | {"day": day, "account_day_key": joined(*key.values(), day)}
+
+    def _hours(self) -> Iterator[Row]:
+        hours = [hour_of(self._local(row["start_time"])) for row in self._engagements()]
+        hour = min(hours)
+        while hour <= max(hours):
+            yield {
+                "hour_start": hour,
+                "day": hour.date(),
+                "hour_of_day": hour.hour,
+                "day_of_week": hour.isoweekday(),
+            }
+            hour += timedelta(hours=1)
 
 
-def measures(engagements: list[Row]) -> Row:
-    """Return what queue_hours and agent_days say of a group of engagements."""
-    results = [row["result"] for row in engagements]
-    durations = sorted(row["duration_seconds"] for row in engagements)
-    transfers = [row["transfers"] for row in engagements if row["transfers"] is not None]
-    transferred = sum(number > 0 for number in transfers)
-    counted = {
-        "completed": results.count("completed"),
-        "abandoned": sum(result in ABANDONED for result in results),
-        "overflowed": sum(result in OVERFLOWED for result in results),
-        "missed_or_declined": results.count("missed") + results.count("declined"),
-        "without_result": results.count(None),
-    }
-    return {
-        "engagements": len(engagements),
-        **counted,
-        "other_results": len(engagements) - sum(counted.values()),
-        "transferred": transferred,
-        "share_transferred": transferred / len(transfers) if transfers else None,
-        "total_duration_seconds": sum(durations),
-        "mean_duration_seconds": sum(durations) / len(durations),
-        "median_duration_seconds": percentile(durations, 0.5),
-        "percentile_90_duration_seconds": percentile(durations, 0.9),
-    }
-
-
-def percentile(ordered: list[int], share: float) -> float:
-    """Return the value below which a share of ordered values lies, interpolated."""
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
-
-
-def engagement_key(stream: str, row: Row) -> str:
-    """Return an engagement's key in all models."""
-    return f"{CHANNELS[stream]}/{row['account_id']}/{row['engagement_id']}"
-
-
-def same(row: Row, *names: str) -> Row:
-    """Return columns that have the field's name."""
-    return {name: row.get(name) for name in names}
-
-
-def objects(array: list[Row | None] | None) -> Iterator[tuple[int, Row]]:
-    """Give the objects of an array, with their positions from 1 on."""
-    return ((place, each) for place, each in enumerate(array or (), start=1) if each is not None)
-
-
-def ends(array: list[Row | None] | None) -> tuple[Row, Row]:
-    """Return the first and the last element of an array, empty where there is none."""
-    return ((array[0] or {}), (array[-1] or {})) if array else ({}, {})
-
-
-def length(array: list[Any] | None) -> int | None:
-    """Return how many elements an array has."""
-    return None if array is None else len(array)
-
-
-def queue_id(queue: Row) -> str | None:
-    """Return a queue's id, under the newer of its two names if that is filled."""
-    newer: str | None = queue.get("cc_queue_id")
-    return queue.get("queue_id") if newer is None else newer
-
-
-def kinds(row: Row, ending: str) -> int | None:
-    """Return how many of the kinds of a call's legs end so."""
-    found = row.get("sub_types")
-    return None if found is None else sum(kind.endswith(ending) for kind in found)
-
-
-def greatest(names: Iterable[str | None]) -> str | None:
-    """Return the last name in order of code points, nulls aside."""
-    return max((name for name in names if name is not None), default=None)
-
-
-def seconds(row: Row) -> int:
-    """Return the time from an engagement's start to its end."""
-    return (instant(row["end_time"]) - instant(row["start_time"])) // timedelta(seconds=1)
-
-
-def instant(text: str) -> datetime:
-    """Read an instant with its offset."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
-def utc(text: str | None) -> datetime | None:
-    """Return an instant as the models hold it: in UTC, without saying so."""
-    return None if text is None else instant(text).astimezone(timezone.utc).replace(tzinfo=None)
+def hour_of(moment: datetime) -> datetime:
+    """Return the begin of the hour of a local time."""
+    return moment.replace(minute=0, second=0, microsecond=0)

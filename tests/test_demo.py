@@ -172,27 +172,28 @@ def test_the_queues_and_their_busiest_hours_are_those_of_zoom(
     rows: dict[str, list[Row]] = {"sub_accounts": []}
     rows |= {stream: list(truth(scenario, stream).values()) for stream in STREAMS}
     names = {account.id: account.name for account in scenario.accounts}
-    came: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    busy: defaultdict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
-    for hour in Truth(rows, names).model("queue_hours").values():
-        queue, start, engagements = hour["queue_name"], hour["hour_start"], hour["engagements"]
+    came: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    busy: defaultdict[tuple[str, str], Counter[tuple[int, str]]] = defaultdict(Counter)
+    for hour in Truth(rows, names).model("zoom_cc__queue_hours").values():
+        start, engagements = hour["hour_start"], hour["engagements"]
+        queue = (hour["account_name"], hour["queue_name"])
         came[queue].update({"all": engagements, hour["channel"]: engagements})
         busy[queue][start.isoweekday(), f"{start:%A %H:00}"] += engagements
-    expected = {
-        queue: (
-            *(str(counts[which]) for which in ("all", "voice", "sms")),
+    expected = [
+        (
+            *queue,
+            *(str(came[queue][which]) for which in ("all", "voice", "sms")),
             min(busy[queue].items(), key=lambda item: (-item[1], item[0]))[0][1],
         )
-        for queue, counts in came.items()
-    }
+        for queue in sorted(came, key=lambda queue: (-came[queue]["all"], queue))
+    ]
     table = first_run.partition("Busiest queues")[2]
     shown = re.findall(
-        r"^ +(\S.*?)  +(\d+) +(\d+) +(\d+) +\d+ +\d+ +(\w+day \d\d:00)$", table, re.MULTILINE
+        r"^ +(\S.*?)  +(\S.*?)  +(\d+) +(\d+) +(\d+) +\d+ +\d+ +(\w+day \d\d:00)$",
+        table,
+        re.MULTILINE,
     )
-    assert {queue: tuple(cells) for queue, *cells in shown} == expected
-    assert {"Sales", "Support", "Billing"} < set(expected)
-    order = [-int(total) for _, total, *_ in shown]
-    assert order == sorted(order)
+    assert shown == expected[:5]
 
 
 @pytest.mark.skipif(not TARGET_IS_DUCKDB, reason="models need a database")

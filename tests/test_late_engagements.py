@@ -156,10 +156,15 @@ class Warehouse:
         assert self.got == self.due.keys()
 
 
-def zoom_of(accounts: list[Account], **readings: Any) -> Scenario:  # noqa: ANN401 (Readings')
+def zoom_of(
+    accounts: list[Account],
+    *,
+    told: bool = False,
+    **readings: Any,  # noqa: ANN401 (Readings')
+) -> Scenario:
     return scenario(
         *accounts,
-        clock=Clock(now=FIRST),
+        clock=Clock(now=FIRST, told=told),
         readings=Readings(**readings),
         completion_delay_seconds=LISTED_AFTER // SECOND,
     )
@@ -231,6 +236,36 @@ def test_all_comes_in_time_with_a_budget_smaller_than_the_deepest_read(
         warehouse.load(now, constants=SMALL, max_requests_per_run=20).check()
         went_on += "reread_to" in str(warehouse.state)
     assert went_on > 5, "few rereads were cut short"
+    warehouse.load_the_rest()
+
+
+def test_nothing_is_later_by_more_than_a_rest_and_the_distance_of_two_syncs(
+    simulator: SimulatorProcess,
+) -> None:
+    """Accounts from which little comes rest; `Warehouse` sees that nothing else is different."""
+    longest = 6 * HOUR
+    sparse = [
+        replace(
+            account,
+            explicit_sms=account.explicit_sms[:3],
+            explicit_voice_calls=account.explicit_voice_calls[:3],
+        )
+        for account in accounts((-12, 0, 14), 5 * DAY)
+    ]
+    warehouse = Warehouse(
+        simulator,
+        zoom_of(sparse, told=True, offset_ignored=True),
+        {**SETTINGS, "quiet_accounts_hours": longest / HOUR},
+    )
+    now, requests, syncs = FIRST, 0, 0
+    while now < FIRST + 6 * DAY:
+        warehouse.load(now).check()
+        late = {key for key, due in warehouse.due.items() if due + longest + HOUR <= now}
+        assert late <= warehouse.got, f"{min(late - warehouse.got)} is later than promised"
+        asked = simulator.stats().requests
+        requests += sum(len(asked.get(stream, {})) for stream in STREAMS)
+        now, syncs = now + HOUR, syncs + 1
+    assert requests < syncs * len(sparse) * len(STREAMS) / 2, "most were meant to rest"
     warehouse.load_the_rest()
 
 

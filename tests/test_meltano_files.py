@@ -169,7 +169,7 @@ def test_settings_from_the_environment_reach_the_tap(project: Path) -> None:
         "start_date": "2026-01-31",
         "sms_lookback_days": 4,
         "voice_calls_filters": {"direction": "inbound"},
-        "requests_per_second": 10,
+        "requests_per_second": 2.5,
         "max_requests_per_run": 1000,
         "on_count_mismatch": "warn",
     }

@@ -24,7 +24,7 @@ from tests.checkout import copy_checkout
 from tests.harness.pages import block
 from tests.harness.rows import without_nulls
 from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
-from tests.model_truth import KEYS, MODELS, Truth, described_columns
+from tests.model_truth import KEYS, MODELS, PASSED_ON, Truth, described_columns
 from tests.postgres_server import connect, loader_settings, postgres_server
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ LEG = {
     "queue": {"cc_queue_id": "new-id", "queue_name": "Sales"},
     "agents": [AGENT],
     "recorded": True,
+    "charge": "$12",
+    "rate": ".5",
 }
 UNUSUAL = {
     "engagement_id": "unusual-values",
@@ -85,6 +87,14 @@ REVISED = {
     "end_time": "2024-01-24T12:30:00Z",
     "queues": [QUEUE],
 }
+# What is the latest of a queue and of an agent: a name that is missing is not.
+RENAMED = {
+    "engagement_id": "with-a-new-name",
+    "start_time": "2024-02-01T12:00:00Z",
+    "end_time": "2024-02-01T12:30:00Z",
+    "queues": [{"cc_queue_id": "new-id", "queue_name": None}],
+    "agents": [{"user_id": "agent", "display_name": "Agent 1, renamed"}],
+}
 BEFORE = {"country_name": "before", "result": "missed", "voice_call_details": [LEG, LEG]}
 AFTER = {"country_name": "after", "result": "completed", "voice_call_details": []}
 OTHER_NAME = "Renamed"
@@ -95,7 +105,7 @@ OLD_CALLS = f"account_id = '{SMALL}' and start_time < '2024-01-10'"
 def scenario(now: datetime) -> Scenario:
     """Return what there is at the time of a run."""
     revised = BEFORE if now == FIRST_RUN else AFTER
-    legs = [{**LEG, "agents": None, "queue": None}, {}, None, LEG]
+    legs = [{**LEG, "agents": None, "queue": None, "charge": "$-1"}, {}, None, LEG]
     account = Account(
         id="mOdElSaCcOuNt00000001",
         name="Large ☎" if now == FIRST_RUN else OTHER_NAME,
@@ -106,8 +116,15 @@ def scenario(now: datetime) -> Scenario:
             {**LATE, "agents": [SMS_AGENT]},
         ),
         explicit_voice_calls=(
-            {**UNUSUAL, "voice_call_details": legs, "sub_types": None, "result": "new result"},
-            {**LATE, "voice_call_details": [LEG], "total_duration": 54_000},
+            {
+                **UNUSUAL,
+                "voice_call_details": legs,
+                "sub_types": None,
+                "result": "new result",
+                "charge": "1,50 €",
+            },
+            {**LATE, "voice_call_details": [LEG], "total_duration": 54_000, "charge": "€2.5"},
+            {**RENAMED, "voice_call_details": [], "charge": "$1.2.3"},
         ),
     )
     # The account whose engagements change keeps its name, for a new name has all calls built again.
@@ -136,6 +153,7 @@ class Warehouse:
     simulator: SimulatorProcess
     port: int = 0
     time_zone: str = "UTC"
+    schema: str = "contact_center"
 
     @property
     def dbt(self) -> str:
@@ -202,7 +220,7 @@ class Warehouse:
             key = KEYS[model]
             expected = truth.model(model)
             assert expected, f"nothing is expected of {model}: the test would be empty"
-            rows = self.rows(f"select * from contact_center.{model}")
+            rows = self.rows(f"select * from {self.schema}.{model}")
             actual = {row[key]: comparable(row) for row in rows}
             assert set(rows[0]) - {"extracted_at"} == set(next(iter(expected.values()))), model
             assert set(rows[0]) == set(described_columns()[model]), model
@@ -325,13 +343,15 @@ def warehouse(
 def test_every_model_is_true_after_a_first_and_after_a_second_run(warehouse: Warehouse) -> None:
     warehouse.run(FIRST_RUN, f"{warehouse.dbt}:build")
     assert warehouse.differences() == {}
-    newest = max(row["start_time"] for row in warehouse.rows("select * from contact_center.calls"))
+    newest = max(
+        row["start_time"] for row in warehouse.rows("select * from contact_center.zoom_cc__calls")
+    )
 
     warehouse.run(SECOND_RUN, f"{warehouse.dbt}:build")
 
     assert warehouse.differences() == {}
     (late,) = warehouse.rows(
-        "select start_time from contact_center.calls "
+        "select start_time from contact_center.zoom_cc__calls "
         f"where engagement_id = '{LATE['engagement_id']}'"
     )
     assert late["start_time"] < newest, "this engagement was to begin before others and come later"
@@ -350,10 +370,10 @@ def test_every_model_is_true_on_loads_that_append_and_is_built_by_what_is_new_al
     warehouse.project.meltano(*build)
     assert warehouse.differences() == {}
     # A mark on what the next load does not touch: it stays if the row is not built again.
-    old = f"select engagement_key from contact_center.calls where {OLD_CALLS}"
+    old = f"select engagement_key from contact_center.zoom_cc__calls where {OLD_CALLS}"
     for model in ("call_legs", "calls"):
         warehouse.execute(
-            f"update contact_center.{model} set country_name = 'mark' "
+            f"update contact_center.int_zoom_cc__{model} set country_name = 'mark' "
             f"where engagement_key in ({old})"
         )
 
@@ -362,7 +382,8 @@ def test_every_model_is_true_on_loads_that_append_and_is_built_by_what_is_new_al
 
     for model in ("calls", "call_legs"):
         (counted,) = warehouse.rows(
-            f"select count(*) as number from contact_center.{model} where country_name = 'mark'"
+            "select count(*) as number "
+            f"from contact_center.zoom_cc__{model} where country_name = 'mark'"
         )
         assert counted["number"], f"{model} was to keep what has not changed"
     truth = warehouse.truth()
@@ -391,13 +412,15 @@ def test_what_was_not_loaded_is_null_and_what_the_schema_lacks_is_a_warning(
 
     assert "WARN=1 ERROR=0" in output
     assert re.search(r"WARN \d+ is_null_stg_zoom_cc__voice_calls_unmapped_values", output)
-    rows = warehouse.rows("select * from contact_center.calls")
+    rows = warehouse.rows("select * from contact_center.zoom_cc__calls")
     assert len(rows) == len(simulator.truth("voice_calls"))
     assert {row["leg_count"] for row in rows} > {1, 2}
     assert {row["result"] for row in rows} == {None} == {row["account_name"] for row in rows}
-    for empty in ("sms_conversations", "call_legs", "engagement_agents", "agent_days"):
-        assert warehouse.rows(f"select * from contact_center.{empty}") == []
-    hours = warehouse.rows("select sum(engagements) as number from contact_center.queue_hours")
+    for empty in ("sms_conversations", "call_legs", "agents", "agent_days"):
+        assert warehouse.rows(f"select * from contact_center.zoom_cc__{empty}") == []
+    hours = warehouse.rows(
+        "select sum(engagements) as number from contact_center.zoom_cc__queue_hours"
+    )
     assert hours[0]["number"] >= len(rows)
     assert (project.output / "dbt-duckdb" / "static_index.html").stat().st_size > 100_000
 
@@ -425,12 +448,14 @@ def test_the_models_are_a_package_for_a_dbt_project_of_ones_own(
     }
     assert set(variables) < set(yaml.safe_load(block("vars").text)["vars"]["zoom_contact_center"])
     database = project.output / "zoom_cc.duckdb"
-    output = {"type": "duckdb", "path": str(database), "schema": "contact_center"}
+    output = {"type": "duckdb", "path": str(database), "schema": "own"}
+    models, sources = yaml.safe_load(block("models").text), yaml.safe_load(block("sources").text)
     files: dict[str, dict[str, Any]] = {
         "dbt_project.yml": {
             "name": "own",
             "profile": "own",
             "vars": {"zoom_contact_center": variables},
+            **models,
             "flags": {"send_anonymous_usage_stats": False},
         },
         "packages.yml": {"packages": [package]},
@@ -442,10 +467,48 @@ def test_the_models_are_a_package_for_a_dbt_project_of_ones_own(
     project.meltano("install", "utility", "dbt-duckdb")
     (dbt,) = (project.folder / ".meltano" / "utilities").glob("dbt-duckdb/venv/*/dbt")
 
-    for command in ("deps", "run"):
-        subprocess.run([dbt, command], cwd=own, check=True)
+    def run(*arguments: str) -> str:
+        command: list[str | Path] = [dbt, "--no-use-colors", *arguments]
+        ended = subprocess.run(command, cwd=own, stdout=subprocess.PIPE, text=True, check=False)
+        return ended.stdout
 
+    run("deps")
+    run("run")
+    fresh = ("source", "freshness", "--select", "source:zoom_cc")
+    for stream, hours in (("sms", 30), ("voice_calls", 80)):
+        warehouse.execute(
+            f"update raw_zoom.{stream}_rows "
+            f"set _sdc_extracted_at = _sdc_extracted_at - interval {hours} hour"
+        )
+    by_default = run(*fresh)
+    files["dbt_project.yml"] |= sources
+    (own / "dbt_project.yml").write_text(yaml.safe_dump(files["dbt_project.yml"]), "utf-8")
+    with_own_limits = run(*fresh)
+
+    warehouse.schema = "own_support"
     assert warehouse.differences() == {}
+    (calls,) = warehouse.rows(
+        "select table_type from information_schema.tables "
+        "where table_schema = 'own_support' and table_name = 'zoom_cc__calls'"
+    )
+    assert calls["table_type"] == "BASE TABLE"
+    told = r"\d of 3 (PASS|WARN|ERROR STALE) freshness of zoom_cc\.(\w+)"
+    assert {name: state for state, name in re.findall(told, by_default)} == {
+        "sms": "WARN",
+        "voice_calls": "ERROR STALE",
+        "sub_accounts": "PASS",
+    }
+    assert {name: state for state, name in re.findall(told, with_own_limits)} == {
+        "sms": "ERROR STALE",
+        "voice_calls": "ERROR STALE",
+        "sub_accounts": "PASS",
+    }
+
+
+def test_the_package_has_the_version_of_the_tap() -> None:
+    package = yaml.safe_load((ROOT / "transform" / "dbt_project.yml").read_text("utf-8"))
+    tap = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert re.findall(r'^fallback_version = "(.*)"$', tap, re.MULTILINE) == [package["version"]]
 
 
 def test_the_variables_that_are_shown_are_those_that_the_models_read() -> None:
@@ -486,7 +549,7 @@ def test_staging_has_every_field_of_a_stream(stream: str) -> None:
 
 def test_every_model_is_described_and_compared() -> None:
     files = {path.stem for path in MODELS.rglob("*.sql")}
-    assert files == set(KEYS) == set(described_columns())
+    assert files == set(KEYS) | set(PASSED_ON) == set(described_columns())
     for model, columns in described_columns().items():
         assert all(description for description, _ in columns.values()), model
 
@@ -505,11 +568,7 @@ def test_the_diagram_shows_the_tables_that_there_are() -> None:
     (diagram,) = re.findall(r"```mermaid\nerDiagram\n(.*?)```", text, re.DOTALL)
     entities = dict(re.findall(r"^    (\w+) \{\n(.*?)^    \}", diagram, re.DOTALL | re.MULTILINE))
     shown = {name for name in KEYS if not name.startswith(("stg_", "int_"))}
-    assert set(entities) == shown | {f"raw_{name}" for name in (*STREAMS, "sub_accounts")}
+    assert set(entities) == shown
     for name, body in entities.items():
         columns = set(re.findall(r"^        \w+ (\w+)", body, re.MULTILINE))
-        if name in shown:
-            assert columns <= set(described_columns()[name]), name
-        else:
-            schema = (ROOT / "schemas" / f"{name.removeprefix('raw_')}.json").read_text("utf-8")
-            assert columns <= set(json.loads(schema)["properties"]), name
+        assert columns <= set(described_columns()[name]), name

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from simulator.scenario import Endpoint
     from tests.harness.constants import Constants
     from tests.harness.rows import Key
-    from tests.harness.singer import Record
+    from tests.harness.singer import Place, Record
     from tests.harness.tap import TapRun
 
     State: TypeAlias = dict[str, Any]
@@ -116,7 +116,8 @@ class Run:
     """One run of the tap, so many seconds after the one before.
 
     ``absent`` is the number of an account that this run does not see: Zoom does not list it, or the
-    settings do not name it.
+    settings do not name it. With ``quiet_hours`` accounts may rest; where the list lives they may
+    not, for then the run has an ``end_date``: Zoom's clock goes on while the tap asks for it.
     """
 
     seconds_later: int = 0
@@ -125,6 +126,7 @@ class Run:
     death: Death | None = None
     max_requests: int | None = None
     absent: int | None = None
+    quiet_hours: float = 0
 
 
 @dataclass(frozen=True)
@@ -310,6 +312,7 @@ def _runs(kinds: frozenset[FaultKind]) -> st.SearchStrategy[tuple[Run, ...]]:
         death=st.none() | _DEATHS,
         max_requests=st.sampled_from([None, None, None, 2, 7, 30]),
         absent=st.sampled_from([None, None, None, 0, 1]),
+        quiet_hours=st.sampled_from([0, 0, 0.5, 6, 168]),
     )
     return st.lists(run, min_size=1, max_size=4).map(tuple)
 
@@ -361,6 +364,7 @@ class Tally:
     schedules: int = 0
     runs: int = 0
     engagements: int = 0
+    rests: int = 0
     deaths: Counter[str] = field(default_factory=Counter)
     exit_codes: Counter[int] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -373,7 +377,8 @@ class Tally:
         return (
             f"{self.schedules} schedules, {self.runs} runs (exit codes {codes}), "
             f"{self.deaths.total()} violent ends ({deaths}), {self.faults.total()} faults of "
-            f"{len(self.faults)} kinds, {self.engagements} engagements emitted"
+            f"{len(self.faults)} kinds, {self.engagements} engagements emitted, "
+            f"{self.rests} accounts at rest"
         )
 
 
@@ -510,6 +515,10 @@ class Play:
         absent = self.account_ids[run.absent]
         return [name for name in self.account_ids if name != absent or name == OWN_ACCOUNT]
 
+    def may_rest(self, run: Run) -> bool:
+        """Say whether accounts may rest in a run."""
+        return run.quiet_hours > 0 and self.scenario.readings.seconds_between_pages is None
+
     def zoom(self, run: Run) -> Scenario:
         """Return the simulated Zoom as it is during a run."""
         accounts = tuple(
@@ -519,7 +528,7 @@ class Play:
         return replace(
             self.scenario,
             accounts=accounts,
-            clock=_clock(self.now),
+            clock=replace(_clock(self.now), told=self.may_rest(run)),
             faults=run.faults,
             limits=run.limits,
         )
@@ -531,11 +540,11 @@ class Play:
         listed = schedule.listed and named
         return {
             "start_date": _text(self.start_date),
-            "end_date": _text(self.now),
             **({} if listed else {"sub_account_ids": named}),
             "include_own_account": schedule.own,
             "max_concurrency": schedule.concurrency,
             **({"max_requests_per_run": run.max_requests} if run.max_requests else {}),
+            "quiet_accounts_hours": run.quiet_hours,
             **{f"{stream}_lookback_days": self.lookback(stream) / DAY for stream in STREAMS},
         }
 
@@ -598,7 +607,8 @@ class Play:
         assert self.scenario.client_secret not in ended.stderr
         if ended.exit_code > 0:
             assert ended.logged("ERROR")
-        if run == Run(seconds_later=run.seconds_later) and not self._goes_away:
+        calm = Run(seconds_later=run.seconds_later, quiet_hours=run.quiet_hours)
+        if run == calm and not self._goes_away:
             assert ended.exit_code == 0, "nothing happened but that a list lived"
 
     def _check_rows(self, ended: TapRun, faults: Counter[str]) -> None:
@@ -619,17 +629,26 @@ class Play:
     def _check_states(self, ended: TapRun) -> None:
         """No bookmark goes back, and none passes what was neither kept before nor just emitted.
 
-        That is what lies between it and the bookmark before, and what is due before it.
+        That is what lies between it and the bookmark before, and what is due before it. And the
+        silence of an account that was read begins with the latest end that it has brought.
         """
         to_be_read = self.to_be_read()
         got = set(self.kept)
         bookmarks = all_bookmarks(self.state) if self.state else {}
+        silences = _partitions(self.state)
+        ends: dict[Place, int] = {}
         for message in ended.messages:
             if message["type"] == "RECORD" and message["stream"] in STREAMS:
-                got.add(key_of(message["stream"], message["record"]))
+                key = key_of(message["stream"], message["record"])
+                got.add(key)
+                ends[key[:2]] = max(ends.get(key[:2], 0), min(self._end(key), self.now))
             if message["type"] != "STATE":
                 continue
             moved = all_bookmarks(message["value"])
+            for place, partition in _partitions(message["value"]).items():
+                if partition != silences.get(place):
+                    self._check_silence(place, partition, silences.get(place), ends.get(place))
+            silences = _partitions(message["value"])
             for place, bookmark in moved.items():
                 before = bookmarks.get(place)
                 assert before is None or _seconds(bookmark) >= _seconds(before), place
@@ -644,6 +663,16 @@ class Play:
             assert bookmarks.keys() <= moved.keys()
             bookmarks = moved
 
+    def _check_silence(
+        self, place: Place, after: Record, before: Record | None, last_end: int | None
+    ) -> None:
+        silent = _seconds(after["quiet_since"])
+        if before or last_end is not None:
+            known = [_seconds(before["quiet_since"])] if before else []
+            assert silent == max([*known, *([last_end] if last_end is not None else [])]), place
+        else:
+            assert self.schedule.start_date <= silent < _seconds(after["replication_key_value"])
+
     def _is_passed(self, key: Key, before: str | None, bookmark: str) -> bool:
         first, last = self.selected_between(key)
         is_between = first < _seconds(bookmark) and (before is None or last > _seconds(before))
@@ -651,6 +680,8 @@ class Play:
 
     def _check_complete(self, run: Run, ended: TapRun, *, excused: bool) -> None:
         """A run that ends with exit code 0 has brought every account that it saw to the present.
+
+        Those that rest have stayed where they were, for an eighth of their silence at most.
 
         Args:
             run: what happened.
@@ -660,6 +691,15 @@ class Play:
         for stream in STREAMS:
             for account_id in self.present(run):
                 bookmark = ended.bookmarks.get((stream, account_id))
+                if bookmark and _seconds(bookmark) < self.now and self.may_rest(run):
+                    place = (stream, account_id)
+                    before = _partitions(self.state)[place]
+                    silence = _seconds(bookmark) - _seconds(before["quiet_since"])
+                    rest = min(run.quiet_hours * HOUR, silence / 8)
+                    if self.now - _seconds(bookmark) < rest:
+                        assert _partitions(ended.state)[place] == before
+                        self.tally.rests += 1
+                        continue
                 assert excused or (bookmark and _seconds(bookmark) == self.now), account_id
 
     def _keep(self, run: Run, ended: TapRun) -> None:
@@ -677,12 +717,16 @@ class Play:
                 self.kept[key_of(message["stream"], row)] = row
 
     def end_well(self) -> None:
-        """Run once more, late and without mishaps, and while nothing goes away: all is there."""
+        """Run once more, late and without mishaps, and while nothing goes away: all is there.
+
+        It is so late that nothing rests, whatever the setting was.
+        """
         if self._goes_away:
             standing = replace(self.scenario.readings, seconds_between_pages=None)
             self.scenario = replace(self.scenario, readings=standing)
+        quiet_hours = max(run.quiet_hours for run in self.schedule.runs)
         self.now = max([self.now, self.schedule.span + DAY, *map(self.due, self.truth)])
-        last = self.play(Run())
+        last = self.play(Run(round(quiet_hours * HOUR), quiet_hours=quiet_hours))
         assert last.exit_code == 0, last.stderr
         missing = self.to_be_read() - self.kept.keys()
         assert not missing, f"{len(missing)} lost, such as {min(missing)}"
@@ -690,6 +734,16 @@ class Play:
 
     def _end(self, key: Key) -> int:
         return _seconds(self.truth[key]["end_time"])
+
+
+def _partitions(state: State | None) -> dict[Place, Record]:
+    """Return what a state says of each stream and account."""
+    return {
+        (stream, part["context"]["account_id"]): part
+        for stream in STREAMS
+        for part in (state or {}).get("bookmarks", {}).get(stream, {}).get("partitions", [])
+        if "replication_key_value" in part
+    }
 
 
 def _clock(seconds: int) -> Clock:
@@ -787,6 +841,26 @@ EXAMPLES = (
             Run(seconds_later=DAY, death=Death("", after_share=0.2)),
             Run(seconds_later=1, death=Death("SIGTERM", after_share=0.2, keeps_up_to_state=0)),
             Run(max_requests=30),
+        ),
+    ),
+    # Silent for a month, then one engagement after the other, with runs that are killed meanwhile.
+    Schedule(
+        accounts=(
+            History(
+                named_sms=(Engagement(HOUR, 60), Engagement(40 * DAY, 60)),
+                named_voice_calls=tuple(Engagement(40 * DAY + n * HOUR, 60) for n in range(9)),
+            ),
+            History(voice_calls=200),
+            History(),
+        ),
+        span=60 * DAY,
+        runs=(
+            Run(seconds_later=10 * DAY - HOUR, quiet_hours=6),
+            Run(seconds_later=HOUR, quiet_hours=6),
+            Run(seconds_later=HOUR, quiet_hours=168, death=Death("SIGKILL", after_share=0.1)),
+            *(Run(seconds_later=2 * HOUR, quiet_hours=6) for _ in range(4)),
+            Run(seconds_later=DAY, quiet_hours=168, max_requests=3),
+            Run(seconds_later=DAY, quiet_hours=0.5),
         ),
     ),
     # The app's own account alone, late completion, and rows that are not where they should be.

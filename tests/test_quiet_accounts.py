@@ -11,12 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Fault, Refusal, Scenario
-from tap_zoom_cc.sync.bookmarks import lag_of
-from tap_zoom_cc.sync.lookback import Progress
-from tap_zoom_cc.sync.plan import SyncRange, in_order
-from tap_zoom_cc.sync.quiet import longest_rest, rest_of, silent_from
-from tap_zoom_cc.sync.windows import Window
-from tap_zoom_cc.zoom import pages
 from tests.harness.constants import Constants
 from tests.harness.history import BEGIN, DAY, HOUR, accounts_asked, engagement
 from tests.harness.singer import bookmarks, selecting, state_of
@@ -39,64 +33,6 @@ REST = 2 * HOUR
 
 QUIET, BUSY = "quiet", "busy"
 LATE = datetime(2100, 1, 1, tzinfo=NOW.tzinfo)
-
-
-# The rule
-
-
-@pytest.mark.parametrize(
-    ("silence", "rest"),
-    [
-        (16 * HOUR, 2 * HOUR),
-        (48 * HOUR, 6 * HOUR),
-        (49 * HOUR, 6 * HOUR),
-        (HOUR, 7.5 * MINUTE),
-        (0 * HOUR, 0 * HOUR),
-        (-HOUR, 0 * HOUR),
-    ],
-    ids=str,
-)
-def test_a_rest_is_an_eighth_of_the_silence_and_at_most_the_setting(
-    silence: timedelta, rest: timedelta
-) -> None:
-    assert rest_of(NOW, NOW - silence, 6 * HOUR) == rest
-
-
-def test_there_is_no_rest_where_nobody_knows_since_when_it_is_silent() -> None:
-    assert rest_of(NOW, None, 6 * HOUR) == 0 * HOUR
-
-
-def test_silence_begins_with_the_latest_end_that_was_seen() -> None:
-    window = Window(NOW - DAY, NOW)
-    end = NOW + HOUR
-    assert silent_from(None, window, None, end=end) == NOW - DAY, "nothing has been seen yet"
-    assert silent_from(None, window, NOW - HOUR, end=end) == NOW - HOUR
-    assert silent_from(NOW - 2 * DAY, window, None, end=end) == NOW - 2 * DAY
-    assert silent_from(NOW - 2 * DAY, window, NOW - HOUR, end=end) == NOW - HOUR
-    assert silent_from(NOW - HOUR, window, NOW - 2 * HOUR, end=end) == NOW - HOUR, "found late"
-    assert silent_from(NOW - HOUR, window, LATE, end=end) == end, "an end that cannot be"
-
-
-@pytest.mark.parametrize(
-    ("end_date", "rest"), [(None, 6 * HOUR), (NOW + SECOND, 6 * HOUR), (NOW, 0 * HOUR)]
-)
-def test_nothing_rests_when_the_end_date_has_passed(
-    end_date: datetime | None, rest: timedelta
-) -> None:
-    assert longest_rest(6 * HOUR, end_date=end_date, now=NOW) == rest
-
-
-@pytest.mark.parametrize(("after", "rests"), [(REST - SECOND, True), (REST, False)])
-def test_a_rest_ends_to_the_second(after: timedelta, *, rests: bool) -> None:
-    planned = SyncRange("sms", None, None, DAY, NOW + after)
-    plan = planned.jobs_for(pages.Account("one"), Progress(NOW), REST)
-    assert plan.rests == rests
-    assert bool(plan) != rests
-
-
-def test_accounts_come_in_order_of_how_long_they_wait() -> None:
-    waiting = {"rested": NOW - HOUR, "busy": NOW - 2 * HOUR}
-    assert in_order(["rested", "busy", "new"], waiting) == ["new", "busy", "rested"]
 
 
 # Resting
@@ -290,17 +226,6 @@ def test_state_says_since_when_an_account_is_silent_whatever_the_setting_is(
         assert silences(again.check()) == silences(run)
 
 
-def test_an_engagement_without_an_end_counts_as_its_windows_end(
-    simulator: SimulatorProcess, discovered: dict[str, Any]
-) -> None:
-    call = engagement("call", NOW - 6 * DAY, NOW - 6 * DAY + HOUR)
-    fault = Fault(kind="null_fields", endpoint="sms")
-    simulator.replace(zoom_of(Account(id="one", explicit_sms=(call,)), faults=(fault,)))
-    run = load(simulator, 0 * HOUR, None, catalog=selecting(discovered, ["sms"])).check()
-    assert [row["end_time"] for row in run.records("sms")] == [None]
-    assert silences(run) == {"one": NOW}
-
-
 def test_windows_that_were_read_whole_before_a_failure_keep_their_silence(
     simulator: SimulatorProcess, discovered: dict[str, Any]
 ) -> None:
@@ -449,16 +374,3 @@ def test_what_rests_is_told_and_not_called_behind_before_its_time(
     assert gauges(told)["accounts_behind"]["value"] == 2
     assert "accounts_at_rest" not in gauges(told)
     assert "at rest" not in told.stderr
-
-
-@pytest.mark.parametrize(("after", "behind"), [(DAY, 0), (DAY + SECOND, 1)])
-def test_an_account_is_behind_a_day_after_its_rest_has_ended(after: timedelta, behind: int) -> None:
-    (part,) = state(quiet=partition())["bookmarks"]["sms"]["partitions"]
-    lag = lag_of({"quiet": part}, end=NOW + REST + after, longest_rest=6 * HOUR)
-    assert len(lag.behind) == behind
-    assert lag.age == after
-
-
-def test_an_account_at_rest_has_no_age() -> None:
-    (part,) = state(quiet=partition())["bookmarks"]["sms"]["partitions"]
-    assert lag_of({"quiet": part}, end=NOW + HOUR, longest_rest=6 * HOUR).age == 0 * HOUR

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmark import quiet_accounts
 from benchmark.job import BEGIN
-from benchmark.steady import LOOKBACKS, Cost, Listed
+from benchmark.listed import LISTING_SECONDS, Cost, Listed
+from benchmark.steady import LOOKBACKS
 from simulator.engagements import History
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tap_zoom_cc.sync import check
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import DAY, HOUR, begin_after
+from tests.harness.rows import key_of
 from tests.harness.singer import state_of
 from tests.harness.tap import sync
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 BOOKMARK = BEGIN + 42 * DAY
 SYNCS = 48
+LISTED_AFTER = timedelta(seconds=LISTING_SECONDS)
 
 
 @pytest.mark.long
@@ -67,3 +72,46 @@ def test_two_days_of_hourly_syncs_take_as_many_requests_and_rows_as_the_benchmar
             computed.add(listed[stream], begin, end, split=True)
             requests = simulator.stats().requests[stream][account.id]
             assert Cost(requests, len(run.records(stream))) == computed
+
+
+def test_hourly_syncs_with_accounts_at_rest_take_what_the_benchmark_counts(
+    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One account that is busy, one with some a day, one with one a week: requests, rows, waits."""
+    monkeypatch.setattr(quiet_accounts, "SPAN", SYNCS * HOUR)
+    bookmark = quiet_accounts.BEGIN + quiet_accounts.BEFORE
+    accounts = quiet_accounts.accounts_of([(1, 350, ""), (1, 14, ""), (1, 0.5, "")])
+    scenario = quiet_accounts.scenario_of(accounts)
+    simulator.replace(replace(scenario, clock=Clock(now=bookmark, told=True)))
+    counted = quiet_accounts.Syncs()
+    for account in accounts:
+        for stream in STREAMS:
+            listed = Listed(History(scenario, account, stream))
+            quiet_accounts.add_syncs(
+                counted, listed, stream, account.id, every=HOUR, longest=6 * HOUR
+            )
+    taken = Cost()
+    state = sync(simulator, bookmark, start_date=quiet_accounts.BEGIN.isoformat()).check().state
+    known = {key_of(stream, row) for stream in STREAMS for row in simulator.truth(stream)}
+    waits: list[float] = []
+    for number in range(SYNCS):
+        end = bookmark + (number + 1) * HOUR
+        run = sync(
+            simulator,
+            end,
+            state=state,
+            start_date=(quiet_accounts.BEGIN - 30 * DAY).isoformat(),
+            quiet_accounts_hours=6,
+        ).check()
+        state = run.state
+        requests = simulator.stats().requests
+        taken.requests += sum(sum(requests.get(stream, {}).values()) for stream in STREAMS)
+        taken.rows += len(run.engagements)
+        for key, row in run.engagements:
+            if key not in known:
+                known.add(key)
+                listed_at = datetime.fromisoformat(row["end_time"]) + LISTED_AFTER
+                waits.append((end - listed_at) / HOUR)
+    assert taken == counted.cost
+    assert sorted(waits) == sorted(time / HOUR for time in counted.waited.values())
+    assert taken.requests < SYNCS * len(accounts) * len(STREAMS) * 2 / 3, "most were to rest"

@@ -1,9 +1,9 @@
 """In every warehouse the same rows: a project that takes the models as a package builds them there.
 
 What the tap wrote in two runs is loaded by the real loaders, built and tested by the real dbt with
-the adapter of the warehouse, and each model is compared, row for row, with the same model in the
-newest DuckDB, of whose rows tests/test_models.py shows that they are true. Snowflake and BigQuery
-are emulators; docs/targets.md says what that does not prove.
+the adapter of the warehouse. Each model, and each answer of docs/models.md, is compared, row for
+row, with the same in the newest DuckDB, whose models tests/test_models.py shows to be true.
+Snowflake and BigQuery are emulators; docs/targets.md says what that does not prove.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.model_truth import KEYS
+from tests.model_truth import KEYS, PASSED_ON
 from tests.postgres_server import postgres_server
-from tests.test_models import FIRST_RUN, SECOND_RUN, ZONE, scenario
+from tests.test_models import FIRST_RUN, SECOND_RUN, ZONE, questions, scenario
 from tests.warehouses.dbt_project import DbtProject, install_package
 from tests.warehouses.emulator import bigquery_emulator, snowflake_emulator
 from tests.warehouses.environments import needs_python_3_11
@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.programs, needs_python_3_11, pytest.mark.timeout(900)]
 
 @dataclass(frozen=True)
 class Expected:
-    """The rows of each model in DuckDB."""
+    """The rows of each model, and of each answer, in DuckDB."""
 
     first: dict[str, Rows]
     second: dict[str, Rows]
@@ -109,12 +109,13 @@ def build_twice(
     variables = {"zoom_cc_schema": raw} if append else {}
     warehouse.load(messages.first, raw, append=append)
     project.build(**variables)
-    first = project.rows()
-    assert first.keys() == KEYS.keys()
+    queries = {question.sql for question in questions()}
+    first = project.rows(queries)
+    assert first.keys() == KEYS.keys() | PASSED_ON.keys() | queries
     assert all(first.values()), "a model without rows would be equal to anything"
     warehouse.load(messages.second, raw, append=append)
     project.build(zoom_cc_time_zone=ZONE, **variables)
-    return Expected(first, project.rows())
+    return Expected(first, project.rows(queries))
 
 
 def compare(built: Expected, expected: Expected) -> None:

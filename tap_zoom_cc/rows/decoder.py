@@ -55,7 +55,8 @@ _key_decoder = msgspec.json.Decoder(RowKey)
 def read_key(row: msgspec.Raw) -> RowKey:
     """Read a row's key, start and end; instants without an offset are UTC.
 
-    An end that is no instant is none: it decides nothing but how long the row is remembered.
+    An end that is no instant is none: it decides nothing but how long the row is remembered,
+    and from when its account is silent.
 
     Raises:
         ValueError: if the row is no object, or has no key or no start.

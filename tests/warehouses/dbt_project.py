@@ -14,6 +14,7 @@ from tests.harness.pages import block
 from tests.warehouses.environments import PROGRAMS, environment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from tests.warehouses.rows import Rows
@@ -58,6 +59,7 @@ class DbtProject:
         self._folder = folder
         self._warehouse = warehouse
         self._output = warehouse.output(schema)
+        self._models = f"{schema}_contact_center"
         _write(folder / "profiles.yml", _profile(self._output))
 
     def build(self, **variables: str) -> None:
@@ -65,15 +67,23 @@ class DbtProject:
         given = json.dumps({**self._warehouse.variables, **variables})
         _dbt(self._warehouse.dbt, self._folder, "build", "--vars", given)
 
-    def rows(self) -> dict[str, Rows]:
-        """Return the rows of each model."""
+    def rows(self, queries: Iterable[str]) -> dict[str, Rows]:
+        """Return the rows of each model by its name, and those of each query by the query.
+
+        Args:
+            queries: on models in the schema of docs/models.md.
+        """
         manifest = json.loads((self._folder / "target" / "manifest.json").read_text("utf-8"))
         models = {
             node["name"]: node["relation_name"]
             for node in manifest["nodes"].values()
             if node["resource_type"] == "model"
         }
-        return read_rows(self._warehouse.dbt, self._output, models)
+        answers = {
+            query: f"({query.replace('contact_center.', f'{self._models}.')}) as answer"
+            for query in queries
+        }
+        return read_rows(self._warehouse.dbt, self._output, models | answers)
 
 
 def read_rows(dbt: str, output: dict[str, Any], tables: dict[str, str]) -> dict[str, Rows]:
@@ -82,7 +92,7 @@ def read_rows(dbt: str, output: dict[str, Any], tables: dict[str, str]) -> dict[
     Args:
         dbt: the environment with the clients.
         output: the connection.
-        tables: the names to read from by the names to return.
+        tables: what to select from, by the names to return.
     """
     ended = subprocess.run(
         [environment(dbt) / "python", PROGRAMS / "read_rows.py"],

@@ -87,6 +87,12 @@
 {% macro default__hour_of(timestamp) %}{{ return("date_trunc('hour', " ~ timestamp ~ ")") }}{% endmacro %}
 {% macro bigquery__hour_of(timestamp) %}{{ return("datetime_trunc(" ~ timestamp ~ ", hour)") }}{% endmacro %}
 
+{#- The day of the week of a timestamp, from 1 for Monday to 7 for Sunday. -#}
+{% macro day_of_week(timestamp) %}{{ return(adapter.dispatch('day_of_week', 'zoom_contact_center')(timestamp)) }}{% endmacro %}
+{% macro default__day_of_week(timestamp) %}{{ return("cast(extract(isodow from " ~ timestamp ~ ") as " ~ type_of('integer') ~ ")") }}{% endmacro %}
+{% macro snowflake__day_of_week(timestamp) %}{{ return("dayofweekiso(" ~ timestamp ~ ")") }}{% endmacro %}
+{% macro bigquery__day_of_week(timestamp) %}{{ return("mod(extract(dayofweek from " ~ timestamp ~ ") + 5, 7) + 1") }}{% endmacro %}
+
 {#- Whole seconds from one timestamp to another. -#}
 {% macro seconds_between(begin, end) %}{{ return(adapter.dispatch('seconds_between', 'zoom_contact_center')(begin, end)) }}{% endmacro %}
 {% macro default__seconds_between(begin, end) %}{{ return("cast(extract(epoch from " ~ end ~ " - " ~ begin ~ ") as bigint)") }}{% endmacro %}
@@ -201,6 +207,13 @@
         where json_type(element) = 'object'
     ))
 {%- endmacro %}
+
+{#- What the group in a regular expression matches in a text; null where the expression does not match. -#}
+{% macro matching_part(text, pattern) %}{{ return(adapter.dispatch('matching_part', 'zoom_contact_center')(text, pattern)) }}{% endmacro %}
+{% macro duckdb__matching_part(text, pattern) %}{{ return("nullif(regexp_extract(" ~ text ~ ", '" ~ pattern ~ "', 1), '')") }}{% endmacro %}
+{% macro postgres__matching_part(text, pattern) %}{{ return("substring(" ~ text ~ " from '" ~ pattern ~ "')") }}{% endmacro %}
+{% macro snowflake__matching_part(text, pattern) %}{{ return("regexp_substr(" ~ text ~ ", '" ~ pattern ~ "', 1, 1, 'e', 1)") }}{% endmacro %}
+{% macro bigquery__matching_part(text, pattern) %}{{ return("regexp_extract(" ~ text ~ ", '" ~ pattern ~ "')") }}{% endmacro %}
 
 {#- The exact percentile of a column in a group, between two values if need be. BigQuery has it for windows
     only. -#}

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from tap_zoom_cc.zoom.rules import OK
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from datetime import datetime
 
-Purpose: TypeAlias = Literal[
-    "base", "range", "page", "page again", "after the end", "width", "history", "living"
-]
-"""Why a request is sent: the verdict for which its answer is meant. Others may use it too."""
+    from tap_zoom_cc.sync.windows import Window
 
-OK = 200
+Purpose: TypeAlias = Literal["base", "range", "width", "history", "living"]
+"""Why a request is sent: the verdict for which its answer is meant. Others may use it too."""
 
 UTC_OFFSET = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request: a range of whole seconds in UTC, and a page of it.
-
-    ``offset`` is the offset from UTC in which ``from`` and ``to`` are written.
-    """
+    """A request for a page of a range; ``from`` and ``to`` are written in ``offset`` from UTC."""
 
     purpose: Purpose
-    begin: datetime
-    end: datetime
+    window: Window
     offset: timedelta = UTC_OFFSET
     page_size: int = 100
     page_token: str = ""
@@ -38,33 +33,24 @@ class Asked:
     def written(self) -> tuple[str, str]:
         """``from`` and ``to`` as they stand in the request."""
         zone = timezone(self.offset)
-        begin, end = self.begin.astimezone(zone), self.end.astimezone(zone)
+        begin, end = self.window.begin.astimezone(zone), self.window.end.astimezone(zone)
         # isoformat and not the tap's own form: other offsets than UTC are asked for here.
         return begin.isoformat(), end.isoformat()
 
 
 @dataclass(frozen=True, slots=True)
 class Engagement:
-    """A row: what tells it from others, its times in UTC, how they are written, and all it holds.
-
-    ``zone`` is the end of its written start: ``Z``, or an offset such as ``+00:00``. ``values``
-    are without the times.
-    """
+    """A row: its ID, its times in UTC, and the zone of its written start: ``Z``, ``+00:00``."""
 
     row_id: str
     start: datetime
     end: datetime
     zone: str
-    values: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An answer.
-
-    ``token`` is None where the answer has no such key. ``told`` is the range that it names, word by
-    word. ``date`` is Zoom's clock as the header says, in UTC.
-    """
+    """An answer. ``told`` is the range that it names, ``token`` leads to the next page."""
 
     asked: Asked
     status: int
@@ -73,7 +59,6 @@ class Seen:
     token: str | None = None
     total: int | None = None
     told: tuple[str | None, str | None] = (None, None)
-    date: datetime | None = None
 
     @property
     def is_page(self) -> bool:
@@ -83,13 +68,12 @@ class Seen:
     @property
     def is_whole(self) -> bool:
         """Whether it holds all engagements of its range."""
-        return (
-            self.is_page
-            and not self.asked.page_token
-            and not self.token
-            and self.total in {None, len(self.rows)}
-        )
+        has_all = self.total in {None, len(self.rows)}
+        return self.is_page and has_all and not self.asked.page_token and not self.token
 
-
-Ask: TypeAlias = "Callable[[Asked], Seen]"
-"""Sends a request and returns what was seen. An answer that is an error is seen too."""
+    @property
+    def in_range(self) -> list[Engagement]:
+        """The engagements of about the time that was asked for, within two days."""
+        margin = timedelta(days=2)
+        begin, end = self.asked.window.begin - margin, self.asked.window.end + margin
+        return [row for row in self.rows if begin <= row.end and row.start <= end]

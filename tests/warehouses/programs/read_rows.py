@@ -1,8 +1,8 @@
 """Reads tables with the client of each vendor, and prints their rows as JSON.
 
 Run with the environment of dbt, which has all clients: `read_rows.py < question.json`. The question
-has `output`, a connection as in dbt's profiles.yml, and `tables`, the names to read from by the
-names to answer with. The answer has a list of rows by name, each an object by column in lower case,
+has `output`, a connection as in dbt's profiles.yml, and `tables`, what to select from by the names
+to answer with. The answer has a list of rows by name, each an object by column in lower case,
 as the client gives it: instants as ISO 8601, decimals as numbers.
 """
 

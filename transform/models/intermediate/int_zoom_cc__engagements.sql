@@ -7,8 +7,9 @@ select
     start_time,
     duration_seconds,
     result,
-    transfers
-from {{ ref('calls') }}
+    is_abandoned,
+    is_transferred
+from {{ ref('zoom_cc__calls') }}
 union all
 select
     engagement_key,
@@ -19,5 +20,6 @@ select
     start_time,
     duration_seconds,
     cast(null as {{ type_of('text') }}) as result,
-    cast(null as {{ type_of('integer') }}) as transfers
-from {{ ref('sms_conversations') }}
+    cast(null as {{ type_of('boolean') }}) as is_abandoned,
+    cast(null as {{ type_of('boolean') }}) as is_transferred
+from {{ ref('zoom_cc__sms_conversations') }}

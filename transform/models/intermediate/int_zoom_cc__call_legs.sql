@@ -25,12 +25,13 @@ select
     {{ text_as_utc(json_text('leg.element', 'end_time')) }} as end_time,
     cast({{ json_text('leg.element', 'total_duration') }} as {{ type_of('integer') }}) as duration_seconds,
     {{ json_text('leg.element', 'result') }} as result,
-    {{ json_text(json_part('leg.element', 'queue'), 'cc_queue_id') }} as queue_id,
-    {{ json_text(json_part('leg.element', 'queue'), 'queue_name') }} as queue_name,
+    {{ queue_id(json_part('leg.element', 'queue')) }} as queue_id,
+    {{ json_text(json_part('leg.element', 'queue'), 'queue_name') }} as queue_name_in_leg,
     {{ json_text(json_part('leg.element', 'flow'), 'flow_id') }} as flow_id,
     {{ json_text(json_part('leg.element', 'flow'), 'flow_name') }} as flow_name,
     {{ json_text(json_part(json_part('leg.element', 'agents'), 0), 'user_id') }} as first_agent_id,
-    {{ json_text(json_part(json_part('leg.element', 'agents'), 0), 'display_name') }} as first_agent_name,
+    {{ json_text(json_part(json_part('leg.element', 'agents'), 0), 'display_name') }}
+        as first_agent_name_in_leg,
     {{ json_length(json_part('leg.element', 'agents')) }} as agent_count,
     {{ json_text('leg.element', 'calling_party') }} as calling_party,
     {{ json_text('leg.element', 'caller_number') }} as caller_number,
@@ -45,7 +46,9 @@ select
     cast({{ json_text('leg.element', 'monitored') }} as {{ type_of('boolean') }}) as is_monitored,
     cast({{ json_text('leg.element', 'inbox') }} as {{ type_of('boolean') }}) as has_inbox_message,
     {{ json_text('leg.element', 'charge') }} as charge,
+    {{ amount_of(json_text('leg.element', 'charge')) }} as charge_amount,
     {{ json_text('leg.element', 'rate') }} as rate,
+    {{ amount_of(json_text('leg.element', 'rate')) }} as rate_amount,
     {{ json_text('leg.element', 'charge_type') }} as charge_type,
     voice_calls.extracted_at
 from voice_calls

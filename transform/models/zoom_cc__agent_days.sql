@@ -5,15 +5,14 @@ with engagements as (
     from {{ ref('int_zoom_cc__engagements') }}
 ),
 
--- An engagement counts once for each of its agents. An agent without an id is told by the name.
+-- An engagement counts once for each of its agents.
 agents as (
-    select
+    select distinct
         engagement_key,
+        agent_key,
         agent_id,
-        case when agent_id is null then agent_name end as name_without_id,
-        max(agent_name) as agent_name
-    from {{ ref('engagement_agents') }}
-    group by engagement_key, agent_id, name_without_id
+        agent_name
+    from {{ ref('zoom_cc__engagement_agents') }}
 ),
 
 days as (
@@ -22,8 +21,9 @@ days as (
         max(engagements.account_name) as account_name,
         engagements.channel,
         engagements.direction,
+        agents.agent_key,
         agents.agent_id,
-        max(agents.agent_name) as agent_name,
+        agents.agent_name,
         engagements.day,
         {{ engagement_measures() }}
     from engagements
@@ -32,12 +32,13 @@ days as (
         engagements.account_id,
         engagements.channel,
         engagements.direction,
+        agents.agent_key,
         agents.agent_id,
-        agents.name_without_id,
+        agents.agent_name,
         engagements.day
 )
 
 select
     *,
-    {{ key_of(['account_id', 'channel', 'direction', 'agent_id', 'agent_name', 'day']) }} as agent_day_key
+    {{ key_of(['account_id', 'channel', 'direction', 'agent_key', 'day']) }} as agent_day_key
 from days

@@ -9,16 +9,11 @@
 
 with voice_calls as (
     select * from {{ ref('stg_zoom_cc__voice_calls') }}
-),
-
-sub_accounts as (
-    select * from {{ ref('stg_zoom_cc__sub_accounts') }}
 )
 
 select
     voice_calls.engagement_key,
     voice_calls.account_id,
-    sub_accounts.account_name,
     voice_calls.engagement_id,
     voice_calls.direction,
     voice_calls.start_time,
@@ -28,11 +23,13 @@ select
         {{ seconds_between('voice_calls.start_time', 'voice_calls.end_time') }}
     ) as duration_seconds,
     voice_calls.result,
+    {{ is_abandoned('voice_calls.result') }} as is_abandoned,
     {{ first_and_last_queue_and_agent('voice_calls') }},
     coalesce(
         {{ json_length('voice_calls.legs') }}, {{ json_length('voice_calls.leg_directions') }}
     ) as leg_count,
     {{ json_count_like('voice_calls.leg_types', '%transfer_call') }} as transfers,
+    {{ json_count_like('voice_calls.leg_types', '%transfer_call') }} > 0 as is_transferred,
     {{ json_count_like('voice_calls.leg_types', '%conference_call') }} as conferences,
     voice_calls.calling_party,
     voice_calls.caller_number,
@@ -47,12 +44,12 @@ select
     voice_calls.is_monitored,
     voice_calls.has_inbox_message,
     voice_calls.charge,
+    {{ amount_of('voice_calls.charge') }} as charge_amount,
     voice_calls.charge_type,
     voice_calls.extracted_at
 from voice_calls
-left join sub_accounts on voice_calls.account_id = sub_accounts.account_id
 {% if is_incremental() %}
--- What is built in its latest version, and under its account's present name, stays as it is.
+-- What is built in its latest version stays as it is.
 where
     not exists (
         select 1
@@ -60,6 +57,5 @@ where
         where
             built.engagement_key = voice_calls.engagement_key
             and built.extracted_at = voice_calls.extracted_at
-            and built.account_name is not distinct from sub_accounts.account_name
     )
 {% endif %}

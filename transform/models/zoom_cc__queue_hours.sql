@@ -5,16 +5,14 @@ with engagements as (
     from {{ ref('int_zoom_cc__engagements') }}
 ),
 
--- An engagement counts once in each of its queues, however often it came there. A queue without an id
--- is told by its name.
+-- An engagement counts once in each of its queues, however often it came there.
 queues as (
-    select
+    select distinct
         engagement_key,
+        queue_key,
         queue_id,
-        case when queue_id is null then queue_name end as name_without_id,
-        max(queue_name) as queue_name
-    from {{ ref('engagement_queues') }}
-    group by engagement_key, queue_id, name_without_id
+        queue_name
+    from {{ ref('zoom_cc__engagement_queues') }}
 ),
 
 hours as (
@@ -23,8 +21,9 @@ hours as (
         max(engagements.account_name) as account_name,
         engagements.channel,
         engagements.direction,
+        queues.queue_key,
         queues.queue_id,
-        max(queues.queue_name) as queue_name,
+        queues.queue_name,
         engagements.hour_start,
         {{ engagement_measures() }}
     from engagements
@@ -33,13 +32,14 @@ hours as (
         engagements.account_id,
         engagements.channel,
         engagements.direction,
+        queues.queue_key,
         queues.queue_id,
-        queues.name_without_id,
+        queues.queue_name,
         engagements.hour_start
 )
 
 select
     *,
-    {{ key_of(['account_id', 'channel', 'direction', 'queue_id', 'queue_name', text_of_time('hour_start')]) }}
+    {{ key_of(['account_id', 'channel', 'direction', 'queue_key', text_of_time('hour_start')]) }}
         as queue_hour_key
 from hours
