@@ -44,8 +44,8 @@ ASKED_FIRST = {
     "catalog": "test_bad_input test_any_input",
     "configuration": "test_bad_input test_any_input",
     "engagements": "test_completeness test_increments test_state",
-    "observe/": "test_observe",
-    "reconcile": "test_reconcile",
+    "commands/observe/": "test_observe",
+    "commands/reconcile": "test_reconcile",
     "rows/": "test_rows test_unmapped_values test_completeness",
     "run/report": "test_report test_log",
     "run/stopping": "test_stopping",
@@ -65,7 +65,7 @@ ASKED_FIRST = {
     "zoom/filters": "test_filters",
     "zoom/json_text": "test_json_text test_bodies",
     "zoom/pacing": "test_pacing test_clock test_faults",
-    "zoom/pagination": "test_pagination test_completeness",
+    "zoom/pages": "test_pages test_completeness",
 }
 
 # What stands for an operator, and what is put in its place.

@@ -8,7 +8,6 @@ from abc import abstractmethod
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk import Tap
 from singer_sdk.cli import plugin_cli
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.tap_base import CliTestOptionValue
@@ -23,6 +22,7 @@ from tap_zoom_cc.configuration import settings_from
 from tap_zoom_cc.exit_codes import Command
 from tap_zoom_cc.run.log import leave_out_chatter
 from tap_zoom_cc.run.stopping import Stop, end_on_signals
+from tap_zoom_cc.services import ServingTap
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.user_input import (
     ConfigInput,
@@ -45,18 +45,28 @@ if TYPE_CHECKING:
     import click
     from typing_extensions import Self
 
+    from tap_zoom_cc.run.settings import Settings
 
-class CommandLineTap(Tap):
+
+class CommandLineTap(ServingTap):
     """A tap with a command line, which refuses wrong input in words; its runs are abstract."""
 
-    def __init__(self, *, stop: Stop | None = None, **sdk_arguments: Any) -> None:  # noqa: ANN401 (as the SDK)
+    def __init__(
+        self,
+        *,
+        stop: Stop | None = None,
+        settings: Settings | None = None,
+        **sdk_arguments: Any,  # noqa: ANN401 (as the SDK)
+    ) -> None:
         """Set up the tap.
 
         Args:
             stop: what ends a run early when it is asked; the command line asks it for signals.
+            settings: what the configuration says, if it has been checked already.
             sdk_arguments: as the SDK takes them.
         """
         self._stop = stop or Stop()
+        self._settings = settings
         super().__init__(**sdk_arguments)
 
     @abstractmethod
@@ -239,11 +249,15 @@ class CommandLineTap(Tap):
 
         Raises:
             InputError: with everything that is wrong, one line each.
+            OutputError: if standard output is closed.
         """
+        with writing():
+            """What will be read has to go somewhere: else not a single request is sent."""
         stop = Stop()
         end_on_signals(stop, cls.logger)
         values, problems = cls._settings_of(config)
         now = datetime.now(timezone.utc)
+        settings = None
         try:
             settings = settings_from(values, now=now, known=cls.known_settings())
             problems += proxy_problems((settings.api_url, settings.token_url))
@@ -265,6 +279,7 @@ class CommandLineTap(Tap):
         try:
             tap = cls(
                 stop=stop,
+                settings=settings,
                 config=values,
                 state=state_value if state else None,
                 catalog=catalog_value if catalog else None,
