@@ -132,8 +132,8 @@ class TapZoomCC(CommandLineTap):
         self.write_schemas()
         exit_code = check_access(
             self._engagement_streams(),
-            self._accounts,
-            self._services,
+            self.services.accounts,
+            self.services,
             tell=lambda is_readable, line: self.logger.log(INFO if is_readable else ERROR, line),
             show=partial(write_row, self),
         )
@@ -142,15 +142,8 @@ class TapZoomCC(CommandLineTap):
 
     @override
     def check(self) -> int:
-<<<<<<< HEAD
-        return self._check_access(lambda *_: None)
-
-    def _check_access(self, show: Callable[[EngagementStream, dict[str, object]], None]) -> int:
-        return check_access(self._engagement_streams(), self.services.accounts, self.services, show)
-=======
         streams = self._engagement_streams()
-        return check_access(streams, self._accounts, self._services, tell=write_line)
->>>>>>> 332fa10db91a1a17890358d61bc462e77ed57a68
+        return check_access(streams, self.services.accounts, self.services, tell=write_line)
 
     @override
     def reconcile(self, days: str) -> int:
