@@ -41,13 +41,13 @@ PATIENCE = 900
 ASKED_FIRST = {
     "": "test_bad_input test_log test_accounts test_report",
     "accounts": "test_accounts",
+    "commands/observe/": "test_observe",
+    "commands/reconcile": "test_reconcile",
     "configuration": "test_bad_input test_any_input",
     "engagements": "test_completeness test_increments test_state",
     "environment": "test_bad_input test_any_input",
     "input_schemas": "test_bad_input test_state test_any_input",
     "inputs": "test_bad_input test_any_input",
-    "observe/": "test_observe",
-    "reconcile": "test_reconcile",
     "rows/": "test_rows test_unmapped_values test_completeness",
     "run/report": "test_report test_log",
     "run/stopping": "test_stopping",
@@ -65,7 +65,7 @@ ASKED_FIRST = {
     "zoom/filters": "test_filters",
     "zoom/json_text": "test_json_text test_bodies",
     "zoom/pacing": "test_pacing test_clock test_faults",
-    "zoom/pagination": "test_pagination test_completeness",
+    "zoom/pages": "test_pages test_completeness",
 }
 
 # What stands for an operator, and what is put in its place.

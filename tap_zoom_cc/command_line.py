@@ -6,10 +6,8 @@ import logging
 import sys
 from abc import abstractmethod
 from datetime import datetime, timezone
-from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk import Tap
 from singer_sdk.cli import plugin_cli
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
@@ -20,10 +18,10 @@ from tap_zoom_cc.commands.reconcile import reconcile_option
 from tap_zoom_cc.configuration import CONFIG_SCHEMA
 from tap_zoom_cc.environment import forget_unknown_log_levels, misspelled_variables
 from tap_zoom_cc.exit_codes import Command
-from tap_zoom_cc.inputs import InputError, read_config, read_input, settings_from
+from tap_zoom_cc.inputs import InputError, read_config, read_input
 from tap_zoom_cc.run.log import leave_out_chatter
 from tap_zoom_cc.run.stopping import Stop, end_on_signals
-from tap_zoom_cc.services import Services
+from tap_zoom_cc.services import ServingTap
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
 
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.run.settings import Settings
 
 
-class CommandLineTap(Tap):
+class CommandLineTap(ServingTap):
     """A tap with a command line, which refuses wrong input in words; its runs are abstract."""
 
     def __init__(
@@ -51,19 +49,12 @@ class CommandLineTap(Tap):
 
         Args:
             stop: what ends a run early when it is asked; the command line asks it for signals.
-            settings: the checked configuration; without it `config` is checked when a run begins.
+            settings: what the configuration says, if it has been checked already.
             sdk_arguments: as the SDK takes them.
         """
         self._stop = stop or Stop()
         self._settings = settings
         super().__init__(**sdk_arguments)
-
-    @cached_property
-    def _services(self) -> Services:
-        """What the streams of a run share."""
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        check = partial(settings_from, self.config, now=started)
-        return Services(started, self._stop, self.logger, lambda: self._settings or check())
 
     @abstractmethod
     def sync(self) -> int:
@@ -224,7 +215,10 @@ class CommandLineTap(Tap):
 
         Raises:
             InputError: with everything that is wrong, one line each.
+            OutputError: if standard output is closed.
         """
+        with writing():
+            """What will be read has to go somewhere: else not a single request is sent."""
         stop = Stop()
         end_on_signals(stop, cls.logger)
         for line in misspelled_variables(CONFIG_SCHEMA["properties"], cls.env_prefix()):

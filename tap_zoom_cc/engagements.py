@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -18,14 +18,15 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.rows.decoder import RowDecoder
+from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError, StoppedError
 from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
+    Bookmarks,
     bookmark_of,
     lag_of,
     waits_since,
 )
-from tap_zoom_cc.sync.emit import decoder_for
 from tap_zoom_cc.sync.plan import SyncRange, in_order
 from tap_zoom_cc.sync.quiet import longest_rest
 from tap_zoom_cc.sync.stages import StreamSync
@@ -40,28 +41,34 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import timedelta
 
-    from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.streams._state import StreamStateManager
 
-    from tap_zoom_cc.accounts import Accounts
-    from tap_zoom_cc.rows.decoder import RowDecoder
+    from tap_zoom_cc.rows.unmapped import Notices
     from tap_zoom_cc.run.report import Lag
     from tap_zoom_cc.run.settings import FilterValue
-    from tap_zoom_cc.services import Services
-    from tap_zoom_cc.sync.budget import Budgets
+    from tap_zoom_cc.services import Services, ServingTap
     from tap_zoom_cc.zoom.pages import Account
 
 
 class ZoomStream(RESTStream[str | None]):
-    """A stream of rows that one Zoom endpoint lists page by page."""
+    """A stream of rows that one Zoom endpoint lists page by page.
+
+    The tap's own client reads it. Of the SDK's HTTP side only what says how the endpoint is asked
+    is there, and true: `path`, `url_base`, `get_url_params` and `get_new_paginator`.
+    """
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     """Rows are conformed by the tap's own decoder, which does it in C."""
 
-    def __init__(self, tap: Tap, services: Services) -> None:
-        """Belong to a tap, as the SDK wants it, and use what the run shares."""
-        self._services = services
+    def __init__(self, tap: ServingTap) -> None:
+        """Belong to a tap, whose services are asked for when the run begins."""
+        self._serving_tap = tap
         super().__init__(tap)
+
+    @property
+    def _services(self) -> Services:
+        return self._serving_tap.services
 
     @cached_property
     @override
@@ -77,6 +84,36 @@ class ZoomStream(RESTStream[str | None]):
     @abstractmethod
     @override
     def get_new_paginator(self) -> NextPageTokenPaginator: ...
+
+    @cached_property
+    def decoder(self) -> RowDecoder:
+        """What turns the endpoint's rows into records."""
+        return RowDecoder(
+            self.effective_schema,
+            lambda name: self.mask[("properties", name)],
+            self._warn_of,
+            added=self.primary_keys[:-1],
+        )
+
+    def _warn_of(self, notices: Notices) -> None:
+        """Warn of what had to be changed in a row, once for each field."""
+        report, row_id = self._services.report, self.primary_keys[-1]
+        for change in notices.changes:
+            if report.tallies[self.name].is_first(change):
+                report.logger.warning("%s: %s", self.name, notices.remark(change, row_id))
+
+    @contextmanager
+    def _ending_with_the_run(self) -> Iterator[None]:
+        """Report what ends the run, and raise nothing: the SDK then keeps what was read before."""
+        services = self._services
+        try:
+            yield
+        except RunError as error:
+            services.client.give_up(error)
+            services.report.fail_run(str(error))
+            services.stop.ask(str(error), EXIT_FAILED)
+        except StoppedError:
+            self.logger.debug("%s: stopped", self.name)
 
     @override
     def log_sync_costs(self) -> None:
@@ -119,20 +156,9 @@ class EngagementStream(ZoomStream):
     STATE_MSG_FREQUENCY = sys.maxsize
     """Within a window there is no state worth writing."""
 
-    def __init__(self, tap: Tap, services: Services, accounts: Accounts, budgets: Budgets) -> None:
-        """Belong to a tap, as the SDK wants it; what the stream itself uses is handed to it.
-
-        Args:
-            tap: for the SDK.
-            services: what the run shares.
-            accounts: the accounts to read.
-            budgets: shares out the requests of a run.
-        """
-        self._accounts = accounts
-        self._budgets = budgets
-        budgets.join(self)
-        self._ending = ExitStack()
-        super().__init__(tap, services)
+    _sync: StreamSync | None = None
+    _rows_are_left_to_windows = False
+    """Whether the SDK has asked the stream what a row does to its state."""
 
     # Requests
 
@@ -169,7 +195,7 @@ class EngagementStream(ZoomStream):
         """
         return {
             account_id: replace(account, conditions=self._conditions(account))
-            for account_id, account in self._accounts.by_id.items()
+            for account_id, account in self._services.accounts.by_id.items()
         }
 
     def _conditions(self, account: Account) -> frozenset[Condition]:
@@ -211,14 +237,23 @@ class EngagementStream(ZoomStream):
         partitions = self.state_manager.get_state_partitions() or []
         return {state["context"]["account_id"]: state for state in partitions}
 
+    @cached_property
+    @override
+    def state_manager(self) -> StreamStateManager:
+        """The SDK's, which twice in a sync asks for the state of each account."""
+        manager = super().state_manager
+        manager.get_context_state = self.get_context_state  # type: ignore[method-assign]
+        return manager
+
     @override
     def get_context_state(self, context: Context | None) -> dict[str, object]:
         """Return the writable state of an account; the SDK would look through those of all."""
         if context is None:
-            return super().get_context_state(context)
+            return self.stream_state
         account_id: str = context["account_id"]
         if account_id not in self._states:
-            self._states[account_id] = super().get_context_state(context)
+            self._states[account_id] = {"context": dict(context)}
+            self.stream_state.setdefault("partitions", []).append(self._states[account_id])
         return self._states[account_id]
 
     @override
@@ -231,6 +266,7 @@ class EngagementStream(ZoomStream):
         row, which 1,000 accounts make costly. It would be needless if the SDK asked the stream
         whether rows move the bookmark.
         """
+        self._rows_are_left_to_windows = True
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -255,24 +291,29 @@ class EngagementStream(ZoomStream):
 
     # The sync
 
-    @cached_property
-    def decoder(self) -> RowDecoder:
-        """What turns this stream's rows into records."""
-        return decoder_for(self, self._services.report)
+    def _begin(self) -> StreamSync:
+        """Plan the sync of all accounts, and begin to fetch.
 
-    @cached_property
-    def _sync(self) -> StreamSync:
-        services = self._services
-        settings = services.settings
-        sync = StreamSync(
+        Raises:
+            RunError: when there is no token, or no list of accounts.
+            StoppedError: when the run is to end first.
+        """
+        services, settings = self._services, self._services.settings
+        to_come = [
+            stream
+            for stream in self._serving_tap.streams.values()
+            if isinstance(stream, EngagementStream) and stream.selected and stream.name >= self.name
+        ]
+        bookmarks = Bookmarks(
+            {each["account_id"]: self.get_context_state(each) for each in self.partitions},
+            # The SDK's public way to write STATE now.
+            self.finalize_state_progress_markers,
+            full_table=self.replication_method == REPLICATION_FULL_TABLE,
+        )
+        return StreamSync(
             self.log_endpoint,
             services.client,
-            states={
-                self.accounts[each["account_id"]]: self.get_context_state(each)
-                for each in self.partitions
-            },
-            # The SDK's public way to write STATE now.
-            write_state=self.finalize_state_progress_markers,
+            accounts=self.accounts,
             sync_range=SyncRange(
                 stream=self.name,
                 start_date=settings.start_date,
@@ -282,43 +323,38 @@ class EngagementStream(ZoomStream):
                 accepts_less=not settings.mismatch_fails,
                 longest_rest=self._longest_rest,
             ),
-            budget=self._budgets.open(self, settings.max_requests_per_run),
+            bookmarks=bookmarks,
+            budget=services.budgets.open(streams_to_come=len(to_come)),
             decoder=self.decoder,
             workers=settings.max_concurrency,
-            full_table=self.replication_method == REPLICATION_FULL_TABLE,
         )
-        self._ending.callback(sync.close)
-        return sync
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
-        """Yield the engagements of a partition; when the run is to end, nothing more is fetched."""
-        try:
-            if context is not None and not self._services.stop.asked:
-                yield from self._records(context)
-        finally:
-            if self._services.stop.asked:
-                self._ending.close()
-
-    def _records(self, context: Context) -> Iterator[Record]:
-        """Yield the engagements of a partition.
+        """Yield the engagements of a partition; when the run is to end, nothing more is fetched.
 
         There are no progress markers when it ends: the SDK would move the bookmark to them.
+
+        Raises:
+            SdkChangedError: after the first row, if rows would move bookmarks.
         """
-        stop = self._services.stop
+        if context is None:
+            return
         state = self.get_context_state(context)
         # Left over by a run of another version, it would cap the bookmark.
         state.pop("replication_key_signpost", None)
         try:
-            yield from self._sync.records(self.accounts[context["account_id"]])
-        except RunError as error:
-            # The sync could not even be planned: no token, or no list of accounts.
-            self._services.client.give_up(error)
-            self._services.report.fail_run(str(error))
-            stop.ask(str(error), EXIT_FAILED)
-        except StoppedError:
-            self.logger.debug("stopped before the first window")
+            with self._ending_with_the_run():
+                self._services.stop.check()
+                if self._sync is None:
+                    self._sync = self._begin()
+                for record in self._sync.records(context["account_id"]):
+                    yield record
+                    if not self._rows_are_left_to_windows:
+                        error = SdkChangedError("_increment_stream_state")
+                        self._services.stop.ask(str(error), EXIT_FAILED)
+                        raise error
         finally:
             state.pop("progress_markers", None)
-        if context["account_id"] == self.partitions[-1]["account_id"] and not stop.asked:
-            self._sync.conclude()
+            if self._sync is not None and self._services.stop.asked:
+                self._sync.close()

@@ -1,19 +1,22 @@
-"""What the streams of one run share: settings, report, stop, the client, and the present."""
+"""What the streams of one run share: settings, report, stop, the client, accounts and budgets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import abstractmethod
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from singer_sdk import Tap
+
+from tap_zoom_cc.accounts import Accounts
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import in_background
+from tap_zoom_cc.sync.budget import Budgets
 from tap_zoom_cc.zoom.client import Client
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
     from datetime import datetime
 
     from tap_zoom_cc.run.settings import Settings
@@ -22,37 +25,20 @@ if TYPE_CHECKING:
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
-@dataclass
 class Services:
-    """One run's services. Everything in it may be used by all threads.
+    """One run's services. Everything in it may be used by all threads."""
 
-    Each is made when it is first asked for: discovery has no settings, and asks for none.
-    """
-
-    started: datetime
-    stop: Stop
-    logger: logging.Logger
-    read_settings: Callable[[], Settings]
-
-    @cached_property
-    def settings(self) -> Settings:
-        """The checked settings.
-
-        Raises:
-            InputError: if they are wrong.
-        """
-        return self.read_settings()
-
-    @cached_property
-    def report(self) -> Report:
-        """What the run tells its reader."""
-        settings = self.settings
-        return Report(self.logger, settings.requests_per_second, settings.max_requests_per_run)
-
-    @cached_property
-    def client(self) -> Client:
-        """The way to Zoom: one token, one pace, a session for each thread."""
-        return Client(self.settings, self.stop, self.report)
+    def __init__(
+        self, settings: Settings, started: datetime, stop: Stop, logger: logging.Logger
+    ) -> None:
+        """Set up what follows from the checked settings; nothing is requested yet."""
+        self.settings = settings
+        self.started = started
+        self.stop = stop
+        self.report = Report(logger, settings.requests_per_second, settings.max_requests_per_run)
+        self.client = Client(settings, stop, self.report)
+        self.accounts = Accounts(settings, self.client)
+        self.budgets = Budgets(settings.max_requests_per_run)
 
     @cached_property
     def present(self) -> datetime:
@@ -78,3 +64,12 @@ class Services:
                 "ends at Zoom's time; set the clock",
             )
         return server_time
+
+
+class ServingTap(Tap):
+    """A tap that has services for its streams."""
+
+    @property
+    @abstractmethod
+    def services(self) -> Services:
+        """The services of the run. Discovery asks for none: its settings may be wrong."""

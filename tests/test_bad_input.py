@@ -532,6 +532,29 @@ def test_a_shell_that_closes_the_output_gets_one_line(
     assert_said_once(TapRun(ended.returncode, b"", ended.stderr), "Standard output is closed")
 
 
+@pytest.mark.parametrize(
+    "option", [[], ["--test"], ["--check"], ["--observe"], ["--reconcile=2026-01-01/2026-01-02"]]
+)
+def test_nothing_is_requested_for_an_output_that_is_closed(
+    simulator: SimulatorProcess, tmp_path: Path, option: list[str]
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings(simulator) | simulator.tap_config()))
+    simulator.reset_stats()
+    command = [sys.executable, "-m", "tap_zoom_cc", f"--config={config}", *option]
+    ended = subprocess.run(
+        ["sh", "-c", f"exec {shlex.join(command)} >&-"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    (error,) = [line for line in ended.stderr.splitlines() if "| ERROR " in line]
+    assert "Standard output is closed" in error
+    assert not simulator.stats().log
+
+
 @pytest.mark.parametrize("name", ["sync", "discover", "about", "test", "observe"])
 def test_an_output_that_nobody_reads_ends_the_run_with_one_line(
     simulator: SimulatorProcess, name: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,13 +16,16 @@ import requests
 
 from tap_zoom_cc.zoom import connections
 from tap_zoom_cc.zoom.connections import DeadlineError, session_for
+from tests.harness.constants import SHORT_WAITS
 from tests.harness.raw_server import (
     make_certificate,
     needs_openssl,
     raw_server,
     read_head,
+    tunnel,
     without_proxies,
 )
+from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
     import socket
@@ -31,6 +35,12 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS = 0.5
 DRIPS = 60
 SECONDS_BETWEEN_DRIPS = 0.05
+
+CONFIG = {
+    "account_id": "mAsTeRaCcOuNt000000000",
+    "client_id": "simulated_client_id",
+    "client_secret": "simulated_client_secret",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +134,23 @@ def test_an_answer_that_takes_too_long_is_given_up_over_tls_too(
         get(session_for(url), url)
 
 
+@needs_openssl
+@pytest.mark.parametrize("answer", SLOW_ANSWERS)
+def test_an_answer_that_takes_too_long_is_given_up_through_a_proxy_with_tls_too(
+    answer: Callable[[socket.socket], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(connection: socket.socket) -> None:
+        read_head(connection)
+        answer(connection)
+
+    certificate, context = make_certificate(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with raw_server(tunnel, context) as proxy, raw_server(serve, context) as url:
+        monkeypatch.setenv("https_proxy", proxy)
+        with pytest.raises(DeadlineError):
+            get(session_for(url), url)
+
+
 def test_a_proxy_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def serve(connection: socket.socket) -> None:
         read_head(connection)
@@ -134,6 +161,77 @@ def test_a_proxy_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch
         url = "https://zoom.invalid/"
         with pytest.raises(DeadlineError):
             get(session_for(url), url)
+
+
+def _connections_of_a_run(
+    serve: Callable[[socket.socket], object], *, through_a_proxy: bool
+) -> tuple[int, list[str]]:
+    """Run the tap against what answers as its proxy, or as its token endpoint.
+
+    Returns:
+        How often it connected, and the errors that it logged.
+    """
+    connections = []
+
+    def count(connection: socket.socket) -> None:
+        connections.append(connection)
+        serve(connection)
+
+    with raw_server(count) as url:
+        host = "https://zoom.invalid/" if through_a_proxy else url
+        config = {**CONFIG, "api_url": f"{host}v2", "token_url": f"{host}oauth/token"}
+        environment = {"https_proxy": url, "HTTPS_PROXY": url, "no_proxy": "localhost"}
+        constants = replace(SHORT_WAITS, deadline_seconds=DEADLINE_SECONDS)
+        run = run_tap(config, environment=environment, constants=constants).check(1)
+    return len(connections), run.logged("ERROR")
+
+
+@pytest.mark.parametrize("through_a_proxy", [True, False], ids=["proxy", "token endpoint"])
+def test_a_token_that_takes_too_long_is_asked_for_three_times(*, through_a_proxy: bool) -> None:
+    def serve(connection: socket.socket) -> None:
+        read_head(connection)
+        headers(connection)
+
+    tries, errors = _connections_of_a_run(serve, through_a_proxy=through_a_proxy)
+    assert tries == 3
+    (error,) = errors
+    assert "token_url" in error
+    assert "the answer takes too long" in error
+
+
+@pytest.mark.parametrize(
+    "said", ["407 Proxy Authentication Required", "403 Forbidden", "405 Method Not Allowed"]
+)
+def test_a_proxy_that_refuses_is_named_at_once(said: str) -> None:
+    def serve(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(f"HTTP/1.1 {said}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    tries, errors = _connections_of_a_run(serve, through_a_proxy=True)
+    assert tries == 1
+    (error,) = errors
+    assert f"the proxy answers {said}" in error
+    assert "check https_proxy" in error
+
+
+def test_a_proxy_with_a_passing_fault_is_asked_again() -> None:
+    def serve(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+
+    tries, _ = _connections_of_a_run(serve, through_a_proxy=True)
+    assert tries == 8
+
+
+@pytest.mark.parametrize("kind", ["socks5", "quic"])
+def test_a_proxy_of_an_unknown_kind_is_named_at_once_and_its_password_is_not(kind: str) -> None:
+    proxy = f"{kind}://user:sEcReT@127.0.0.1:9"
+    environment = {"https_proxy": proxy, "HTTPS_PROXY": proxy, "no_proxy": ""}
+    run = run_tap(CONFIG, environment=environment, constants=SHORT_WAITS).check(1)
+    (error,) = run.logged("ERROR")
+    assert "a proxy of a kind that is not supported" in error
+    assert "sEcReT" not in run.stderr
+    assert "trying again" not in run.stderr
 
 
 def test_a_handshake_is_given_up_after_the_time_to_connect_as_a_whole() -> None:

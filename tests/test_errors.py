@@ -202,6 +202,7 @@ CASES_BY_CONDITION = (
     (Answer(503, None, "Busy.", wait=301.0), Condition.LONG_WAIT, Action.FAIL_ACCOUNT),
     (Answer(429, 429, PER_SECOND), Condition.ALL_REFUSED, Action.STOP_RUN),
     (Answer(NO_ANSWER, message="ReadTimeout"), Condition.SLOW, Action.FAIL_ACCOUNT),
+    (Answer(NO_ANSWER, message="407"), Condition.PROXY_REFUSES, Action.STOP_RUN),
     (Answer(429, None, "Slow down."), Condition.TOKEN_ENDPOINT, Action.STOP_RUN),
     (Answer(200, message="asked for …"), Condition.OTHER_RANGE, Action.FAIL_ACCOUNT),
     (Answer(200, message="asked for …"), Condition.NARROWER_RANGE, Action.FAIL_ACCOUNT),

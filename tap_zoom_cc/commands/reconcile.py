@@ -223,7 +223,8 @@ def _line(stream: EngagementStream, account_id: str, count: Count, services: Ser
         "filters": services.settings.filters[stream.name] or None,
         "counted_at": format_instant(services.started),
     }
-    return f"{json.dumps(line)}\n"
+    # ASCII alone, so that a terminal may show it, whatever the ID of an account holds.
+    return f"{json.dumps(line, ensure_ascii=True)}\n"
 
 
 def _count(log: EngagementLog, client: Client, job: WindowJob) -> Fetched[Count]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
 
 
 class BudgetSpentError(Exception):
@@ -52,41 +51,23 @@ class Budget:
             self.sent_again += requests if again else 0
 
 
-class Claimant(Protocol):
-    """A stream that gets a share of the budget if it is selected."""
-
-    name: str
-
-    @property
-    def selected(self) -> bool | None:
-        """Whether the stream is read; known once the catalog has been applied."""
-
-
 class Budgets:
-    """Shares ``max_requests_per_run`` evenly between the selected streams."""
+    """Shares ``max_requests_per_run`` evenly between the streams that are read."""
 
-    def __init__(self) -> None:
-        """Start without streams."""
-        self._claimants: list[Claimant] = []
-        self._budgets: list[Budget] = []
+    def __init__(self, allowed: int | None) -> None:
+        """Have that many requests for the whole run; None is no limit."""
+        self._allowed = allowed
+        self._opened: list[Budget] = []
 
-    def join(self, stream: Claimant) -> None:
-        """Let a stream claim a share."""
-        self._claimants.append(stream)
-
-    def open(self, stream: Claimant, allowed: int | None) -> Budget:
+    def open(self, *, streams_to_come: int) -> Budget:
         """Return a stream's even share of what earlier streams have left.
 
         Args:
-            stream: the stream that begins; streams are read in the order of their names.
-            allowed: the requests of the whole run; None is no limit.
+            streams_to_come: how many streams are still to be read, this one included.
         """
-        if allowed is not None:
-            spent = sum(budget.spent_requests for budget in self._budgets)
-            to_come = sum(
-                bool(other.selected) and other.name >= stream.name for other in self._claimants
-            )
-            allowed = -(-(allowed - spent) // to_come)
-        budget = Budget(allowed)
-        self._budgets.append(budget)
-        return budget
+        share = self._allowed
+        if share is not None:
+            spent = sum(budget.spent_requests for budget in self._opened)
+            share = -(-(share - spent) // streams_to_come)
+        self._opened.append(Budget(share))
+        return self._opened[-1]

@@ -22,21 +22,19 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import requests
 
 from tap_zoom_cc.run.stopping import StoppedError
-from tap_zoom_cc.zoom.answers import Answer, fault_of, read_answer, shorten
+from tap_zoom_cc.zoom.answers import Answer, read_answer, shorten
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
 from tap_zoom_cc.zoom.bodies import BodyTooLargeError
 from tap_zoom_cc.zoom.connections import session_for
-from tap_zoom_cc.zoom.errors import AnswerError, RunError, error_for
+from tap_zoom_cc.zoom.errors import AnswerError, RunError, error_for, no_answer
 from tap_zoom_cc.zoom.pacing import Pacer
 from tap_zoom_cc.zoom.retries import retrying
 from tap_zoom_cc.zoom.rules import (
-    NO_ANSWER,
     OK,
     PLACES_OF_AN_OUTAGE,
     Action,
     Condition,
     decide,
-    may_be_an_outage,
 )
 
 if TYPE_CHECKING:
@@ -98,7 +96,7 @@ class Client:
         try:
             result = retrying(exchange.attempt, stop=self.stop, on_retry=self._say_why)()
         except AnswerError as error:
-            if may_be_an_outage(error.answer):
+            if decide(error.answer).shared is Condition.OUTAGE:
                 self.health.note_failure(request.where)
             end = error_for(error, request.where)
             if isinstance(end, RunError):
@@ -252,11 +250,7 @@ class _Exchange(Generic[Result]):
             case BodyTooLargeError():
                 return Answer(OK, message=str(error)), set()
             case requests.RequestException():
-                is_slow = isinstance(error, requests.Timeout) and not isinstance(
-                    error, requests.ConnectionError
-                )
-                answer = Answer(NO_ANSWER, message=f"{fault_of(error)} at {self._client.url}")
-                return answer, {Condition.SLOW} if is_slow else set()
+                return no_answer(error, at=self._client.url)
             case _:
                 return Answer(OK, message=shorten(str(error))), set()
 

@@ -12,6 +12,7 @@ turn, it would be closed again by the server.
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import time
 from contextlib import ExitStack, nullcontext
@@ -24,8 +25,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from requests import RequestException, Session, Timeout, codes
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError
 from typing_extensions import override
 from urllib3.connection import HTTPConnection
+from urllib3.exceptions import ProxySchemeUnknown
 
 from tap_zoom_cc.zoom.bodies import read_beginning, read_body
 
@@ -54,6 +57,18 @@ To connect may take as long. A page comes within a few seconds, a slow one withi
 """
 
 
+NEEDS_PASSWORD = 407
+
+PROXY_REFUSALS = (401, 403, 405, NEEDS_PASSWORD)
+"""Answers of a proxy that it will give again (own choice); others may pass."""
+
+_PROXY_SAYS = re.compile(r"Tunnel connection failed: ((\d+).*)")
+
+
+class ProxyRefusedError(ProxyError):
+    """A proxy refuses to pass requests on, or is of a kind that is not supported."""
+
+
 class DeadlineError(Timeout):
     """A request was given up because its deadline had passed."""
 
@@ -72,6 +87,7 @@ def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext
 
     A request raises, besides what requests does:
         DeadlineError: if its deadline has passed.
+        ProxyRefusedError: if the proxy will not pass it on, however often it is asked.
         BodyTooLargeError: if the answer is too large.
 
     Args:
@@ -152,9 +168,28 @@ class _Session(Session):
         except RequestException as error:
             if self._sending.is_late:
                 raise DeadlineError from error
+            _raise_if_refused(error)
             raise
+        if response.status_code == NEEDS_PASSWORD:
+            message = f"the proxy answers {response.status_code}"
+            raise ProxyRefusedError(message)
         response.raw = BytesIO(body)
         return response
+
+
+def _raise_if_refused(error: BaseException) -> None:
+    """Do nothing, unless an error comes from a proxy that will refuse again.
+
+    Raises:
+        ProxyRefusedError: with the proxy's answer, which only the innermost error holds, in words.
+    """
+    inner: BaseException | None = error
+    while inner:
+        said = _PROXY_SAYS.fullmatch(str(inner))
+        if said and int(said[2]) in PROXY_REFUSALS:
+            message = f"the proxy answers {said[1]}"
+            raise ProxyRefusedError(message) from error
+        inner = inner.__cause__ or inner.__context__
 
 
 class _Adapter(HTTPAdapter):
@@ -166,10 +201,15 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> HTTPConnectionPool:
-        pool = cast(
-            "HTTPConnectionPool",
-            super().get_connection_with_tls_context(request, verify, proxies, cert),
-        )
+        try:
+            pool = cast(
+                "HTTPConnectionPool",
+                super().get_connection_with_tls_context(request, verify, proxies, cert),
+            )
+        except (InvalidProxyURL, InvalidSchema, ProxySchemeUnknown) as error:
+            # The error may quote the proxy's password.
+            message = "a proxy of a kind that is not supported"
+            raise ProxyRefusedError(message) from error
         connection_class = cast("type[HTTPConnection]", pool.ConnectionCls)
         if not issubclass(connection_class, _Connection):
             # Plain, TLS or through a proxy: only the pool knows which class that takes.

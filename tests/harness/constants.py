@@ -36,6 +36,9 @@ class Constants:
     timeout_seconds: tuple[float, float] | None = field(
         default=None, metadata=_named("zoom.client.TIMEOUT_SECONDS")
     )
+    deadline_seconds: float | None = field(
+        default=None, metadata=_named("zoom.connections.DEADLINE_SECONDS")
+    )
     shortest_cool_down_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.SHORTEST_COOL_DOWN_SECONDS")
     )
@@ -46,8 +49,8 @@ class Constants:
         default=None, metadata=_named("zoom.pacing.LONGEST_COOL_DOWN_SECONDS")
     )
     page_size: int | None = field(default=None, metadata=_named("zoom.pages.PAGE_SIZE"))
-    most_rows: int | None = field(default=None, metadata=_named("sync.check.MOST_ROWS"))
-    aimed_rows: int | None = field(default=None, metadata=_named("sync.check.AIMED_ROWS"))
+    most_rows: int | None = field(default=None, metadata=_named("sync.windows.MOST_ROWS"))
+    aimed_rows: int | None = field(default=None, metadata=_named("sync.windows.AIMED_ROWS"))
     memory_bytes: int | None = field(default=None, metadata=_named("sync.stages.MEMORY_BYTES"))
     flush_bytes: int | None = field(default=None, metadata=_named("writer.FLUSH_BYTES"))
     seconds_between_states: float | None = field(
