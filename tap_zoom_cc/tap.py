@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import partial
 from logging import ERROR, INFO
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -17,11 +16,10 @@ from tap_zoom_cc.commands.observe.command import observe
 from tap_zoom_cc.commands.reconcile import count_days, days_from
 from tap_zoom_cc.configuration import CONFIG_SCHEMA
 from tap_zoom_cc.engagements import EngagementStream
-from tap_zoom_cc.inputs import InputError, settings_from
+from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError, StoppedError
 from tap_zoom_cc.run.summary import log_end
-from tap_zoom_cc.services import Services
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, SubAccountsStream
 from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
@@ -69,18 +67,6 @@ class TapZoomCC(CommandLineTap):
         PluginCapabilities.FLATTENING,
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
-
-    @cached_property
-    @override
-    def services(self) -> Services:
-        """What the streams of this run share; settings that were not checked before are checked.
-
-        Raises:
-            InputError: if they are wrong.
-        """
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        settings = self._settings or settings_from(self.config, now=started)
-        return Services(settings, started, self._stop, self.logger)
 
     @override
     def discover_streams(self) -> Sequence[EngagementStream | SubAccountsStream]:
