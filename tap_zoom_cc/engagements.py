@@ -7,32 +7,28 @@ worker threads, checked and emitted. This class is what the SDK sees of it.
 from __future__ import annotations
 
 import sys
-from abc import abstractmethod
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from singer_sdk import RESTStream
-from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError
+from tap_zoom_cc.services import ZoomStream
 from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
+    Bookmarks,
     bookmark_of,
     lag_of,
     waits_since,
 )
-from tap_zoom_cc.sync.emit import decoder_for
 from tap_zoom_cc.sync.plan import SyncRange, in_order
 from tap_zoom_cc.sync.quiet import longest_rest
 from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom import pages
-from tap_zoom_cc.zoom.errors import RunError
-from tap_zoom_cc.zoom.filters import SCHEMAS, query_parameters
+from tap_zoom_cc.zoom.filters import query_parameters
 from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, PageReader
 from tap_zoom_cc.zoom.rules import Condition
 
@@ -40,61 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from datetime import timedelta
 
-    from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.streams._state import StreamStateManager
 
-    from tap_zoom_cc.accounts import Accounts
-    from tap_zoom_cc.rows.decoder import RowDecoder
     from tap_zoom_cc.run.report import Lag
     from tap_zoom_cc.run.settings import FilterValue
-    from tap_zoom_cc.services import Services
-    from tap_zoom_cc.sync.budget import Budgets
     from tap_zoom_cc.zoom.pages import Account
-
-
-class ZoomStream(RESTStream[str | None]):
-    """A stream of rows that one Zoom endpoint lists page by page."""
-
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
-    """Rows are conformed by the tap's own decoder, which does it in C."""
-
-    def __init__(self, tap: Tap, services: Services) -> None:
-        """Belong to a tap, as the SDK wants it, and use what the run shares."""
-        self._services = services
-        super().__init__(tap)
-
-    @cached_property
-    @override
-    def schema(self) -> dict[str, object]:
-        """The JSON schema of a row; looked up once, for the SDK asks for it with every row."""
-        return SCHEMAS.get_schema(self.name)
-
-    @property
-    @override
-    def url_base(self) -> str:
-        return self._services.settings.api_url
-
-    @abstractmethod
-    @override
-    def get_new_paginator(self) -> NextPageTokenPaginator: ...
-
-    @override
-    def log_sync_costs(self) -> None:
-        """Say what the stream took, and that the sync failed if it did.
-
-        The SDK calls this for each stream once the state of all is final, and there is no later
-        hook: here `sync_all` can tell the truth to a program that calls it.
-
-        Raises:
-            SyncFailedError: if something could not be read, of any stream.
-        """
-        super().log_sync_costs()
-        self._services.report.raise_if_failed()
-
-    @override
-    def generate_child_contexts(self, record: Record, context: Context | None) -> Iterable[Context]:
-        """Return nothing: no stream has children, so that no row is asked for them."""
-        return ()
 
 
 class EngagementStream(ZoomStream):
@@ -119,20 +66,9 @@ class EngagementStream(ZoomStream):
     STATE_MSG_FREQUENCY = sys.maxsize
     """Within a window there is no state worth writing."""
 
-    def __init__(self, tap: Tap, services: Services, accounts: Accounts, budgets: Budgets) -> None:
-        """Belong to a tap, as the SDK wants it; what the stream itself uses is handed to it.
-
-        Args:
-            tap: for the SDK.
-            services: what the run shares.
-            accounts: the accounts to read.
-            budgets: shares out the requests of a run.
-        """
-        self._accounts = accounts
-        self._budgets = budgets
-        budgets.join(self)
-        self._ending = ExitStack()
-        super().__init__(tap, services)
+    _sync: StreamSync | None = None
+    _rows_are_left_to_windows = False
+    """Whether the SDK has asked the stream what a row does to its state."""
 
     # Requests
 
@@ -169,7 +105,7 @@ class EngagementStream(ZoomStream):
         """
         return {
             account_id: replace(account, conditions=self._conditions(account))
-            for account_id, account in self._accounts.by_id.items()
+            for account_id, account in self._services.accounts.by_id.items()
         }
 
     def _conditions(self, account: Account) -> frozenset[Condition]:
@@ -211,14 +147,23 @@ class EngagementStream(ZoomStream):
         partitions = self.state_manager.get_state_partitions() or []
         return {state["context"]["account_id"]: state for state in partitions}
 
+    @cached_property
+    @override
+    def state_manager(self) -> StreamStateManager:
+        """The SDK's, which twice in a sync asks for the state of each account."""
+        manager = super().state_manager
+        manager.get_context_state = self.get_context_state  # type: ignore[method-assign]
+        return manager
+
     @override
     def get_context_state(self, context: Context | None) -> dict[str, object]:
         """Return the writable state of an account; the SDK would look through those of all."""
         if context is None:
-            return super().get_context_state(context)
+            return self.stream_state
         account_id: str = context["account_id"]
         if account_id not in self._states:
-            self._states[account_id] = super().get_context_state(context)
+            self._states[account_id] = {"context": dict(context)}
+            self.stream_state.setdefault("partitions", []).append(self._states[account_id])
         return self._states[account_id]
 
     @override
@@ -231,6 +176,12 @@ class EngagementStream(ZoomStream):
         row, which 1,000 accounts make costly. It would be needless if the SDK asked the stream
         whether rows move the bookmark.
         """
+        self._rows_are_left_to_windows = True
+
+    @override
+    def generate_child_contexts(self, record: Record, context: Context | None) -> Iterable[Context]:
+        """Return nothing: the stream has no children, so that no row is asked for them."""
+        return ()
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -255,24 +206,29 @@ class EngagementStream(ZoomStream):
 
     # The sync
 
-    @cached_property
-    def decoder(self) -> RowDecoder:
-        """What turns this stream's rows into records."""
-        return decoder_for(self, self._services.report)
+    def _begin(self) -> StreamSync:
+        """Plan the sync of all accounts, and begin to fetch.
 
-    @cached_property
-    def _sync(self) -> StreamSync:
-        services = self._services
-        settings = services.settings
-        sync = StreamSync(
+        Raises:
+            RunError: when there is no token, or no list of accounts.
+            StoppedError: when the run is to end first.
+        """
+        services, settings = self._services, self._services.settings
+        to_come = [
+            stream
+            for stream in self._serving_tap.streams.values()
+            if isinstance(stream, EngagementStream) and stream.selected and stream.name >= self.name
+        ]
+        bookmarks = Bookmarks(
+            {each["account_id"]: self.get_context_state(each) for each in self.partitions},
+            # The SDK's public way to write STATE now.
+            self.finalize_state_progress_markers,
+            full_table=self.replication_method == REPLICATION_FULL_TABLE,
+        )
+        return StreamSync(
             self.log_endpoint,
             services.client,
-            states={
-                self.accounts[each["account_id"]]: self.get_context_state(each)
-                for each in self.partitions
-            },
-            # The SDK's public way to write STATE now.
-            write_state=self.finalize_state_progress_markers,
+            accounts=self.accounts,
             sync_range=SyncRange(
                 stream=self.name,
                 start_date=settings.start_date,
@@ -282,43 +238,38 @@ class EngagementStream(ZoomStream):
                 accepts_less=not settings.mismatch_fails,
                 longest_rest=self._longest_rest,
             ),
-            budget=self._budgets.open(self, settings.max_requests_per_run),
+            bookmarks=bookmarks,
+            budget=services.budgets.open(streams_to_come=len(to_come)),
             decoder=self.decoder,
             workers=settings.max_concurrency,
-            full_table=self.replication_method == REPLICATION_FULL_TABLE,
         )
-        self._ending.callback(sync.close)
-        return sync
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
-        """Yield the engagements of a partition; when the run is to end, nothing more is fetched."""
-        try:
-            if context is not None and not self._services.stop.asked:
-                yield from self._records(context)
-        finally:
-            if self._services.stop.asked:
-                self._ending.close()
-
-    def _records(self, context: Context) -> Iterator[Record]:
-        """Yield the engagements of a partition.
+        """Yield the engagements of a partition; when the run is to end, nothing more is fetched.
 
         There are no progress markers when it ends: the SDK would move the bookmark to them.
+
+        Raises:
+            SdkChangedError: after the first row, if rows would move bookmarks.
         """
-        stop = self._services.stop
+        if context is None:
+            return
         state = self.get_context_state(context)
         # Left over by a run of another version, it would cap the bookmark.
         state.pop("replication_key_signpost", None)
         try:
-            yield from self._sync.records(self.accounts[context["account_id"]])
-        except RunError as error:
-            # The sync could not even be planned: no token, or no list of accounts.
-            self._services.client.give_up(error)
-            self._services.report.fail_run(str(error))
-            stop.ask(str(error), EXIT_FAILED)
-        except StoppedError:
-            self.logger.debug("stopped before the first window")
+            with self._ending_with_the_run():
+                self._services.stop.check()
+                if self._sync is None:
+                    self._sync = self._begin()
+                for record in self._sync.records(context["account_id"]):
+                    yield record
+                    if not self._rows_are_left_to_windows:
+                        error = SdkChangedError("_increment_stream_state")
+                        self._services.stop.ask(str(error), EXIT_FAILED)
+                        raise error
         finally:
             state.pop("progress_markers", None)
-        if context["account_id"] == self.partitions[-1]["account_id"] and not stop.asked:
-            self._sync.conclude()
+            if self._sync is not None and self._services.stop.asked:
+                self._sync.close()

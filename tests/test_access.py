@@ -77,15 +77,20 @@ def test_access_is_reported_for_each_account_and_stream(simulator: SimulatorProc
     assert not run.states, "nothing was synced"
 
 
-def test_a_check_says_the_same_and_writes_nothing(simulator: SimulatorProcess) -> None:
-    refusing = Account(id="bbb", sms=5, voice_calls=5, sms_refusal=Refusal())
-    for accounts, exit_code in (((), 0), ((refusing,), 1)):
+def test_a_check_prints_what_it_found_and_nothing_else(simulator: SimulatorProcess) -> None:
+    odd = Account(id="b\x1b[2J\x7f\r\nb", sms=5, voice_calls=5, sms_refusal=Refusal())
+    for accounts, exit_code in (((), 0), ((odd,), 1)):
         simulator.replace(recent(Account(id="aaa", sms=5), *accounts))
         run = run_tap(simulator.tap_config(), arguments=["--check"]).check(exit_code)
-        assert not run.stdout
-        for line in ("sms, account aaa", "voice_calls, account aaa"):
-            assert said(run, line, "can be read")
-        assert said(run, "ERROR", "sms, account bbb", "No permission", "check") is bool(accounts)
+        lines = run.stdout.decode().split("\n")
+        assert all(line.isprintable() for line in lines)
+        about = [line.partition(": ")[0] for line in lines]
+        names = ["aaa", "b[2J b"] if accounts else ["aaa"]
+        assert about == [*(f"{each}, account {name}" for each in STREAMS for name in names), ""]
+        refused = [line for line in lines if line and not line.endswith(": can be read")]
+        assert len(refused) == len(accounts)
+        assert all("No permission" in line for line in refused)
+        assert not said(run, "INFO", ", account "), "said twice"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of open files are POSIX'")

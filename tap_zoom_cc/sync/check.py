@@ -97,8 +97,8 @@ class Pass:
         sync. The total has not shrunk: a row that goes away moves the others forward, and one of
         them may have slipped from a page that was to come to one that was read already.
 
-        That is exact where the newest rows come first. Where they come last, one that ends and one
-        that goes away in the same few seconds hide each other; a later lookback finds the row.
+        That is exact where the newest rows come first. Where they come last, an addition and a
+        removal within the same few seconds cancel out in the total; a later lookback finds the row.
         """
         if self.first_total is None:
             return self.has_ended_in_order
@@ -137,15 +137,16 @@ class RangeRows(Generic[KeyType]):
             msgspec.MsgspecError, ValueError: if a row lacks its key; nothing is taken in.
         """
         keys = [self._read_key(row) for row in page.rows or []]
+        ids = [key.row_id for key in keys]
         came_at = time.monotonic()
-        for key, row in zip(keys, page.rows or [], strict=True):
-            known = self.rows.get(key.row_id)
+        for row_id, key, row in zip(ids, keys, page.rows or [], strict=True):
+            known = self.rows.get(row_id)
             if known is None:
                 self.size += BYTES_PER_KEY
                 self._news_of_pass += self._counts_as_news(key)
             self.size += len(memoryview(row)) - (len(memoryview(known[1])) if known else 0)
-            self.rows[key.row_id] = (key, row, came_at)
-        return self._pass.add([key.row_id for key in keys], page)
+            self.rows[row_id] = (key, row, came_at)
+        return self._pass.add(ids, page)
 
     def end_pass(self, number: int) -> None:
         """Judge a pass that came to its end, the first being number 1.

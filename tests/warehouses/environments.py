@@ -38,7 +38,8 @@ def environment(name: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text("utf-8") != wanted:
             _uv("venv", "--clear", f"--python={sys.executable}", str(folder))
-            _uv("pip", "sync", f"--python={folder / 'bin' / 'python'}", str(pins))
+            python = folder / "bin" / "python"
+            _uv("pip", "sync", "--require-hashes", f"--python={python}", str(pins))
             stamp.write_text(wanted, "utf-8")
     return folder / "bin"
 

@@ -94,8 +94,11 @@
 {#- For `with`: the column generated_number, from 1 on. -#}
 {% macro numbers_from_1_to(last) %}{{ dbt.generate_series(last) }}{% endmacro %}
 
-{#- A timestamp that is a number of hours after another. -#}
-{% macro hours_later(timestamp, hours) %}{{ dbt.dateadd('hour', hours, timestamp) }}{% endmacro %}
+{#- A timestamp that is a number of hours after another. BigQuery adds integers only, and its powers of two, of
+    which dbt makes the numbers above, are none. -#}
+{% macro hours_later(timestamp, hours) -%}
+    {{ dbt.dateadd('hour', 'cast(' ~ hours ~ ' as ' ~ type_of('integer') ~ ')', timestamp) }}
+{%- endmacro %}
 
 {#- An array in a JSON value; null where it holds JSON's own null. -#}
 {% macro json_array(value) -%}
