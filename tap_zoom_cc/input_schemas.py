@@ -13,14 +13,14 @@ from functools import partial
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator
 from singer_sdk.singerlib.catalog import (
     REPLICATION_FULL_TABLE,
     REPLICATION_INCREMENTAL,
     MetadataMapping,
 )
 
-from tap_zoom_cc.configuration import CONFIG_SCHEMA, FORMATS, format_checker
+from tap_zoom_cc.configuration import CONFIG_SCHEMA, FORMAT_CHECKER, FORMATS, format_checker
 from tap_zoom_cc.run.log import excerpt, nearest, printable
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.sync.bookmarks import INSTANT_FIELDS, MOST_AHEAD, REPLICATION_KEY
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from jsonschema import FormatChecker
     from jsonschema.exceptions import ValidationError
 
 JsonSchema: TypeAlias = dict[str, Any]
@@ -177,10 +178,10 @@ SETTINGS = (
 )
 
 
-def settings_mistakes(config: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with settings: with each of them, not with several together."""
-    given = {name: value for name, value in config.items() if value is not None}
-    lines = mistakes(dict.fromkeys(CONFIG_SCHEMA["required"], "") | given, SETTINGS, format_checker)
+def settings_mistakes(given: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with settings, none of them null: with each, not with several."""
+    settings = dict.fromkeys(CONFIG_SCHEMA["required"], "") | dict(given)
+    lines = mistakes(settings, SETTINGS, FORMAT_CHECKER)
     return lines or _stream_map_mistakes(given.get("stream_maps", {}))
 
 
@@ -206,12 +207,14 @@ def _stream_map_mistakes(maps: Mapping[str, Any]) -> list[str]:
 
 MARKERS = an_object() | {"otherwise": "must be an object; remove them"}
 
+BOOKMARK = {"type": ["string", "null"], "format": "bookmark"}
+
 PARTITION = an_object(
     context=an_object("account_id", account_id=TEXT)
     | {"maxProperties": 1, "otherwise": "must be an account_id and nothing more"},
     progress_markers=MARKERS,
     replication_key={"const": REPLICATION_KEY},
-    **{name: {"format": "bookmark"} for name in ("replication_key_value", *INSTANT_FIELDS)},
+    **dict.fromkeys(("replication_key_value", *INSTANT_FIELDS), BOOKMARK),
 ) | {
     "allOf": [{"required": ["context"], "otherwise": 'has no context such as {"account_id": "…"}'}],
     "dependentRequired": {"replication_key_value": ["replication_key"]},
@@ -231,8 +234,7 @@ def state_mistakes(state: Any, *, now: datetime) -> list[str]:  # noqa: ANN401 (
     """Return what is wrong with a state as it was given, for a run that starts now."""
     if state == {}:
         return []
-    formats = FormatChecker(formats=())
-    formats.checks("bookmark", raises=ValueError)(partial(_is_bookmark, now=now))
+    formats = format_checker(bookmark=partial(_is_bookmark, now=now))
     lines = mistakes({"state": state}, an_object(state=STATE), formats)
     if lines:
         return lines
@@ -251,11 +253,9 @@ def state_mistakes(state: Any, *, now: datetime) -> list[str]:  # noqa: ANN401 (
     return lines
 
 
-def _is_bookmark(value: object, now: datetime) -> bool:
+def _is_bookmark(text: str, now: datetime) -> bool:
     """Return True, or raise a ValueError that says why an instant of the state cannot be one."""
-    if value is None:
-        return True
-    instant = parse_instant(str(value))
+    instant = parse_instant(text)
     if instant < BEFORE_ZOOM:
         raise ValueError(f"{format_instant(instant)} is older than Zoom; remove it")
     if instant > now + MOST_AHEAD:

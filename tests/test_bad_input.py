@@ -855,7 +855,7 @@ STATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "a number": (
         partition(replication_key_value=1706745600),
-        ("1706745600", "neither a date nor a date-time"),
+        ("1706745600", "must be text"),
     ),
     "in the future": (partition(replication_key_value=IN_TWO_DAYS), ("future", "clock")),
     "twice": ({"bookmarks": TWICE}, ("bookmarks.sms.partitions", ACCOUNT, "twice")),
