@@ -50,7 +50,7 @@ class CommandLineTap(ServingTap):
 
         Args:
             stop: what ends a run early when it is asked; the command line asks it for signals.
-            settings: what the configuration says, if it has been checked already.
+            settings: the checked configuration; without it `config` is checked when a run begins.
             sdk_arguments: as the SDK takes them.
         """
         self._stop = stop or Stop()
@@ -60,7 +60,7 @@ class CommandLineTap(ServingTap):
     @cached_property
     @override
     def services(self) -> Services:
-        """What the streams of this run share; settings that were not checked before are checked.
+        """What the streams of a run share; settings that were not checked before are checked.
 
         Raises:
             InputError: if they are wrong.

@@ -516,7 +516,9 @@ OUTPUTS = {
     "about": ["--about"],
     "version": ["--version"],
     "test": ["--test=schema"],
+    "check": ["--check"],
     "observe": ["--observe"],
+    "reconcile": ["--reconcile=2026-01-01/2026-01-02"],
 }
 
 
@@ -580,7 +582,7 @@ def test_nothing_is_requested_for_an_output_that_is_closed(
     assert not simulator.stats().log
 
 
-@pytest.mark.parametrize("name", ["sync", "discover", "about", "test", "observe"])
+@pytest.mark.parametrize("name", [name for name in OUTPUTS if name != "version"])
 def test_an_output_that_nobody_reads_ends_the_run_with_one_line(
     simulator: SimulatorProcess, name: str
 ) -> None:
