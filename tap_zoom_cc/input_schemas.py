@@ -48,9 +48,6 @@ NOUNS = {
 
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
 
-MOST_CHARACTERS = 200
-"""How much is told of what the validator says, which quotes the value that it is about."""
-
 
 def mistakes(value: object, schema: JsonSchema, formats: FormatChecker | None = None) -> list[str]:
     """Return what is wrong with a value by a JSON schema, one line for each place in it."""
@@ -76,12 +73,14 @@ def _unknown(error: ValidationError) -> dict[str, str]:
 def _words(error: ValidationError) -> str:
     """Say what is right by the part of the schema that is not met, and what was found instead."""
     schema, value = cast("JsonSchema", error.schema), error.instance
-    if "otherwise" in schema or isinstance(value, ValueError):
-        return str(schema.get("otherwise", value))
+    if isinstance(value, ValueError):
+        return f"must be {_right(schema)}; the text {value}"
+    if "otherwise" in schema:
+        return str(schema["otherwise"])
     if error.cause and schema["format"] not in FORMATS:
         return str(error.cause)
     if error.validator not in {"enum", "format", "type", *BOUNDS}:
-        return printable(error.message[:MOST_CHARACTERS])
+        return printable(error.message.replace(repr(value), f"'{excerpt(value)}'"))
     # A URL may hold a password.
     is_private = schema.get("secret") or schema.get("format") == "uri"
     return f"must be {_right(schema)}" + ("" if is_private else f", not '{excerpt(value)}'")
@@ -227,7 +226,9 @@ BOOKMARKS = an_object(
     replication_key_value=refused("is of no account; put it into partitions, or remove it"),
 )
 
-STATE = an_object("bookmarks", bookmarks=an_object() | {"additionalProperties": BOOKMARKS})
+STATE = an_object("bookmarks", bookmarks=an_object() | {"additionalProperties": BOOKMARKS}) | {
+    "otherwise": "has no object 'bookmarks'; it is not the state of a Singer tap"
+}
 
 
 def state_mistakes(state: Any, *, now: datetime) -> list[str]:  # noqa: ANN401 (any JSON)
