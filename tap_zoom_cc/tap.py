@@ -116,7 +116,6 @@ class TapZoomCC(CommandLineTap):
         self.write_schemas()
         exit_code = check_access(
             self._engagement_streams(),
-            self.services.accounts,
             self.services,
             tell=lambda is_readable, line: self.logger.log(INFO if is_readable else ERROR, line),
             show=partial(write_row, self),
@@ -126,8 +125,7 @@ class TapZoomCC(CommandLineTap):
 
     @override
     def check(self) -> int:
-        streams = self._engagement_streams()
-        return check_access(streams, self.services.accounts, self.services, tell=write_line)
+        return check_access(self._engagement_streams(), self.services, tell=write_line)
 
     @override
     def reconcile(self, days: str) -> int:
@@ -136,12 +134,11 @@ class TapZoomCC(CommandLineTap):
             range_ = days_from(days, now=services.started)
         except ValueError as error:
             raise InputError(str(error)) from error
-        return count_days(self._engagement_streams(), self.services.accounts, services, range_)
+        return count_days(self._engagement_streams(), services, range_)
 
     @override
     def observe(self, account_id: str) -> int:
-        services = self.services
-        return observe(self._engagement_streams(), self.services.accounts, services, account_id)
+        return observe(self._engagement_streams(), self.services, account_id)
 
     def _flush(self) -> None:
         """Send off the messages that were collected."""

@@ -293,6 +293,31 @@ def test_a_refusal_leaves_no_file_open(tmp_path: Path) -> None:
     assert "ResourceWarning" not in ended.stderr
 
 
+CHECKS_COUNTED = """
+import sys
+from tap_zoom_cc.tap import TapZoomCC
+checks = []
+def note(frame, event, _):
+    if event == "call" and frame.f_code.co_name == "settings_mistakes":
+        checks.append(frame)
+sys.setprofile(note)
+try:
+    TapZoomCC.cli()
+finally:
+    sys.setprofile(None)
+    print(len(checks), "checks", file=sys.stderr)
+"""
+
+
+def test_settings_are_checked_once(simulator: SimulatorProcess, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings(simulator) | simulator.tap_config()))
+    command = [sys.executable, "-c", CHECKS_COUNTED, f"--config={config}"]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert '"RECORD"' in ended.stdout
+    assert ended.stderr.endswith("\n1 checks\n")
+
+
 def test_no_config_at_all_is_refused(simulator: SimulatorProcess) -> None:
     run = run_tap(None)
     for name in ("account_id", "client_id", "client_secret"):
@@ -491,7 +516,9 @@ OUTPUTS = {
     "about": ["--about"],
     "version": ["--version"],
     "test": ["--test=schema"],
+    "check": ["--check"],
     "observe": ["--observe"],
+    "reconcile": ["--reconcile=2026-01-01/2026-01-02"],
 }
 
 
@@ -555,7 +582,7 @@ def test_nothing_is_requested_for_an_output_that_is_closed(
     assert not simulator.stats().log
 
 
-@pytest.mark.parametrize("name", ["sync", "discover", "about", "test", "observe"])
+@pytest.mark.parametrize("name", [name for name in OUTPUTS if name != "version"])
 def test_an_output_that_nobody_reads_ends_the_run_with_one_line(
     simulator: SimulatorProcess, name: str
 ) -> None:
