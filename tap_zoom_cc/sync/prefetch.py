@@ -187,7 +187,7 @@ class Prefetcher(Generic[Job, Result]):
             self._changed.notify_all()
 
     def join(self, seconds: float) -> None:
-        """Wait until the threads have ended, at most so many seconds: they do if nothing is left."""
+        """Wait until the threads have ended, as they do when nothing is left; at most so long."""
         ends_at = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
