@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from tap_zoom_cc.accounts import LISTING, LISTING_PAGINATOR
-from tap_zoom_cc.engagements import EngagementStream, ZoomStream
+from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.services import ZoomStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

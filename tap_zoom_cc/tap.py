@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import partial
 from logging import ERROR, INFO
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -15,14 +14,13 @@ from tap_zoom_cc.command_line import CommandLineTap
 from tap_zoom_cc.commands.check import check_access, write_line, write_row
 from tap_zoom_cc.commands.observe.command import observe
 from tap_zoom_cc.commands.reconcile import count_days, days_from
-from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
+from tap_zoom_cc.configuration import CONFIG_SCHEMA
 from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError, StoppedError
 from tap_zoom_cc.run.summary import log_end
-from tap_zoom_cc.services import Services
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, SubAccountsStream
-from tap_zoom_cc.user_input import InputError
 from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
 
@@ -69,20 +67,6 @@ class TapZoomCC(CommandLineTap):
         PluginCapabilities.FLATTENING,
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
-
-    @cached_property
-    @override
-    def services(self) -> Services:
-        """What the streams of this run share; settings that were not checked before are checked.
-
-        Raises:
-            ConfigValidationError: if they are wrong.
-        """
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        settings = self._settings or settings_from(
-            dict(self.config), now=started, known=self.known_settings()
-        )
-        return Services(settings, started, self._stop, self.logger)
 
     @override
     def discover_streams(self) -> Sequence[EngagementStream | SubAccountsStream]:

@@ -83,6 +83,18 @@ class Unmapped(msgspec.Struct):
             self.changes.add(("repaired", change[1]))
         self.values[pointer] = msgspec.Raw(json)
 
+    def _add_json(self, pointer: str, json: bytes, change: FieldChange) -> None:
+        """Keep a value that is still JSON; most need no more than to lose their whitespace."""
+        if json.isascii() and b"\\" not in json:
+            try:
+                self.values[pointer] = msgspec.Raw(msgspec.json.format(json, indent=-1))
+            except RecursionError:
+                pass
+            else:
+                self.changes.add(change)
+                return
+        self.add(pointer, json_text.read(json), change)
+
     def take(self, value: object, learned: Learned, pointer: str = "") -> None:
         """Take learned fields, which are still JSON, out of an object or a list of objects."""
         if isinstance(value, list):
@@ -94,7 +106,7 @@ class Unmapped(msgspec.Struct):
                 if isinstance(below, dict):
                     self.take(value.get(name), below, place)
                 elif (raw := value.pop(name, None)) is not None:
-                    self.add(place, json_text.read(bytes(raw)), below)
+                    self._add_json(place, bytes(raw), below)
 
     def column(self) -> str | None:
         """Return the column's text; None when there is nothing to keep."""
