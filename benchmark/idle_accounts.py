@@ -34,6 +34,7 @@ SECONDS = 100
 Zoom's limit would take twice as long. STATE is written by time, too."""
 
 HOURS_OF_REST = 168
+RUNS_AT_REST = 5
 
 SPAN = timedelta(days=7)
 DAY = timedelta(days=1)
@@ -98,10 +99,10 @@ def measure(*, quick: bool) -> Iterator[Row]:
         detail=f"{large.milliseconds_per_account:.1f} against "
         f"{small.milliseconds_per_account:.1f} ms, start-up not counted",
     )
-    yield from _without_limit(*((50, 250) if quick else (1_000, 5_000)))
+    yield from _in_the_same_time(*((50, 250) if quick else (1_000, 5_000)))
 
 
-def _without_limit(few: int, many: int) -> Iterator[Row]:
+def _in_the_same_time(few: int, many: int) -> Iterator[Row]:
     """Compare many accounts with few, all listed, in syncs that ask all and that ask none."""
     start, small, large = (_sync_listed(count) for count in (1, few, many))
     compared = f"per account, {many:,} accounts ÷ {few:,}"
@@ -133,7 +134,7 @@ _FIGURES: tuple[tuple[str, str, Callable[[_Listed], float]], ...] = (
     ("Peak memory", "kB", lambda each: each.asked.peak_bytes / 1e3),
     ("— the same, all at rest", "kB", lambda each: each.at_rest.peak_bytes / 1e3),
     ("State", "bytes", lambda each: each.state_bytes),
-    ("Output, STATE messages above all", "bytes", lambda each: each.asked.output_bytes),
+    ("Output, most of it STATE messages", "bytes", lambda each: each.asked.output_bytes),
 )
 
 
@@ -154,13 +155,20 @@ def _sync_listed(count: int) -> _Listed:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         rested = _state_of(asked).replace(job.end.isoformat().encode(), now.encode())
         simulator.reset_stats()
-        at_rest = run_tap(
-            job,
-            simulator,
-            sub_account_ids=None,
-            end_date=None,
-            state=rested,
-            quiet_accounts_hours=HOURS_OF_REST,
+        # Of so short a run, starting Python is the most; the least of some is the steadiest.
+        at_rest = min(
+            (
+                run_tap(
+                    job,
+                    simulator,
+                    sub_account_ids=None,
+                    end_date=None,
+                    state=rested,
+                    quiet_accounts_hours=HOURS_OF_REST,
+                )
+                for _ in range(RUNS_AT_REST)
+            ),
+            key=lambda measured: measured.processor_seconds,
         )
         if any(simulator.stats().requests.get(stream) for stream in job.streams):
             raise ProgramFailedError("an account was asked though all were meant to rest")

@@ -18,7 +18,7 @@ import pytest
 import requests
 from typing_extensions import override
 
-from tap_zoom_cc.configuration import settings_from
+from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop, StoppedError
 from tap_zoom_cc.zoom import connections

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from jsonschema import Draft202012Validator
 
-from tap_zoom_cc import state
-from tap_zoom_cc.configuration import settings_from
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
+from tap_zoom_cc.input_schemas import state_mistakes
+from tap_zoom_cc.inputs import settings_from
 from tests.harness.pages import AS_WRITTEN, PAGES, ROOT, block, blocks, text_of, without_blocks
 
 if TYPE_CHECKING:
@@ -111,12 +110,7 @@ def test_the_state_shown_is_one_that_the_tap_takes() -> None:
     states = [value for value in checked_here() if "bookmarks" in value]
     assert states
     for value in states:
-        wrong = state.problems(
-            value,
-            partitioned=[stream.name for stream in ENGAGEMENT_STREAMS],
-            streams=KEYS,
-            now=NOW,
-        )
+        wrong = state_mistakes(value, now=NOW)
         assert wrong == []
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
-from tap_zoom_cc.state import problems
+from tap_zoom_cc.input_schemas import state_mistakes
 from tap_zoom_cc.sync.bookmarks import bookmark_of
 from tests.harness.history import begin_after, requests_to
 from tests.harness.rows import assert_complete, assert_same_rows
@@ -219,7 +219,7 @@ def test_what_state_holds_besides_the_bookmark_must_be_an_instant_that_has_been(
     name: str, value: str
 ) -> None:
     state = given_rereads(**{name: value})
-    (line,) = problems(state, partitioned=STREAMS, streams=STREAMS, now=NOW)
+    (line,) = state_mistakes(state, now=NOW)
     assert "partitions[0]" in line
     assert name in line
 
@@ -232,7 +232,7 @@ def test_problems_of_a_state_are_told_one_by_one() -> None:
             **state_of("voice_calls", {"one": BOOKMARK.isoformat()}),
         }
     }
-    lines = problems(state, partitioned=STREAMS, streams=STREAMS, now=NOW)
+    lines = state_mistakes(state, now=NOW)
     assert len(lines) == 2
     assert "partitions[0]" in lines[0]
     assert "partitions[1]" in lines[1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_zoom_cc.configuration import settings_from
+from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop
 from tap_zoom_cc.zoom.auth import RENEW_BEFORE_EXPIRY_SECONDS, ServerToServerOAuth

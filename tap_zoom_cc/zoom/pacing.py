@@ -35,11 +35,11 @@ Threads wake up late. With room to catch up that costs no throughput, and makes 
 """
 
 SLOW_DOWN = 1.25
-"""What a refusal multiplies the distance between requests by, and what it adds to the margin."""
 WIDEN_MARGIN = 0.01
+"""Factor on the interval after a refusal; seconds added to the margin."""
 
 SPEED_UP = 0.995
-"""What each answered request multiplies it by, until the configured rate is reached again."""
+"""Factor on the interval after each answer, until the configured rate is reached again."""
 
 SLOWEST = 8.0
 
@@ -62,10 +62,10 @@ LONGEST_ASKED_SECONDS = 300.0
 class Pacer:
     """Lets one request after another through, at most ``requests_per_second``. Thread-safe.
 
-    That many requests (rounded down) must lie within no second: each waits until the one that came
-    that many before it is a second, and the margin, old. Each refusal slows the run down for a
-    while, and widens the margin for good: how unevenly requests travel, and how many other apps
-    share the limit, shows only in practice (own choice).
+    With n being that number, rounded down, a request waits until the n-th before it left at least
+    one second and the margin ago. Each refusal slows the run down for a while, and widens the
+    margin for good: how unevenly requests travel, and how many other apps share the limit, shows
+    only in practice (own choice).
     """
 
     def __init__(

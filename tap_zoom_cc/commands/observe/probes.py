@@ -83,8 +83,8 @@ class Log:
 
     @property
     def refusal(self) -> str:
-        """The HTTP status, and Zoom's code, with which its first range was refused."""
-        if not self.seen:
+        """The HTTP status, and Zoom's code, that its first range was answered with."""
+        if not self.seen or not self.seen[0].status:
             return "nothing"
         first = self.seen[0]
         return f"HTTP {first.status}" + ("" if first.code is None else f", code {first.code}")
