@@ -61,7 +61,7 @@ def _is_url_for_a_token(value: str) -> bool:
     )
 
 
-def _format_checker(**checks: Callable[[str], object]) -> FormatChecker:
+def format_checker(**checks: Callable[[str], object]) -> FormatChecker:
     """Return what checks formats; values that are no text are left to the check of types."""
     checker = FormatChecker(formats=())
     for name, check in checks.items():
@@ -71,7 +71,7 @@ def _format_checker(**checks: Callable[[str], object]) -> FormatChecker:
     return checker
 
 
-format_checker = _format_checker(
+FORMAT_CHECKER = format_checker(
     **{name: partial(re.fullmatch, pattern) for name, pattern in PATTERNS.items()},
     **{"date-time": parse_instant, "uri": _is_url_for_a_token},
 )

@@ -71,7 +71,7 @@ def exit_code_of(command: Callable[[], object], logger: logging.Logger) -> int |
         with writing():
             """Whatever was printed has to leave, too."""
     except InputError as error:
-        lines = list(error.lines)
+        lines = list(error.args)
     except OutputError as error:
         lines = [str(error)]
     except OSError as error:

@@ -13,14 +13,14 @@ from functools import partial
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator
 from singer_sdk.singerlib.catalog import (
     REPLICATION_FULL_TABLE,
     REPLICATION_INCREMENTAL,
     MetadataMapping,
 )
 
-from tap_zoom_cc.configuration import CONFIG_SCHEMA, FORMATS, format_checker
+from tap_zoom_cc.configuration import CONFIG_SCHEMA, FORMAT_CHECKER, FORMATS, format_checker
 from tap_zoom_cc.run.log import excerpt, nearest, printable
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.sync.bookmarks import INSTANT_FIELDS, MOST_AHEAD, REPLICATION_KEY
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from jsonschema import FormatChecker
     from jsonschema.exceptions import ValidationError
 
 JsonSchema: TypeAlias = dict[str, Any]
@@ -46,9 +47,6 @@ NOUNS = {
 """The types of JSON in words."""
 
 BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
-
-MOST_CHARACTERS = 200
-"""How much is told of what the validator says, which quotes the value that it is about."""
 
 
 def mistakes(value: object, schema: JsonSchema, formats: FormatChecker | None = None) -> list[str]:
@@ -75,12 +73,14 @@ def _unknown(error: ValidationError) -> dict[str, str]:
 def _words(error: ValidationError) -> str:
     """Say what is right by the part of the schema that is not met, and what was found instead."""
     schema, value = cast("JsonSchema", error.schema), error.instance
-    if "otherwise" in schema or isinstance(value, ValueError):
-        return str(schema.get("otherwise", value))
+    if isinstance(value, ValueError):
+        return f"must be {_right(schema)}; the text {value}"
+    if "otherwise" in schema:
+        return str(schema["otherwise"])
     if error.cause and schema["format"] not in FORMATS:
         return str(error.cause)
     if error.validator not in {"enum", "format", "type", *BOUNDS}:
-        return printable(error.message[:MOST_CHARACTERS])
+        return printable(error.message.replace(repr(value), f"'{excerpt(value)}'"))
     # A URL may hold a password.
     is_private = schema.get("secret") or schema.get("format") == "uri"
     return f"must be {_right(schema)}" + ("" if is_private else f", not '{excerpt(value)}'")
@@ -177,10 +177,10 @@ SETTINGS = (
 )
 
 
-def settings_mistakes(config: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with settings: with each of them, not with several together."""
-    given = {name: value for name, value in config.items() if value is not None}
-    lines = mistakes(dict.fromkeys(CONFIG_SCHEMA["required"], "") | given, SETTINGS, format_checker)
+def settings_mistakes(given: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with settings, none of them null: with each, not with several."""
+    settings = dict.fromkeys(CONFIG_SCHEMA["required"], "") | dict(given)
+    lines = mistakes(settings, SETTINGS, FORMAT_CHECKER)
     return lines or _stream_map_mistakes(given.get("stream_maps", {}))
 
 
@@ -206,12 +206,14 @@ def _stream_map_mistakes(maps: Mapping[str, Any]) -> list[str]:
 
 MARKERS = an_object() | {"otherwise": "must be an object; remove them"}
 
+BOOKMARK = {"type": ["string", "null"], "format": "bookmark"}
+
 PARTITION = an_object(
     context=an_object("account_id", account_id=TEXT)
     | {"maxProperties": 1, "otherwise": "must be an account_id and nothing more"},
     progress_markers=MARKERS,
     replication_key={"const": REPLICATION_KEY},
-    **{name: {"format": "bookmark"} for name in ("replication_key_value", *INSTANT_FIELDS)},
+    **dict.fromkeys(("replication_key_value", *INSTANT_FIELDS), BOOKMARK),
 ) | {
     "allOf": [{"required": ["context"], "otherwise": 'has no context such as {"account_id": "…"}'}],
     "dependentRequired": {"replication_key_value": ["replication_key"]},
@@ -224,15 +226,16 @@ BOOKMARKS = an_object(
     replication_key_value=refused("is of no account; put it into partitions, or remove it"),
 )
 
-STATE = an_object("bookmarks", bookmarks=an_object() | {"additionalProperties": BOOKMARKS})
+STATE = an_object("bookmarks", bookmarks=an_object() | {"additionalProperties": BOOKMARKS}) | {
+    "otherwise": "has no object 'bookmarks'; it is not the state of a Singer tap"
+}
 
 
 def state_mistakes(state: Any, *, now: datetime) -> list[str]:  # noqa: ANN401 (any JSON)
     """Return what is wrong with a state as it was given, for a run that starts now."""
     if state == {}:
         return []
-    formats = FormatChecker(formats=())
-    formats.checks("bookmark", raises=ValueError)(partial(_is_bookmark, now=now))
+    formats = format_checker(bookmark=partial(_is_bookmark, now=now))
     lines = mistakes({"state": state}, an_object(state=STATE), formats)
     if lines:
         return lines
@@ -251,11 +254,9 @@ def state_mistakes(state: Any, *, now: datetime) -> list[str]:  # noqa: ANN401 (
     return lines
 
 
-def _is_bookmark(value: object, now: datetime) -> bool:
+def _is_bookmark(text: str, now: datetime) -> bool:
     """Return True, or raise a ValueError that says why an instant of the state cannot be one."""
-    if value is None:
-        return True
-    instant = parse_instant(str(value))
+    instant = parse_instant(text)
     if instant < BEFORE_ZOOM:
         raise ValueError(f"{format_instant(instant)} is older than Zoom; remove it")
     if instant > now + MOST_AHEAD:

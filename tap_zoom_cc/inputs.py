@@ -45,16 +45,7 @@ SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**64 - 1
 
 
 class InputError(Exception):
-    """The input cannot be used.
-
-    Attributes:
-        lines: what is wrong and where, one line each; they quote no secret.
-    """
-
-    def __init__(self, *lines: str) -> None:
-        """Take the lines."""
-        super().__init__(*lines)
-        self.lines = lines
+    """The input cannot be used: each argument is a line that says what is wrong, and where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +85,7 @@ def read_input(
         settings = settings_from(values, now=now)
         lines += proxy_problems((settings.api_url, settings.token_url))
     except InputError as error:
-        lines += error.lines
+        lines += error.args
     given = dict[str, Any]()
     for name, file, check in (
         ("state", state, partial(state_mistakes, now=now)),
@@ -105,7 +96,7 @@ def read_input(
                 given[name] = _read(file.buffer.read, f"--{name} {file.name}")
                 lines += check(given[name])
             except InputError as error:
-                lines += error.lines
+                lines += error.args
     if settings is None or lines:
         raise InputError(*lines)
     return Input(settings, values, given.get("state"), given.get("catalog"))
@@ -249,14 +240,13 @@ def settings_from(config: Mapping[str, Any], *, now: datetime) -> Settings:
     Raises:
         InputError: with one line for each thing that is wrong.
     """
-    lines = settings_mistakes(config)
+    given = {name: value for name, value in config.items() if value is not None}
+    lines = settings_mistakes(given)
     if lines:
         raise InputError(*lines)
     declared: dict[str, dict[str, Any]] = CONFIG_SCHEMA["properties"]
-    values = {name: each["default"] for name, each in declared.items() if "default" in each}
-    settings = _settings_of(
-        values | {name: value for name, value in config.items() if value is not None}
-    )
+    defaults = {name: each["default"] for name, each in declared.items() if "default" in each}
+    settings = _settings_of(defaults | given)
     lines = _contradictions(settings, now)
     if lines:
         raise InputError(*lines)

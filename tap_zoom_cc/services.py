@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from tap_zoom_cc.rows.unmapped import Notices
+    from tap_zoom_cc.rows.misfits import Notices
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.zoom.pages import NextPageTokenPaginator

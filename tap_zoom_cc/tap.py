@@ -15,12 +15,11 @@ from tap_zoom_cc.commands.check import check_access, write_line, write_row
 from tap_zoom_cc.commands.observe.command import observe
 from tap_zoom_cc.commands.reconcile import count_days, days_from
 from tap_zoom_cc.configuration import CONFIG_SCHEMA
-from tap_zoom_cc.engagements import EngagementStream
 from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError, StoppedError
 from tap_zoom_cc.run.summary import log_end
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, SubAccountsStream
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, EngagementStream, SubAccountsStream
 from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
 

@@ -71,7 +71,7 @@ SETTINGS = [
     Wrong("client_secret", "sEcReT\u200b", ("client_secret", "beyond ASCII")),
     Wrong("client_secret", "sEcReT…", ("client_secret", "beyond ASCII")),
     Wrong("client_id", "tHe-cLiEnT-iD-0001\u00a0", ("client_id", "beyond ASCII")),
-    Wrong("sub_account_ids", f'["{ACCOUNT}', ("sub_account_ids", "not valid JSON")),
+    Wrong("sub_account_ids", f'["{ACCOUNT}', ("sub_account_ids: must be a list", "not valid JSON")),
     Wrong("sub_account_ids", [""], ("sub_account_ids", "an account ID")),
     Wrong("sub_account_ids", [ACCOUNT, "a/b"], ("sub_account_ids", "'a/b'", "letters, digits")),
     Wrong("sub_account_ids", [ACCOUNT, None], ("sub_account_ids[1]", "an account ID")),
@@ -131,7 +131,7 @@ SETTINGS = [
     Wrong("token_url", "http://zoom.us/oauth/token", ("token_url", "https://")),
     Wrong("token_url", "https://user:sEcReT@zoom.us/oauth/token", ("token_url", "password")),
     Wrong("token_url", 5, ("token_url", "URL")),
-    Wrong("sms_filters", "inbound", ("sms_filters", "not valid JSON")),
+    Wrong("sms_filters", "inbound", ("sms_filters: must be an object", "not valid JSON")),
     Wrong("sms_filters", {"direction": "sideways"}, ("sms_filters.direction", "inbound")),
     Wrong("sms_filters", {"directoin": "inbound"}, ("sms_filters", "did you mean direction?")),
     Wrong("sms_filters", {"from": "2024-01-01"}, ("sms_filters.from", "start_date")),
@@ -144,7 +144,7 @@ SETTINGS = [
     Wrong(
         "voice_calls_filters",
         {"user_ids": [f"user{number}" for number in range(21)]},
-        ("voice_calls_filters.user_ids",),
+        ("voice_calls_filters.user_ids", "is too long"),
     ),
     Wrong(
         "voice_calls_filters",
@@ -407,7 +407,9 @@ def test_a_wrong_variable_does_not_hide_the_others(simulator: SimulatorProcess) 
         "TAP_ZOOM_CC_MAX_CONCURRENCY": "many",
     }
     run = run_tap(None, arguments=["--config=ENV"], environment=environment)
-    assert_refused(simulator, run, "sms_filters: is not valid JSON", "line 1, column 15")
+    assert_refused(
+        simulator, run, "sms_filters: must be an object", "is not valid JSON", "line 1, column 15"
+    )
     assert_refused(simulator, run, "max_concurrency", "whole number", "'many'")
     assert len(run.logged("ERROR")) == 2, run.stderr
 
@@ -808,7 +810,7 @@ TWICE = {
 }
 
 STATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "no bookmarks": ({"value": {}}, ("state", "bookmarks")),
+    "no bookmarks": ({"value": {}}, ("state", "has no object 'bookmarks'")),
     "bookmarks no object": ({"bookmarks": []}, ("state", "bookmarks")),
     "another tap": ({"bookmarks": {"contacts": {}}}, ("state", "another tap", "contacts")),
     "stream no object": ({"bookmarks": {"sms": "2024-01-01"}}, ("bookmarks.sms", "object")),
@@ -857,7 +859,7 @@ STATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "a number": (
         partition(replication_key_value=1706745600),
-        ("1706745600", "neither a date nor a date-time"),
+        ("1706745600", "must be text"),
     ),
     "in the future": (partition(replication_key_value=IN_TWO_DAYS), ("future", "clock")),
     "twice": ({"bookmarks": TWICE}, ("bookmarks.sms.partitions", ACCOUNT, "twice")),

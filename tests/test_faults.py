@@ -118,7 +118,7 @@ def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
 
 
 def _fault(kind: FaultKind, **when: object) -> Fault:
-    return replace(Fault(kind=kind, endpoint="sms", account_id=SICK, seconds=0.4), **when)  # type: ignore[arg-type]
+    return replace(Fault(kind=kind, endpoint="sms", account_id=SICK, seconds=600), **when)  # type: ignore[arg-type]
 
 
 def _sync(
@@ -131,7 +131,8 @@ def _sync(
     """Read both accounts of a Zoom that has these faults."""
     zoom.replace(replace(zoom.scenario, faults=faults))
     if any(fault.kind == "slow" for fault in faults):
-        constants = replace(constants, timeout_seconds=(5.0, 0.1))
+        # Ten times what an answer of a busy machine takes: only those that are slow may be late.
+        constants = replace(constants, timeout_seconds=(30.0, 1.0))
     given: dict[str, Any] = {**SETTINGS, **settings}
     return sync(zoom, state=state, constants=constants, **given)
 
@@ -229,7 +230,7 @@ def test_fault_that_stays_moves_no_bookmark(zoom: SimulatorProcess, kind: FaultK
     zoom.replace(SCENARIO)
     stays = _fault(kind)
     # Each refusal of the sick account's token may cost another account a try.
-    constants = SMALL_PAGES if kind == "access_token_expired" else IMPATIENT
+    constants = SMALL_PAGES if kind in {"access_token_expired", "slow"} else IMPATIENT
     run = _sync(zoom, stays, state=before.states[-1], constants=constants).check(1)
     assert any(f"sms, account {SICK}" in line for line in run.logged("ERROR")), run.stderr
     bookmarks = run.bookmarks or before.bookmarks
@@ -338,16 +339,6 @@ def test_refused_token_is_renewed_once_by_all_workers_together(
     _assert_all_is_read(zoom, run)
     # Requests that were on their way with the old token are no reason for a third one.
     assert zoom.stats().tokens_issued <= 1 + 2
-
-
-def test_token_is_renewed_before_it_expires(zoom: SimulatorProcess) -> None:
-    limits = Limits(access_token_seconds=2, latency_seconds=0.05)
-    zoom.replace(replace(SCENARIO, limits=limits))
-    run = _sync(zoom, max_concurrency=1, constants=replace(SHORT_WAITS, page_size=20))
-    _assert_all_is_read(zoom, run)
-    stats = zoom.stats()
-    assert stats.tokens_issued > 1
-    assert "401" not in stats.statuses
 
 
 def test_page_token_that_expires_sooner_than_it_is_used_is_named(zoom: SimulatorProcess) -> None:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from singer_sdk import Tap
 
-    from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
+    from tap_zoom_cc.streams import EngagementStream
     from tap_zoom_cc.zoom.pages import Account
 
 

@@ -23,8 +23,8 @@ from tap_zoom_cc.zoom.pages import Account
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
+    from tap_zoom_cc.streams import EngagementStream
     from tap_zoom_cc.zoom.pages import EngagementLog
 
 FIRST_ACCOUNTS = 3
