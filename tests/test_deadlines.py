@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.harness.constants import Constants
+
 DEADLINE_SECONDS = 10.0
 """In this many seconds no connection is idle for long."""
 
@@ -189,7 +191,10 @@ def test_a_proxy_that_takes_too_long_is_given_up(
 
 
 def _connections_of_a_run(
-    serve: Callable[[socket.socket], object], *, through_a_proxy: bool
+    serve: Callable[[socket.socket], object],
+    *,
+    through_a_proxy: bool,
+    constants: Constants = SHORT_WAITS,
 ) -> tuple[int, list[str]]:
     """Run the tap against what answers as its proxy, or as its token endpoint.
 
@@ -206,7 +211,6 @@ def _connections_of_a_run(
         host = "https://zoom.invalid/" if through_a_proxy else url
         config = {**CONFIG, "api_url": f"{host}v2", "token_url": f"{host}oauth/token"}
         environment = {"https_proxy": url, "HTTPS_PROXY": url, "no_proxy": "localhost"}
-        constants = replace(SHORT_WAITS, deadline_seconds=SHORT_SECONDS)
         run = run_tap(config, environment=environment, constants=constants).check(1)
     return len(connections), run.logged("ERROR")
 
@@ -217,7 +221,10 @@ def test_a_token_that_takes_too_long_is_asked_for_three_times(*, through_a_proxy
         read_head(connection)
         read_to_the_end(connection)
 
-    tries, errors = _connections_of_a_run(serve, through_a_proxy=through_a_proxy)
+    impatient = replace(SHORT_WAITS, deadline_seconds=SHORT_SECONDS)
+    tries, errors = _connections_of_a_run(
+        serve, through_a_proxy=through_a_proxy, constants=impatient
+    )
     assert tries == 3
     (error,) = errors
     assert "token_url" in error
