@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import tap_zoom_cc
 from simulator.process import SimulatorProcess
 from simulator.scenario import Account, Scenario
-from tap_zoom_cc.configuration import settings_from
+from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.tap import TapZoomCC
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def way_of(rows: int) -> Way:
         catalog["streams"] = [
             entry for entry in catalog["streams"] if entry["tap_stream_id"] == STREAM
         ]
-        settings = settings_from(config, now=now, known=TapZoomCC.known_settings())
+        settings = settings_from(config, now=now)
         tap = TapZoomCC(config=config, settings=settings, catalog=catalog)
         threading.setprofile(way.note)
         sys.setprofile(way.note)

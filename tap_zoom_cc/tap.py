@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import partial
 from logging import ERROR, INFO
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -15,14 +14,12 @@ from tap_zoom_cc.command_line import CommandLineTap
 from tap_zoom_cc.commands.check import check_access, write_line, write_row
 from tap_zoom_cc.commands.observe.command import observe
 from tap_zoom_cc.commands.reconcile import count_days, days_from
-from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
-from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.configuration import CONFIG_SCHEMA
+from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError, StoppedError
 from tap_zoom_cc.run.summary import log_end
-from tap_zoom_cc.services import Services
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, SubAccountsStream
-from tap_zoom_cc.user_input import InputError
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, EngagementStream, SubAccountsStream
 from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
 
@@ -69,20 +66,6 @@ class TapZoomCC(CommandLineTap):
         PluginCapabilities.FLATTENING,
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
-
-    @cached_property
-    @override
-    def services(self) -> Services:
-        """What the streams of this run share; settings that were not checked before are checked.
-
-        Raises:
-            ConfigValidationError: if they are wrong.
-        """
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        settings = self._settings or settings_from(
-            dict(self.config), now=started, known=self.known_settings()
-        )
-        return Services(settings, started, self._stop, self.logger)
 
     @override
     def discover_streams(self) -> Sequence[EngagementStream | SubAccountsStream]:
@@ -132,7 +115,6 @@ class TapZoomCC(CommandLineTap):
         self.write_schemas()
         exit_code = check_access(
             self._engagement_streams(),
-            self.services.accounts,
             self.services,
             tell=lambda is_readable, line: self.logger.log(INFO if is_readable else ERROR, line),
             show=partial(write_row, self),
@@ -142,8 +124,7 @@ class TapZoomCC(CommandLineTap):
 
     @override
     def check(self) -> int:
-        streams = self._engagement_streams()
-        return check_access(streams, self.services.accounts, self.services, tell=write_line)
+        return check_access(self._engagement_streams(), self.services, tell=write_line)
 
     @override
     def reconcile(self, days: str) -> int:
@@ -152,12 +133,11 @@ class TapZoomCC(CommandLineTap):
             range_ = days_from(days, now=services.started)
         except ValueError as error:
             raise InputError(str(error)) from error
-        return count_days(self._engagement_streams(), self.services.accounts, services, range_)
+        return count_days(self._engagement_streams(), services, range_)
 
     @override
     def observe(self, account_id: str) -> int:
-        services = self.services
-        return observe(self._engagement_streams(), self.services.accounts, services, account_id)
+        return observe(self._engagement_streams(), self.services, account_id)
 
     def _flush(self) -> None:
         """Send off the messages that were collected."""

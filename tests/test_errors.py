@@ -364,8 +364,8 @@ def test_malformed_answer_that_stays_is_named(zoom: SimulatorProcess) -> None:
 
 
 def test_answer_that_never_comes_is_named(zoom: SimulatorProcess) -> None:
-    slow = Fault(kind="slow", account_id=SICK, endpoint="sms", seconds=1)
-    impatient = replace(SHORT_WAITS, timeout_seconds=(1.0, 0.05))
+    slow = Fault(kind="slow", account_id=SICK, endpoint="sms", seconds=600)
+    impatient = replace(SHORT_WAITS, timeout_seconds=(30.0, 1.0))
     run = _sync(zoom, slow, constants=impatient).check(1)
     assert any(
         f"sms, account {SICK}" in line and SLOWNESS.meaning in line and SLOWNESS.advice in line

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from singer_sdk import Tap
 
-    from tap_zoom_cc.accounts import Accounts
-    from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
+    from tap_zoom_cc.streams import EngagementStream
     from tap_zoom_cc.zoom.pages import Account
 
 
@@ -49,7 +48,6 @@ def check_option(callback: Callable[[click.Context, click.Option, bool], None]) 
 
 def check_access(
     streams: Sequence[EngagementStream],
-    accounts: Accounts,
     services: Services,
     tell: Callable[[bool, str], None],
     show: Callable[[EngagementStream, dict[str, object]], None] = lambda *_: None,
@@ -57,8 +55,7 @@ def check_access(
     """Ask for the newest 28 days of every stream and account, one page each.
 
     Args:
-        streams: the streams to try.
-        accounts: the accounts to try.
+        streams: the streams to try, for all accounts of the run.
         services: what the run shares.
         tell: called for each stream and account with whether it can be read, and a line about it.
         show: called, when everything could be read, with a row of each stream that has any.
@@ -94,7 +91,7 @@ def check_access(
         return EXIT_FAILED
     for stream, record in records.items():
         show(stream, record)
-    logger.info("Everything can be read: %s", counted(len(accounts.by_id), "account"))
+    logger.info("Everything can be read: %s", counted(len(services.accounts.by_id), "account"))
     return 0
 
 

@@ -109,33 +109,6 @@ def lag_of(
     )
 
 
-def move(
-    state: dict[str, object], window: Window, *, end: datetime, last_end: datetime | None
-) -> bool:
-    """Keep in a partition's state that a window was read whole.
-
-    Args:
-        state: of the partition; the bookmark in it never moves back.
-        window: the window.
-        end: the end of the whole sync.
-        last_end: the latest end of an engagement in this and the earlier windows of the sync.
-
-    Returns:
-        Whether the next sync begins later for it.
-    """
-    before = progress_of(state)
-    after = advance(before, window, end=end)
-    state["replication_key"] = REPLICATION_KEY
-    state["replication_key_value"] = format_instant(after.bookmark)
-    for name, instant in zip(REREAD_FIELDS, (after.reread_to, after.reread_at), strict=True):
-        state.pop(name, None)
-        if instant is not None:
-            state[name] = format_instant(instant)
-    silent = silent_from(_instant(state, QUIET_SINCE), window, last_end, end=end)
-    state[QUIET_SINCE] = format_instant(silent)
-    return before != after
-
-
 class Bookmarks:
     """How far the accounts of a stream were read, as their states say; STATE is written from here.
 
@@ -173,7 +146,7 @@ class Bookmarks:
         last_end: datetime | None,
         rows: int,
     ) -> bool:
-        """Keep that a window was read whole, and write STATE if it is due.
+        """Keep that a window was read whole, and write STATE if it is due; no bookmark moves back.
 
         Args:
             account_id: whose window.
@@ -188,10 +161,22 @@ class Bookmarks:
         if self.full_table:
             return False
         state = self.states[account_id]
-        has_moved = move(state, window, end=end, last_end=last_end)
+        before = progress_of(state)
+        after = advance(before, window, end=end)
+        state["replication_key"] = REPLICATION_KEY
+        state["replication_key_value"] = format_instant(after.bookmark)
+        for name, instant in zip(REREAD_FIELDS, (after.reread_to, after.reread_at), strict=True):
+            state.pop(name, None)
+            if instant is not None:
+                state[name] = format_instant(instant)
+        silent = silent_from(_instant(state, QUIET_SINCE), window, last_end, end=end)
+        state[QUIET_SINCE] = format_instant(silent)
+        self._write_if_due(state, rows)
+        return before != after
+
+    def _write_if_due(self, state: dict[str, object], rows: int) -> None:
         self._rows += rows + ROWS_PER_WINDOW
         waited = time.monotonic() - self._written_at
         if waited >= SECONDS_BETWEEN_STATES and self._rows >= len(self.states):
             self._written_at, self._rows = time.monotonic(), 0
             self._write(state)
-        return has_moved

@@ -12,9 +12,9 @@ class BudgetSpentError(Exception):
 class Budget:
     """How many requests a stream may send, when ``max_requests_per_run`` is set. Thread-safe.
 
-    Windows reserve the pages that they still need before they read on. While there is plenty they
-    do so side by side; what is left for the last ones is reserved in the order in which they are
-    emitted (`suffices_for`), so that nothing is read that cannot be kept.
+    A window reserves the pages that it still needs before it reads on. Windows do so side by side
+    while there is plenty (`suffices_for`); the last requests go to the windows that are emitted
+    next, since a window that is not read whole is not kept.
     """
 
     def __init__(self, allowed: int | None) -> None:

@@ -97,8 +97,8 @@ class Pass:
         sync. The total has not shrunk: a row that goes away moves the others forward, and one of
         them may have slipped from a page that was to come to one that was read already.
 
-        That is exact where the newest rows come first. Where they come last, one that ends and one
-        that goes away in the same few seconds hide each other; a later lookback finds the row.
+        That is exact where the newest rows come first. Where they come last, an addition and a
+        removal within the same few seconds cancel out in the total; a later lookback finds the row.
         """
         if self.first_total is None:
             return self.has_ended_in_order

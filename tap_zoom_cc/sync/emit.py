@@ -38,17 +38,18 @@ class _Version(msgspec.Struct, gc=False):
 
 
 @dataclass(slots=True)
-class Seen:
+class Emitted:
     """The engagements of an account that were emitted in this run and may come again."""
 
     _versions: dict[str, _Version] = field(default_factory=dict)
 
-    def is_news(self, key: RowKey, row: msgspec.Raw, came_at: float, window: Window) -> bool:
-        """Say whether a row tells what was not emitted yet, and remember it if it may come again.
+    def lacks(self, key: RowKey, row: msgspec.Raw, came_at: float, window: Window) -> bool:
+        """Say whether a version was not emitted yet, and remember it if it may come again.
 
-        That is an engagement's first row, and each that differs and came after the one before:
-        windows are fetched side by side, so a later one may hold the older version. An engagement
-        without an end, or with an end before its start, may come again after each time it came.
+        That is so for an engagement's first row, and for each that differs and came after the one
+        before: windows are fetched side by side, so a later one may hold the older version. An
+        engagement without an end, or with an end before its start, may come again after each time
+        it came.
         """
         end = key.end_time
         if end is None or end < key.start_time:
@@ -103,7 +104,7 @@ class Emitter:
         self._report = report
         self._stop = stop
         self._accepts_less = accepts_less
-        self._seen = Seen()
+        self._emitted = Emitted()
         self._all_whole = True
         self.longest = timedelta(0)
         self.newest: datetime | None = None
@@ -116,11 +117,11 @@ class Emitter:
             StoppedError: when the run is to end.
         """
         self._stop.check()
-        self._seen.forget_before(rows.window)
+        self._emitted.forget_before(rows.window)
         for key, row, came_at in rows.in_order_of_start():
             if self._stop.asked:
                 raise StoppedError(self._stop.reason)
-            if not self._seen.is_news(key, row, came_at, rows.window):
+            if not self._emitted.lacks(key, row, came_at, rows.window):
                 continue
             record = self._decoder.decode(row)
             record["account_id"] = self._account_id

@@ -39,7 +39,7 @@ MEMORY_BYTES = 56 * 1024 * 1024
 """Rows, as JSON, that may wait for their turn to be emitted, or are being read for it."""
 
 FIRST_WINDOW_BYTES = 6 * 1024 * 1024
-"""What a window is taken to need before one has been read: 1,800 voice calls of 3.5 kB."""
+"""Assumed size of the first window: 1,800 voice calls of 3.5 kB."""
 
 DAY = timedelta(days=1)
 

@@ -23,7 +23,7 @@ from tap_zoom_cc.zoom.retries import retrying
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
@@ -55,8 +55,15 @@ class ServerToServerOAuth:
     are not followed.
     """
 
-    def __init__(self, settings: Settings, stop: Stop, report: Report) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stop: Stop,
+        report: Report,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take the credentials from the settings; nothing is requested yet."""
+        self._clock = clock
         self._settings = settings
         self._stop = stop
         self._report = report
@@ -83,7 +90,7 @@ class ServerToServerOAuth:
             RunError: when no token is granted.
         """
         with self._lock:
-            if time.monotonic() >= self._renew_at:
+            if self._clock() >= self._renew_at:
                 self._ask()
             return self._token
 
@@ -107,9 +114,7 @@ class ServerToServerOAuth:
         lifetime = grant.expires_in or 0.0
         if lifetime < SHORTEST_LIFETIME_SECONDS:
             lifetime = USUAL_LIFETIME_SECONDS
-        self._renew_at = time.monotonic() + max(
-            lifetime - RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 2
-        )
+        self._renew_at = self._clock() + max(lifetime - RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 2)
 
     def _say_why(self, error: AnswerError, seconds: float) -> None:
         self._report.count_retry()

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from urllib3 import HTTPConnectionPool
 
     Wait: TypeAlias = Callable[[], AbstractContextManager[None]]
+    Clock: TypeAlias = Callable[[], float]
 
 LONGEST_IDLE_SECONDS = 30.0
 """A connection that was idle for longer is opened anew (own choice).
@@ -77,7 +78,12 @@ class DeadlineError(Timeout):
         super().__init__(f"the answer was not complete after {DEADLINE_SECONDS:g} s")
 
 
-def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext) -> Session:
+def session_for(
+    url: str,
+    turn: Wait = nullcontext,
+    approach: Wait = nullcontext,
+    clock: Clock = time.monotonic,
+) -> Session:
     """Return a session for requests to one server. One thread may use it at a time.
 
     Its answers are complete when they are returned, and bounded: of an error's body only the
@@ -96,9 +102,10 @@ def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext
             request.
         approach: entered before the connection is opened, left when the request was sent: the turn
             is near then.
+        clock: gives seconds that only grow.
     """
     logging.getLogger("urllib3.connection").addFilter(_has_no_traceback)
-    sending = _Sending(turn, approach)
+    sending = _Sending(turn, approach, clock)
     session = _Session(sending)
     environment = session.merge_environment_settings(url, {}, None, None, None)
     session.proxies = environment["proxies"]
@@ -125,16 +132,17 @@ class _Sending:
     and the sockets would never be closed.
     """
 
-    def __init__(self, turn: Wait, approach: Wait) -> None:
+    def __init__(self, turn: Wait, approach: Wait, clock: Clock) -> None:
         self.turn = turn
         self.approach = approach
+        self.clock = clock
         self.waiting = ExitStack()
         self.ends_at = inf
         """When the request is given up, by the steady clock; never while it waits for its turn."""
 
     def start(self) -> None:
         """Let the time begin, in place of one that began before."""
-        self.ends_at = time.monotonic() + DEADLINE_SECONDS
+        self.ends_at = self.clock() + DEADLINE_SECONDS
 
     def pause(self) -> None:
         """Let no time pass.
@@ -148,7 +156,7 @@ class _Sending:
 
     @property
     def is_late(self) -> bool:
-        return time.monotonic() >= self.ends_at
+        return self.clock() >= self.ends_at
 
 
 class _Session(Session):
@@ -236,7 +244,7 @@ class _TimedReader(RawIOBase):
 
     @override
     def readinto(self, buffer: Any) -> int | None:
-        left = self._sending.ends_at - time.monotonic()
+        left = self._sending.ends_at - self._sending.clock()
         if left <= 0:
             raise TimeoutError
         timeout = min(left, self._timeout)
@@ -285,7 +293,7 @@ class _Connection(HTTPConnection):
         self.sending.start()
         super().connect()
         self.sending.pause()
-        self._active_at = time.monotonic()
+        self._active_at = self.sending.clock()
 
     @property
     @override
@@ -295,7 +303,7 @@ class _Connection(HTTPConnection):
         To read nothing is the only way to know: a TLS server sends something after the handshake,
         which looks like an answer, and behind which the end of the connection would not be seen.
         """
-        if self.sock is None or time.monotonic() > self._active_at + LONGEST_IDLE_SECONDS:
+        if self.sock is None or self.sending.clock() > self._active_at + LONGEST_IDLE_SECONDS:
             return False
         self.sock.settimeout(0.0)
         try:
@@ -315,7 +323,7 @@ class _Connection(HTTPConnection):
                 self._reconnect()
             self.sending.start()
             super().request(*args, **kwargs)
-            self._active_at = time.monotonic()
+            self._active_at = self.sending.clock()
         self.sending.waiting.close()
 
     def _reconnect(self) -> None:

@@ -2,8 +2,8 @@
 
 `RULES` is read from top to bottom; the first rule that fits an answer decides (`decide`), whether
 it came from an endpoint of the API or from the token endpoint, and whether there was an answer at
-all. The table in docs/errors.md is made from it. What a rule says of an account ends the run where
-there is no account to fail: at the token endpoint, and for the list of sub accounts.
+all. The table in docs/errors.md is made from it. Where no account is involved, ``FAIL_ACCOUNT``
+ends the run: at the token endpoint, and for the list of sub accounts.
 
 Each rule names its source: *document* for Zoom's own documentation, *seen* for answers that users
 have published, *own choice* for what is safe where nobody documents what happens.

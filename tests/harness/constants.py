@@ -83,8 +83,9 @@ SHORT_WAITS = Constants(
     shortest_cool_down_seconds=0.02,
     longest_cool_down_seconds=0.02,
     longest_asked_seconds=0.02,
+    progress_seconds=86_400.0,
 )
-"""The same run with hardly any waiting between tries."""
+"""The same run with hardly any waiting between tries, and without progress if it is slow."""
 
 NO_PATIENCE = replace(SHORT_WAITS, patience_seconds=0.0)
 """For faults that stay: a run gives up what it would wait for a second time."""

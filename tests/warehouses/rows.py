@@ -46,7 +46,8 @@ def comparable(value: object) -> object:
     if isinstance(value, list):
         return [comparable(part) for part in value]
     if isinstance(value, float):
-        return int(value) if value.is_integer() else round(value, 6)
+        rounded = round(value, 6)
+        return int(rounded) if rounded.is_integer() else rounded
     if isinstance(value, date):
         return _parsed(value.isoformat())
     return _parsed(value) if isinstance(value, str) else value
