@@ -1,7 +1,7 @@
 """Many accounts in which nothing happens: the second sync of most days and most accounts.
 
-Zoom's limit is what a thousand of them wait for. Without it, five thousand must take for each
-account what a thousand do: of the processor, of memory, of state and of output, also where all of
+Zoom's limit is what a thousand of them wait for. In the same time, five thousand must take for each
+account what a thousand do: of the processor, of memory, of state and of output. Also where all of
 them rest, so that to plan the sync is all that is done.
 """
 
@@ -29,7 +29,12 @@ LIMIT = 10
 LATENCY_SECONDS = 0.3
 STREAMS = 2
 
+SECONDS = 100
+"""How long a sync of few or of many accounts takes where they are compared: a thousand of them at
+Zoom's limit would take twice as long. STATE is written by time, too."""
+
 HOURS_OF_REST = 168
+RUNS_AT_REST = 5
 
 SPAN = timedelta(days=7)
 DAY = timedelta(days=1)
@@ -94,10 +99,10 @@ def measure(*, quick: bool) -> Iterator[Row]:
         detail=f"{large.milliseconds_per_account:.1f} against "
         f"{small.milliseconds_per_account:.1f} ms, start-up not counted",
     )
-    yield from _without_limit(*((50, 250) if quick else (1_000, 5_000)))
+    yield from _in_the_same_time(*((50, 250) if quick else (1_000, 5_000)))
 
 
-def _without_limit(few: int, many: int) -> Iterator[Row]:
+def _in_the_same_time(few: int, many: int) -> Iterator[Row]:
     """Compare many accounts with few, all listed, in syncs that ask all and that ask none."""
     start, small, large = (_sync_listed(count) for count in (1, few, many))
     compared = f"per account, {many:,} accounts ÷ {few:,}"
@@ -129,7 +134,7 @@ _FIGURES: tuple[tuple[str, str, Callable[[_Listed], float]], ...] = (
     ("Peak memory", "kB", lambda each: each.asked.peak_bytes / 1e3),
     ("— the same, all at rest", "kB", lambda each: each.at_rest.peak_bytes / 1e3),
     ("State", "bytes", lambda each: each.state_bytes),
-    ("Output, STATE messages above all", "bytes", lambda each: each.asked.output_bytes),
+    ("Output, most of it STATE messages", "bytes", lambda each: each.asked.output_bytes),
 )
 
 
@@ -139,18 +144,31 @@ def _sync_listed(count: int) -> _Listed:
     with SimulatorProcess(job.scenario()) as simulator:
         yesterday = (job.end - DAY).isoformat()
         first = run_tap(job, simulator, sub_account_ids=None, end_date=yesterday)
-        asked = run_tap(job, simulator, sub_account_ids=None, state=_state_of(first))
+        asked = run_tap(
+            job,
+            simulator,
+            sub_account_ids=None,
+            state=_state_of(first),
+            requests_per_second=max(1, count * STREAMS // SECONDS),
+        )
         # The silence began with the history, years before the present of this machine's clock.
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         rested = _state_of(asked).replace(job.end.isoformat().encode(), now.encode())
         simulator.reset_stats()
-        at_rest = run_tap(
-            job,
-            simulator,
-            sub_account_ids=None,
-            end_date=None,
-            state=rested,
-            quiet_accounts_hours=HOURS_OF_REST,
+        # Of so short a run, starting Python is the most; the least of some is the steadiest.
+        at_rest = min(
+            (
+                run_tap(
+                    job,
+                    simulator,
+                    sub_account_ids=None,
+                    end_date=None,
+                    state=rested,
+                    quiet_accounts_hours=HOURS_OF_REST,
+                )
+                for _ in range(RUNS_AT_REST)
+            ),
+            key=lambda measured: measured.processor_seconds,
         )
         if any(simulator.stats().requests.get(stream) for stream in job.streams):
             raise ProgramFailedError("an account was asked though all were meant to rest")

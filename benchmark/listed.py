@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.sync.check import pages_for, parts_of
-from tap_zoom_cc.sync.windows import Cut, Parent, Window
+from tap_zoom_cc.sync.check import pages_for
+from tap_zoom_cc.sync.windows import Cut, Parent, Window, parts_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import tap_zoom_cc
 from simulator.process import SimulatorProcess
 from simulator.scenario import Account, Scenario
+from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.tap import TapZoomCC
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ class Way:
 
 
 def way_of(rows: int) -> Way:
-    """Sync one account with that many rows, and return what was called from the sync's begin on.
+    """Sync one account with that many rows, and return what was called meanwhile.
+
+    The tap has been set up before, with checked settings.
 
     Raises:
         RuntimeError: if the sync failed.
@@ -82,7 +85,8 @@ def way_of(rows: int) -> Way:
         catalog["streams"] = [
             entry for entry in catalog["streams"] if entry["tap_stream_id"] == STREAM
         ]
-        tap = TapZoomCC(config=config, catalog=catalog)
+        settings = settings_from(config, now=now)
+        tap = TapZoomCC(config=config, settings=settings, catalog=catalog)
         threading.setprofile(way.note)
         sys.setprofile(way.note)
         try:

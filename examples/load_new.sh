@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Loads what is new, without Meltano, and keeps the state for the next run: start it again and again,
-# in a folder with config.json, catalog.json and target.json. The exit code is 0 only if everything
-# was read and written.
+# in a folder with config.json, catalog.json and target.json. Its argument is the target's command. The
+# exit code is 0 only if everything was read and written.
 set -uo pipefail
 
 state=()
@@ -9,7 +9,7 @@ if [[ -s state.json ]]; then
   state=(--state state.json)
 fi
 tap-zoom-cc --config config.json --catalog catalog.json ${state[@]+"${state[@]}"} |
-  target-jsonl --config target.json > states.jsonl
+  "${1:-target-jsonl}" --config target.json > states.jsonl
 exit_code=$?
 
 # The target writes the state of what it has stored, which may be a part if the run failed. If it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +18,8 @@ from tap_zoom_cc.zoom.rules import NO_ANSWER
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tap_zoom_cc.services import Services
+    from tap_zoom_cc.run.settings import Settings
+    from tap_zoom_cc.zoom.client import Client
 
 LISTING = Request("/accounts", {"page_size": 300}, where="sub_accounts")
 """The request for Zoom's list of sub accounts, with the most rows that a page of it has."""
@@ -30,11 +30,10 @@ LISTING_PAGINATOR = NextPageTokenPaginator(PageReader("accounts"))
 class Accounts:
     """The accounts to read, found when they are first asked for, and then the same for the run."""
 
-    def __init__(self, services: Services) -> None:
-        """Know what the run shares; nothing is listed yet."""
-        self._services = services
-        self._rows: dict[str, msgspec.Raw] | None = None
-        self._listing = threading.Lock()
+    def __init__(self, settings: Settings, client: Client) -> None:
+        """Know which accounts are wanted, and who can list them; nothing is listed yet."""
+        self._settings = settings
+        self._client = client
 
     @cached_property
     def by_id(self) -> dict[str, Account]:
@@ -44,10 +43,9 @@ class Accounts:
             RunError: if there is none, or the list cannot be had.
             StoppedError: when the run is to end first.
         """
-        services = self._services
-        settings = services.settings
+        settings = self._settings
         named = settings.sub_account_ids
-        ids: Iterable[str] = self.rows() if named is None else named
+        ids: Iterable[str] = self.rows if named is None else named
         accounts = {account_id: Account(account_id, listed=named is None) for account_id in ids}
         if settings.include_own_account:
             accounts[settings.account_id] = Account(settings.account_id, own=True)
@@ -57,30 +55,24 @@ class Accounts:
                 "sub_account_ids, or set include_own_account to read the app's own account"
             )
             raise RunError(message)
-        services.report.accounts = len(accounts)
+        self._client.report.accounts = len(accounts)
         return accounts
 
+    @cached_property
     def rows(self) -> dict[str, msgspec.Raw]:
-        """Return every sub account that Zoom lists by its ID, as undecoded JSON; listed once a run.
+        """Every sub account that Zoom lists by its ID, as undecoded JSON; listed once a run.
 
         Raises:
             RunError: if the list cannot be had, or lacks accounts that Zoom counts.
             StoppedError: if the run is to end.
         """
-        services = self._services
-        return in_background(self._list_once, services.stop, services.report.show_retries)
-
-    def _list_once(self) -> dict[str, msgspec.Raw]:
-        with self._listing:
-            if self._rows is None:
-                self._rows = self._list()
-            return self._rows
+        return in_background(self._list, self._client.stop, self._client.report.show_retries)
 
     def _list(self) -> dict[str, msgspec.Raw]:
-        report, where = self._services.report, LISTING.where
+        report, where = self._client.report, LISTING.where
         rows = RangeRows(_read_id)
         try:
-            read_in_passes(self._services.client, LISTING, LISTING_PAGINATOR, rows)
+            read_in_passes(self._client, LISTING, LISTING_PAGINATOR, rows)
         except AccountError as error:
             # Without an answer the accounts could not be read either, whoever names them.
             is_refused = error.answer.status != NO_ANSWER
@@ -93,7 +85,7 @@ class Accounts:
                 f"accounts but listed {len(rows.rows)} in {MOST_PASSES} passes; run again, or name "
                 "the accounts in sub_account_ids"
             )
-            if self._services.settings.mismatch_fails:
+            if self._settings.mismatch_fails:
                 raise RunError(message)
             report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
         report.logger.info("%s: Zoom lists %d", where, len(rows.rows))

@@ -6,58 +6,68 @@ import logging
 import sys
 from abc import abstractmethod
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk import Tap
 from singer_sdk.cli import plugin_cli
-from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_zoom_cc import catalog as catalogs
-from tap_zoom_cc import state as states
 from tap_zoom_cc.commands.check import check_option
 from tap_zoom_cc.commands.observe.command import observe_option
 from tap_zoom_cc.commands.reconcile import reconcile_option
-from tap_zoom_cc.configuration import settings_from
+from tap_zoom_cc.configuration import CONFIG_SCHEMA
+from tap_zoom_cc.environment import forget_unknown_log_levels, misspelled_variables
 from tap_zoom_cc.exit_codes import Command
+from tap_zoom_cc.inputs import InputError, read_config, read_input, settings_from
 from tap_zoom_cc.run.log import leave_out_chatter
 from tap_zoom_cc.run.stopping import Stop, end_on_signals
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
-from tap_zoom_cc.user_input import (
-    ConfigInput,
-    InputError,
-    certificate_problems,
-    forget_unknown_log_levels,
-    from_environment,
-    misspelled_variables,
-    proxy_problems,
-    read_config,
-    read_json,
-    with_texts_read,
-)
+from tap_zoom_cc.services import Services, ServingTap
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TextIO
 
     import click
     from typing_extensions import Self
 
+    from tap_zoom_cc.run.settings import Settings
 
-class CommandLineTap(Tap):
+
+class CommandLineTap(ServingTap):
     """A tap with a command line, which refuses wrong input in words; its runs are abstract."""
 
-    def __init__(self, *, stop: Stop | None = None, **sdk_arguments: Any) -> None:  # noqa: ANN401 (as the SDK)
+    def __init__(
+        self,
+        *,
+        stop: Stop | None = None,
+        settings: Settings | None = None,
+        **sdk_arguments: Any,  # noqa: ANN401 (as the SDK)
+    ) -> None:
         """Set up the tap.
 
         Args:
             stop: what ends a run early when it is asked; the command line asks it for signals.
+            settings: the checked configuration; without it `config` is checked when a run begins.
             sdk_arguments: as the SDK takes them.
         """
         self._stop = stop or Stop()
+        self._settings = settings
         super().__init__(**sdk_arguments)
+
+    @cached_property
+    @override
+    def services(self) -> Services:
+        """What the streams of a run share; settings that were not checked before are checked.
+
+        Raises:
+            InputError: if they are wrong.
+        """
+        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
+        settings = self._settings or settings_from(self.config, now=started)
+        return Services(settings, started, self._stop, self.logger)
 
     @abstractmethod
     def sync(self) -> int:
@@ -97,13 +107,6 @@ class CommandLineTap(Tap):
         The SDK's would write the state of the moment, which is empty while the tap is being set up,
         and end with exit code 0. It has no public way to go without them.
         """
-
-    @classmethod
-    def known_settings(cls) -> dict[str, dict[str, Any]]:
-        """Return the declarations of all settings, those of the SDK's own capabilities included."""
-        schema: dict[str, dict[str, Any]] = dict(cls.config_jsonschema)
-        cls.append_builtin_config(schema)
-        return schema["properties"]
 
     @plugin_cli
     @override
@@ -152,7 +155,7 @@ class CommandLineTap(Tap):
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: ConfigInput | None = None,
+        config: Sequence[str] = (),
         state: TextIO | None = None,
         catalog: TextIO | None = None,
         reconcile: str | None = None,
@@ -171,9 +174,9 @@ class CommandLineTap(Tap):
     @override
     def cb_config(  # type: ignore[override]  # the SDK's class has no public name
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
-    ) -> ConfigInput:
-        """Read the configuration files."""
-        return read_config(value)
+    ) -> tuple[str, ...]:
+        """Leave the files to `tap_zoom_cc.inputs`, which says everything that is wrong at once."""
+        return value
 
     @classmethod
     @override
@@ -181,9 +184,7 @@ class CommandLineTap(Tap):
         """Print the catalog: ``sub_account_ids`` alone counts, and settings may be wrong."""
         if not value:
             return
-        config, problems = cls._settings_of(ctx.params.get("config"))
-        for problem in problems:
-            cls.logger.warning(problem)
+        config = read_config(ctx.params.get("config", ()), cls.env_prefix())
         # The SDK would say once more that something is wrong, and not what.
         cls.logger.setLevel(logging.ERROR)
         ids = config.get("sub_account_ids")
@@ -198,7 +199,7 @@ class CommandLineTap(Tap):
         """Say for each stream and account whether it can be read, and if not, why."""
         if value == CliTestOptionValue.Disabled.value:
             return
-        tap = cls._from_input(ctx.params.get("config"))
+        tap = cls._from_input(ctx.params.get("config", ()))
         if value == CliTestOptionValue.Schema.value:
             tap.write_schemas()
             ctx.exit()
@@ -208,30 +209,18 @@ class CommandLineTap(Tap):
     def cb_check(cls, ctx: click.Context, _: click.Option, value: bool) -> None:  # noqa: FBT001 (click's)
         """Say the same as `cb_test`, and write no messages."""
         if value:
-            ctx.exit(cls._from_input(ctx.params.get("config")).check())
-
-    @classmethod
-    def _settings_of(cls, given: ConfigInput | None) -> tuple[dict[str, Any], list[str]]:
-        """Return the settings of files and of the environment, and what of it is unreadable."""
-        given = given or ConfigInput()
-        values, problems = with_texts_read(given.config, cls.known_settings()), list[str]()
-        if given.parse_env:
-            from_variables, problems = from_environment(cls.known_settings(), cls.env_prefix())
-            values |= from_variables
-        for line in misspelled_variables(cls.known_settings(), cls.env_prefix()):
-            cls.logger.warning(line)
-        return {name: value for name, value in values.items() if value is not None}, problems
+            ctx.exit(cls._from_input(ctx.params.get("config", ())).check())
 
     @classmethod
     def cb_observe(cls, ctx: click.Context, _: click.Option, value: str | None) -> None:
         """Find out from one account what Zoom's documents leave open."""
         if value is not None:
-            ctx.exit(cls._from_input(ctx.params.get("config")).observe(value))
+            ctx.exit(cls._from_input(ctx.params.get("config", ())).observe(value))
 
     @classmethod
     def _from_input(
         cls,
-        config: ConfigInput | None,
+        config: Sequence[str],
         state: TextIO | None = None,
         catalog: TextIO | None = None,
     ) -> Self:
@@ -239,38 +228,24 @@ class CommandLineTap(Tap):
 
         Raises:
             InputError: with everything that is wrong, one line each.
+            OutputError: if standard output is closed.
         """
+        with writing():
+            """What will be read has to go somewhere: else not a single request is sent."""
         stop = Stop()
         end_on_signals(stop, cls.logger)
-        values, problems = cls._settings_of(config)
+        for line in misspelled_variables(CONFIG_SCHEMA["properties"], cls.env_prefix()):
+            cls.logger.warning(line)
         now = datetime.now(timezone.utc)
-        try:
-            settings = settings_from(values, now=now, known=cls.known_settings())
-            problems += proxy_problems((settings.api_url, settings.token_url))
-        except ConfigValidationError as error:
-            unreadable = {problem.split(":")[0] for problem in problems}
-            problems += [line for line in error.errors if line.split(":")[0] not in unreadable]
-        problems += certificate_problems()
-        state_value, wrong = read_json(state, "state")
-        problems += wrong
-        if state and not wrong:
-            names = [stream.name for stream in ENGAGEMENT_STREAMS]
-            problems += states.problems(state_value, partitioned=names, streams=KEYS, now=now)
-        catalog_value, wrong = read_json(catalog, "catalog")
-        problems += wrong
-        if catalog and not wrong:
-            problems += catalogs.problems(catalog_value, KEYS)
-        if problems:
-            raise InputError(*problems)
-        try:
-            tap = cls(
-                stop=stop,
-                config=values,
-                state=state_value if state else None,
-                catalog=catalog_value if catalog else None,
-            )
-        except ConfigValidationError as error:
-            raise InputError(*error.errors) from error
+        given = read_input(config, state, catalog, prefix=cls.env_prefix(), now=now)
+        tap = cls(
+            stop=stop,
+            settings=given.settings,
+            config=given.config,
+            state=given.state,
+            catalog=given.catalog,
+            validate_config=False,
+        )
         if not any(stream.selected for stream in tap.streams.values()):
             raise InputError("catalog: no stream is selected, so nothing would be read")
         return tap

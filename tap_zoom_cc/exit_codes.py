@@ -16,9 +16,9 @@ from singer_sdk.exceptions import (
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
+from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.log import printable
 from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError
-from tap_zoom_cc.user_input import InputError
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
 
@@ -71,7 +71,7 @@ def exit_code_of(command: Callable[[], object], logger: logging.Logger) -> int |
         with writing():
             """Whatever was printed has to leave, too."""
     except InputError as error:
-        lines = list(error.lines)
+        lines = list(error.args)
     except OutputError as error:
         lines = [str(error)]
     except OSError as error:

@@ -1,32 +1,283 @@
-"""The streams of engagements: one class for each endpoint, and all that differs between them.
+"""The streams: a class for each endpoint, with all that differs between them, and their registry.
 
-This is the one registry: catalog, settings, state, budget and discovery read `ENGAGEMENT_STREAMS`.
-A further endpoint of the same shape is a class here and a schema in ``schemas/``; CONTRIBUTING.md
-has the steps.
+Catalog, settings, state, budget and discovery read `ENGAGEMENT_STREAMS`. A further endpoint of the
+same shape is a class here and a schema in ``schemas/``; CONTRIBUTING.md has the steps.
+
+`EngagementStream` is what the SDK sees of such a stream: partitions, state, and the records of each
+account. What a sync does with an account's windows is in `tap_zoom_cc.sync`: they are planned,
+fetched in worker threads, checked and emitted.
 """
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_zoom_cc.accounts import LISTING, LISTING_PAGINATOR
-from tap_zoom_cc.engagements import EngagementStream, ZoomStream
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
-from tap_zoom_cc.sync.emit import decoder_for
-from tap_zoom_cc.zoom.errors import RunError
+from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError
+from tap_zoom_cc.services import ZoomStream
+from tap_zoom_cc.sync.bookmarks import (
+    REPLICATION_KEY,
+    Bookmarks,
+    bookmark_of,
+    lag_of,
+    waits_since,
+)
+from tap_zoom_cc.sync.plan import SyncRange, in_order
+from tap_zoom_cc.sync.quiet import longest_rest
+from tap_zoom_cc.sync.stages import StreamSync
+from tap_zoom_cc.sync.windows import end_of_sync
+from tap_zoom_cc.zoom import pages
+from tap_zoom_cc.zoom.filters import query_parameters
+from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, PageReader
+from tap_zoom_cc.zoom.rules import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from datetime import timedelta
 
-    from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.streams._state import StreamStateManager
 
-    from tap_zoom_cc.accounts import Accounts
+    from tap_zoom_cc.run.report import Lag
     from tap_zoom_cc.run.settings import FilterValue
-    from tap_zoom_cc.services import Services
-    from tap_zoom_cc.zoom.pages import NextPageTokenPaginator
+    from tap_zoom_cc.zoom.pages import Account
+
+
+class EngagementStream(ZoomStream):
+    """Finished engagements of one channel, of every account, in windows of time."""
+
+    # The SDK declares it for instances; the registry reads it from the class.
+    name: str = ""
+    rows_key: ClassVar[str]
+    """The key of an answer that holds the rows."""
+
+    title: ClassVar[str]
+    """The stream's name in titles."""
+
+    engagement: ClassVar[str]
+    """What a row is, in a sentence."""
+
+    default_lookback_days: ClassVar[float]
+
+    primary_keys: ClassVar[tuple[str, ...]] = ("account_id", "engagement_id")
+    replication_key = REPLICATION_KEY
+
+    STATE_MSG_FREQUENCY = sys.maxsize
+    """Within a window there is no state worth writing."""
+
+    _sync: StreamSync | None = None
+    _rows_are_left_to_windows = False
+    """Whether the SDK has asked the stream what a row does to its state."""
+
+    # Requests
+
+    def query(self) -> Mapping[str, FilterValue]:
+        """Return the query parameters besides range and page: the filters."""
+        return query_parameters(self.name, self._services.settings.filters[self.name])
+
+    @override
+    def get_url_params(
+        self, context: Context | None, next_page_token: str | None
+    ) -> dict[str, object]:
+        """Return what all requests ask for; each adds the range of its window."""
+        page: dict[str, object] = {"page_size": pages.PAGE_SIZE}
+        return {**page, **self.query(), "next_page_token": next_page_token}
+
+    @override
+    def get_new_paginator(self) -> NextPageTokenPaginator:
+        return NextPageTokenPaginator(PageReader(self.rows_key))
+
+    @cached_property
+    def log_endpoint(self) -> EngagementLog:
+        """How the endpoint is asked, as values for those who ask."""
+        return EngagementLog(
+            self.name, self.path, self.get_url_params(None, None), self.get_new_paginator()
+        )
+
+    @cached_property
+    def accounts(self) -> dict[str, Account]:
+        """The accounts by ID, with what holds of each for this stream as the run begins.
+
+        Raises:
+            RunError: if there is none, or the list cannot be had.
+            StoppedError: when the run is to end first.
+        """
+        return {
+            account_id: replace(account, conditions=self._conditions(account))
+            for account_id, account in self._services.accounts.by_id.items()
+        }
+
+    def _conditions(self, account: Account) -> frozenset[Condition]:
+        found = set()
+        if self._services.settings.filters[self.name]:
+            found.add(Condition.FILTERED)
+        if account.listed and not bookmark_of(self._states.get(account.account_id)):
+            found.add(Condition.NEVER_READ)
+        return frozenset(found)
+
+    # Partitions and their state
+
+    @cached_property
+    @override
+    def partitions(self) -> list[dict[str, str]]:
+        """One for each account, that which waits the longest first."""
+        bookmarks = {name: bookmark_of(state) for name, state in self._states.items()}
+        if self._services.settings.sub_account_ids is None:
+            for account_id in bookmarks.keys() - self.accounts.keys():
+                if bookmarks[account_id]:
+                    self._services.report.warn_once(
+                        f"not listed {self.name} {account_id}",
+                        f"{self.name}, account {account_id}: has a bookmark, but Zoom does not "
+                        "list it any more; what came after the bookmark is not read",
+                    )
+        rest = self._longest_rest
+        waiting = {name: waits_since(state, rest) for name, state in self._states.items()}
+        return [{"account_id": name} for name in in_order(self.accounts, waiting)]
+
+    @property
+    def _longest_rest(self) -> timedelta:
+        """The most that an account may rest in this run."""
+        settings, now = self._services.settings, self._services.started
+        return longest_rest(settings.quiet_accounts, end_date=settings.end_date, now=now)
+
+    @cached_property
+    def _states(self) -> dict[str, dict[str, object]]:
+        """The part of the state that belongs to each account which has one."""
+        partitions = self.state_manager.get_state_partitions() or []
+        return {state["context"]["account_id"]: state for state in partitions}
+
+    @cached_property
+    @override
+    def state_manager(self) -> StreamStateManager:
+        """The SDK's, which twice in a sync asks for the state of each account."""
+        manager = super().state_manager
+        manager.get_context_state = self.get_context_state  # type: ignore[method-assign]
+        return manager
+
+    @override
+    def get_context_state(self, context: Context | None) -> dict[str, object]:
+        """Return the writable state of an account; the SDK would look through those of all."""
+        if context is None:
+            return self.stream_state
+        account_id: str = context["account_id"]
+        if account_id not in self._states:
+            self._states[account_id] = {"context": dict(context)}
+            self.stream_state.setdefault("partitions", []).append(self._states[account_id])
+        return self._states[account_id]
+
+    @override
+    def _increment_stream_state(
+        self, latest_record: Record, *, context: Context | None = None
+    ) -> None:
+        """Leave the state alone: a row moves no bookmark.
+
+        The SDK has no public way to say so. Its own method also searches all partitions for each
+        row, which 1,000 accounts make costly. It would be needless if the SDK asked the stream
+        whether rows move the bookmark.
+        """
+        self._rows_are_left_to_windows = True
+
+    @override
+    def generate_child_contexts(self, record: Record, context: Context | None) -> Iterable[Context]:
+        """Return nothing: the stream has no children, so that no row is asked for them."""
+        return ()
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """Bookmarks are set by windows alone, so there is nothing to cap them with."""
+
+    def lag(self, account_ids: Collection[str]) -> Lag | None:
+        """Return how far the bookmarks are behind, or None if they do not count.
+
+        Args:
+            account_ids: the accounts to read; if they could not be found, those of the state count.
+        """
+        if self.replication_method == REPLICATION_FULL_TABLE:
+            return None
+        services = self._services
+        without_rows = self._services.report.tallies[self.name].without_rows
+        to_read = [name for name in account_ids or self._states if name not in without_rows]
+        return lag_of(
+            {name: self._states.get(name, {}) for name in to_read},
+            end=end_of_sync(end_date=services.settings.end_date, now=services.started),
+            longest_rest=self._longest_rest,
+        )
+
+    # The sync
+
+    def _begin(self) -> StreamSync:
+        """Plan the sync of all accounts, and begin to fetch.
+
+        Raises:
+            RunError: when there is no token, or no list of accounts.
+            StoppedError: when the run is to end first.
+        """
+        services, settings = self._services, self._services.settings
+        to_come = [
+            stream
+            for stream in self._serving_tap.streams.values()
+            if isinstance(stream, EngagementStream) and stream.selected and stream.name >= self.name
+        ]
+        bookmarks = Bookmarks(
+            {each["account_id"]: self.get_context_state(each) for each in self.partitions},
+            # The SDK's public way to write STATE now.
+            self.finalize_state_progress_markers,
+            full_table=self.replication_method == REPLICATION_FULL_TABLE,
+        )
+        return StreamSync(
+            self.log_endpoint,
+            services.client,
+            accounts=self.accounts,
+            sync_range=SyncRange(
+                stream=self.name,
+                start_date=settings.start_date,
+                end_date=settings.end_date,
+                lookback=settings.lookbacks[self.name],
+                now=services.present,
+                accepts_less=not settings.mismatch_fails,
+                longest_rest=self._longest_rest,
+            ),
+            bookmarks=bookmarks,
+            budget=services.budgets.open(streams_to_come=len(to_come)),
+            decoder=self.decoder,
+            workers=settings.max_concurrency,
+        )
+
+    @override
+    def get_records(self, context: Context | None) -> Iterator[Record]:
+        """Yield the engagements of a partition; when the run is to end, nothing more is fetched.
+
+        There are no progress markers when it ends: the SDK would move the bookmark to them.
+
+        Raises:
+            SdkChangedError: after the first row, if rows would move bookmarks.
+        """
+        if context is None:
+            return
+        state = self.get_context_state(context)
+        # Left over by a run of another version, it would cap the bookmark.
+        state.pop("replication_key_signpost", None)
+        try:
+            with self._ending_with_the_run():
+                self._services.stop.check()
+                if self._sync is None:
+                    self._sync = self._begin()
+                for record in self._sync.records(context["account_id"]):
+                    yield record
+                    if not self._rows_are_left_to_windows:
+                        error = SdkChangedError("_increment_stream_state")
+                        self._services.stop.ask(str(error), EXIT_FAILED)
+                        raise error
+        finally:
+            state.pop("progress_markers", None)
+            if self._sync is not None and self._services.stop.asked:
+                self._sync.close()
 
 
 class SmsStream(EngagementStream):
@@ -64,17 +315,6 @@ class SubAccountsStream(ZoomStream):
     path = LISTING.path
     primary_keys: ClassVar[tuple[str, ...]] = ("id",)
 
-    def __init__(self, tap: Tap, services: Services, accounts: Accounts) -> None:
-        """Belong to a tap, as the SDK wants it; what the stream itself uses is handed to it.
-
-        Args:
-            tap: for the SDK.
-            services: what the run shares.
-            accounts: have the list.
-        """
-        self._accounts = accounts
-        super().__init__(tap, services)
-
     @override
     def get_url_params(
         self, context: Context | None, next_page_token: str | None
@@ -88,21 +328,12 @@ class SubAccountsStream(ZoomStream):
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
         """Yield the sub accounts; without the list the run ends."""
-        report, stop = self._services.report, self._services.stop
-        if stop.asked:
-            return
-        decoder = decoder_for(self, report)
-        tally = report.tallies[self.name]
-        try:
-            for row in self._accounts.rows().values():
+        tally = self._services.report.tallies[self.name]
+        with self._ending_with_the_run():
+            self._services.stop.check()
+            for row in self._services.accounts.rows.values():
                 tally.rows += 1
-                yield decoder.decode(row)
-        except RunError as error:
-            message = str(error)
-            report.fail_run(message)
-            stop.ask(message, EXIT_FAILED)
-        except StoppedError:
-            self.logger.debug("stopped")
+                yield self.decoder.decode(row)
 
 
 ENGAGEMENT_STREAMS: tuple[type[EngagementStream], ...] = (SmsStream, VoiceCallsStream)

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import partial
+from logging import ERROR, INFO
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from singer_sdk import RESTStream, Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
-from tap_zoom_cc.accounts import Accounts
 from tap_zoom_cc.command_line import CommandLineTap
-from tap_zoom_cc.commands.check import check_access, write_row
+from tap_zoom_cc.commands.check import check_access, write_line, write_row
 from tap_zoom_cc.commands.observe.command import observe
 from tap_zoom_cc.commands.reconcile import count_days, days_from
-from tap_zoom_cc.configuration import CONFIG_SCHEMA, settings_from
-from tap_zoom_cc.engagements import EngagementStream
+from tap_zoom_cc.configuration import CONFIG_SCHEMA
+from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.report import SyncFailedError
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
+from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError, StoppedError
 from tap_zoom_cc.run.summary import log_end
-from tap_zoom_cc.services import Services
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, SubAccountsStream
-from tap_zoom_cc.sync.budget import Budgets
-from tap_zoom_cc.user_input import InputError
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, EngagementStream, SubAccountsStream
 from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
+
+
+OVERRIDDEN = ((RESTStream, "_increment_stream_state"), (Tap, "_setup_signal_handlers"))
+"""Private methods of the SDK that streams and tap override, since it has no public ones for that.
+
+Without the first, rows would move bookmarks; without the second, a signal could end a run with 0.
+"""
+
+
+def check_sdk() -> None:
+    """Do nothing, unless the SDK lacks a method of `OVERRIDDEN`.
+
+    Raises:
+        SdkChangedError: if it does.
+    """
+    for owner, method in OVERRIDDEN:
+        if not hasattr(owner, method):
+            raise SdkChangedError(method)
 
 
 class TapZoomCC(CommandLineTap):
@@ -52,28 +67,13 @@ class TapZoomCC(CommandLineTap):
         PluginCapabilities.STRUCTURED_LOGGING,
     ]
 
-    @cached_property
-    def _services(self) -> Services:
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        known = self.known_settings()
-        read_settings = partial(settings_from, dict(self.config), now=started, known=known)
-        return Services(started, self._stop, self.logger, read_settings)
-
-    @cached_property
-    def _accounts(self) -> Accounts:
-        return Accounts(self._services)
-
     @override
     def discover_streams(self) -> Sequence[EngagementStream | SubAccountsStream]:
         """Return the streams; sub accounts only when they are listed anyway, for its scope."""
         lists_accounts = self.config.get("sub_account_ids") is None
-        budgets = Budgets()
         return [
-            *(
-                stream(self, self._services, self._accounts, budgets)
-                for stream in ENGAGEMENT_STREAMS
-            ),
-            *([SubAccountsStream(self, self._services, self._accounts)] if lists_accounts else []),
+            *(stream(self) for stream in ENGAGEMENT_STREAMS),
+            *([SubAccountsStream(self)] if lists_accounts else []),
         ]
 
     @override
@@ -83,23 +83,24 @@ class TapZoomCC(CommandLineTap):
         Raises:
             OutputError: if the target is gone.
         """
-        report = self._services.report
+        report, streams = self.services.report, self._engagement_streams()
         account_ids: Collection[str] = ()
         try:
-            report.expect([stream.name for stream in self._engagement_streams()])
-            if self._engagement_streams():
+            check_sdk()
+            report.expect([stream.name for stream in streams])
+            if streams:
                 # Listed before the first stream: without a list there is nothing to read.
-                account_ids = self._accounts.by_id
+                account_ids = self.services.accounts.by_id
             self.sync_all()
         except SyncFailedError:
             self.logger.debug("what failed was reported")
-        except RunError as error:
+        except (RunError, SdkChangedError) as error:
             report.fail_run(str(error))
             self._stop.ask(str(error), EXIT_FAILED)
         except StoppedError:
             self.logger.debug("stopped before the first stream")
         self._flush()
-        lags = {stream.name: stream.lag(account_ids) for stream in self._engagement_streams()}
+        lags = {stream.name: stream.lag(account_ids) for stream in streams}
         log_end(report, {name: lag for name, lag in lags.items() if lag})
         if self._stop.asked:
             self.logger.error(self._stop.reason)
@@ -112,30 +113,31 @@ class TapZoomCC(CommandLineTap):
     @override
     def test(self) -> int:
         self.write_schemas()
-        exit_code = self._check_access(partial(write_row, self))
+        exit_code = check_access(
+            self._engagement_streams(),
+            self.services,
+            tell=lambda is_readable, line: self.logger.log(INFO if is_readable else ERROR, line),
+            show=partial(write_row, self),
+        )
         self._flush()
         return exit_code
 
     @override
     def check(self) -> int:
-        return self._check_access(lambda *_: None)
-
-    def _check_access(self, show: Callable[[EngagementStream, dict[str, object]], None]) -> int:
-        return check_access(self._engagement_streams(), self._accounts, self._services, show)
+        return check_access(self._engagement_streams(), self.services, tell=write_line)
 
     @override
     def reconcile(self, days: str) -> int:
-        services = self._services
+        services = self.services
         try:
             range_ = days_from(days, now=services.started)
         except ValueError as error:
             raise InputError(str(error)) from error
-        return count_days(self._engagement_streams(), self._accounts, services, range_)
+        return count_days(self._engagement_streams(), services, range_)
 
     @override
     def observe(self, account_id: str) -> int:
-        services = self._services
-        return observe(self._engagement_streams(), self._accounts, services, account_id)
+        return observe(self._engagement_streams(), self.services, account_id)
 
     def _flush(self) -> None:
         """Send off the messages that were collected."""

@@ -78,7 +78,7 @@ def writing() -> Iterator[None]:
             once more to send off the rest, when the process ends.
     """
     if sys.stdout is None:
-        message = "Standard output is closed: there is no target, so nothing was read"
+        message = "Standard output is closed, so nothing was read: it would have gone nowhere"
         raise OutputError(message)
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -76,15 +77,36 @@ def test_access_is_reported_for_each_account_and_stream(simulator: SimulatorProc
     assert not run.states, "nothing was synced"
 
 
-def test_a_check_says_the_same_and_writes_nothing(simulator: SimulatorProcess) -> None:
-    refusing = Account(id="bbb", sms=5, voice_calls=5, sms_refusal=Refusal())
-    for accounts, exit_code in (((), 0), ((refusing,), 1)):
+def test_a_check_prints_what_it_found_and_nothing_else(simulator: SimulatorProcess) -> None:
+    odd = Account(id="b\x1b[2J\x7f\r\nb", sms=5, voice_calls=5, sms_refusal=Refusal())
+    for accounts, exit_code in (((), 0), ((odd,), 1)):
         simulator.replace(recent(Account(id="aaa", sms=5), *accounts))
         run = run_tap(simulator.tap_config(), arguments=["--check"]).check(exit_code)
-        assert not run.stdout
-        for line in ("sms, account aaa", "voice_calls, account aaa"):
-            assert said(run, line, "can be read")
-        assert said(run, "ERROR", "sms, account bbb", "No permission", "check") is bool(accounts)
+        lines = run.stdout.decode().split("\n")
+        assert all(line.isprintable() for line in lines)
+        about = [line.partition(": ")[0] for line in lines]
+        names = ["aaa", "b[2J b"] if accounts else ["aaa"]
+        assert about == [*(f"{each}, account {name}" for each in STREAMS for name in names), ""]
+        refused = [line for line in lines if line and not line.endswith(": can be read")]
+        assert len(refused) == len(accounts)
+        assert all("No permission" in line for line in refused)
+        assert not said(run, "INFO", ", account "), "said twice"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of open files are POSIX'")
+def test_many_accounts_are_checked_with_few_open_files(simulator: SimulatorProcess) -> None:
+    names = [f"account{number:03}" for number in range(300)]
+    simulator.replace(recent(*(Account(id=name) for name in names)))
+    prelude = (
+        "import os, resource\n"
+        "most = len(os.listdir('/dev/fd')) + 128\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))"
+    )
+    config = {**simulator.tap_config(), "requests_per_second": 1000}
+    with start_tap(config, arguments=["--test"], prelude=prelude) as tap:
+        run = tap.finish().check()
+    assert not run.logged("WARNING")
+    assert simulator.stats().requests["sms"] == dict.fromkeys(names, 1)
 
 
 def test_access_to_rows_is_shown_by_a_valid_record_of_each_stream(

@@ -71,12 +71,12 @@ SETTINGS = [
     Wrong("client_secret", "sEcReT\u200b", ("client_secret", "beyond ASCII")),
     Wrong("client_secret", "sEcReT…", ("client_secret", "beyond ASCII")),
     Wrong("client_id", "tHe-cLiEnT-iD-0001\u00a0", ("client_id", "beyond ASCII")),
-    Wrong("sub_account_ids", f'["{ACCOUNT}', ("sub_account_ids", "list")),
+    Wrong("sub_account_ids", f'["{ACCOUNT}', ("sub_account_ids: must be a list", "not valid JSON")),
     Wrong("sub_account_ids", [""], ("sub_account_ids", "an account ID")),
     Wrong("sub_account_ids", [ACCOUNT, "a/b"], ("sub_account_ids", "'a/b'", "letters, digits")),
-    Wrong("sub_account_ids", [ACCOUNT, None], ("sub_account_ids", "not an account ID")),
-    Wrong("sub_account_ids", [7], ("sub_account_ids", "not an account ID")),
-    Wrong("sub_account_ids", [f"{ACCOUNT} "], ("sub_account_ids", "not an account ID")),
+    Wrong("sub_account_ids", [ACCOUNT, None], ("sub_account_ids[1]", "an account ID")),
+    Wrong("sub_account_ids", [7], ("sub_account_ids[0]", "an account ID")),
+    Wrong("sub_account_ids", [f"{ACCOUNT} "], ("sub_account_ids[0]", "an account ID")),
     Wrong("sub_account_ids", [], ("sub_account_ids", "empty", "include_own_account")),
     Wrong("include_own_account", "maybe", ("include_own_account", "true or false")),
     Wrong("include_own_account", 1, ("include_own_account", "true or false")),
@@ -94,8 +94,8 @@ SETTINGS = [
     Wrong("end_date", "2023-12-31", ("end_date", "not after start_date")),
     Wrong("end_date", "2024-01-01", ("end_date", "not after start_date")),
     Wrong("end_date", "now", ("end_date", "a date (2026-01-31)")),
-    Wrong("sms_lookback_days", -1, ("sms_lookback_days", "from 0")),
-    Wrong("sms_lookback_days", "three", ("sms_lookback_days", "a number from 0")),
+    Wrong("sms_lookback_days", -1, ("sms_lookback_days", "at least 0")),
+    Wrong("sms_lookback_days", "three", ("sms_lookback_days", "a number, at least 0")),
     Wrong("sms_lookback_days", 1e9, ("sms_lookback_days", "3650")),
     Wrong("voice_calls_lookback_days", {}, ("voice_calls_lookback_days", "a number")),
     Wrong("voice_calls_lookback_days", [1], ("voice_calls_lookback_days", "a number")),
@@ -103,13 +103,13 @@ SETTINGS = [
     Wrong("requests_per_second", -5, ("requests_per_second", "above 0")),
     Wrong("requests_per_second", "ten", ("requests_per_second", "a number")),
     Wrong("requests_per_second", 1e6, ("requests_per_second", "at most 1000")),
-    Wrong("max_concurrency", 0, ("max_concurrency", "from 1 to 100")),
+    Wrong("max_concurrency", 0, ("max_concurrency", "at least 1, at most 100")),
     Wrong("max_concurrency", 2.5, ("max_concurrency", "whole number")),
-    Wrong("max_concurrency", 10_000, ("max_concurrency", "from 1 to 100")),
+    Wrong("max_concurrency", 10_000, ("max_concurrency", "at least 1, at most 100")),
     Wrong("max_requests_per_run", 0, ("max_requests_per_run", "at least 1")),
     Wrong("max_requests_per_run", -1, ("max_requests_per_run", "at least 1")),
-    Wrong("quiet_accounts_hours", -1, ("quiet_accounts_hours", "from 0 to 168")),
-    Wrong("quiet_accounts_hours", 169, ("quiet_accounts_hours", "from 0 to 168")),
+    Wrong("quiet_accounts_hours", -1, ("quiet_accounts_hours", "at least 0, at most 168")),
+    Wrong("quiet_accounts_hours", 169, ("quiet_accounts_hours", "at least 0, at most 168")),
     Wrong("quiet_accounts_hours", "six", ("quiet_accounts_hours", "number")),
     Wrong("max_requests_per_run", "all", ("max_requests_per_run", "whole number")),
     Wrong("on_count_mismatch", "ignore", ("on_count_mismatch", "fail or warn")),
@@ -131,12 +131,12 @@ SETTINGS = [
     Wrong("token_url", "http://zoom.us/oauth/token", ("token_url", "https://")),
     Wrong("token_url", "https://user:sEcReT@zoom.us/oauth/token", ("token_url", "password")),
     Wrong("token_url", 5, ("token_url", "URL")),
-    Wrong("sms_filters", "inbound", ("sms_filters", "object")),
+    Wrong("sms_filters", "inbound", ("sms_filters: must be an object", "not valid JSON")),
     Wrong("sms_filters", {"direction": "sideways"}, ("sms_filters.direction", "inbound")),
     Wrong("sms_filters", {"directoin": "inbound"}, ("sms_filters", "did you mean direction?")),
     Wrong("sms_filters", {"from": "2024-01-01"}, ("sms_filters.from", "start_date")),
     Wrong("sms_filters", {"page_size": 300}, ("sms_filters.page_size", "set by the tap")),
-    Wrong("sms_filters", {"country_iso_codes": "US"}, ("sms_filters.country_iso_codes", "array")),
+    Wrong("sms_filters", {"country_iso_codes": "US"}, ("sms_filters.country_iso_codes", "a list")),
     Wrong("sms_filters", {"country_iso_codes": []}, ("sms_filters.country_iso_codes", "empty")),
     Wrong("sms_filters", {"country_iso_codes": ["USA"]}, ("sms_filters.country_iso_codes",)),
     Wrong("sms_filters", {"user_id": ""}, ("sms_filters.user_id", "empty")),
@@ -144,7 +144,7 @@ SETTINGS = [
     Wrong(
         "voice_calls_filters",
         {"user_ids": [f"user{number}" for number in range(21)]},
-        ("voice_calls_filters.user_ids",),
+        ("voice_calls_filters.user_ids", "is too long"),
     ),
     Wrong(
         "voice_calls_filters",
@@ -172,12 +172,14 @@ SETTINGS = [
     Wrong("stream_maps", {"smss": {"consumer_number": None}}, ("smss", "did you mean sms?")),
     Wrong("stream_maps", {"SMS": None}, ("stream_maps.SMS", "no stream 'SMS'")),
     Wrong("stream_maps", {"sms_*": None}, ("stream_maps.sms_*", "no stream")),
-    Wrong("stream_maps", {"x": {"__source__": "smss"}}, ("stream_maps.x.__source__", "mean sms?")),
-    Wrong("stream_maps", {"x": {"__source__": 5}}, ("stream_maps.x.__source__",)),
+    Wrong("stream_maps", {"x": {"__source__": "smss"}}, ("stream_maps.x", "mean sms?")),
+    Wrong("stream_maps", {"x": {"__source__": 5}}, ("stream_maps.x", "__source__", "must be text")),
     Wrong("stream_maps", {"sms": {"consumer_nmber": None}}, ("did you mean consumer_number?",)),
     Wrong("stream_maps", {"*": {"consumer_nmber": "__NULL__"}}, ("did you mean consumer_number?",)),
-    Wrong("stream_maps", {"sms": {"__else__": "x"}}, ("stream_maps.sms", "__else__ must be null")),
-    Wrong("stream_maps", {"__else__": "x"}, ("__else__ must be null",)),
+    Wrong(
+        "stream_maps", {"sms": {"__else__": "x"}}, ("stream_maps.sms", "__else__", "must be null")
+    ),
+    Wrong("stream_maps", {"__else__": "x"}, ("stream_maps", "__else__", "must be null")),
     Wrong("user_agent", "a tap\nX-Header: x", ("user_agent", "one line")),
     Wrong("user_agent", "a tap …", ("user_agent", "Latin")),
     Wrong("user_agent", 5, ("user_agent", "text")),
@@ -291,6 +293,31 @@ def test_a_refusal_leaves_no_file_open(tmp_path: Path) -> None:
     assert "ResourceWarning" not in ended.stderr
 
 
+CHECKS_COUNTED = """
+import sys
+from tap_zoom_cc.tap import TapZoomCC
+checks = []
+def note(frame, event, _):
+    if event == "call" and frame.f_code.co_name == "settings_mistakes":
+        checks.append(frame)
+sys.setprofile(note)
+try:
+    TapZoomCC.cli()
+finally:
+    sys.setprofile(None)
+    print(len(checks), "checks", file=sys.stderr)
+"""
+
+
+def test_settings_are_checked_once(simulator: SimulatorProcess, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings(simulator) | simulator.tap_config()))
+    command = [sys.executable, "-c", CHECKS_COUNTED, f"--config={config}"]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert '"RECORD"' in ended.stdout
+    assert ended.stderr.endswith("\n1 checks\n")
+
+
 def test_no_config_at_all_is_refused(simulator: SimulatorProcess) -> None:
     run = run_tap(None)
     for name in ("account_id", "client_id", "client_secret"):
@@ -380,7 +407,9 @@ def test_a_wrong_variable_does_not_hide_the_others(simulator: SimulatorProcess) 
         "TAP_ZOOM_CC_MAX_CONCURRENCY": "many",
     }
     run = run_tap(None, arguments=["--config=ENV"], environment=environment)
-    assert_refused(simulator, run, "sms_filters", "TAP_ZOOM_CC_SMS_FILTERS is not valid JSON")
+    assert_refused(
+        simulator, run, "sms_filters: must be an object", "is not valid JSON", "line 1, column 15"
+    )
     assert_refused(simulator, run, "max_concurrency", "whole number", "'many'")
     assert len(run.logged("ERROR")) == 2, run.stderr
 
@@ -489,7 +518,9 @@ OUTPUTS = {
     "about": ["--about"],
     "version": ["--version"],
     "test": ["--test=schema"],
+    "check": ["--check"],
     "observe": ["--observe"],
+    "reconcile": ["--reconcile=2026-01-01/2026-01-02"],
 }
 
 
@@ -530,7 +561,30 @@ def test_a_shell_that_closes_the_output_gets_one_line(
     assert_said_once(TapRun(ended.returncode, b"", ended.stderr), "Standard output is closed")
 
 
-@pytest.mark.parametrize("name", ["sync", "discover", "about", "test", "observe"])
+@pytest.mark.parametrize(
+    "option", [[], ["--test"], ["--check"], ["--observe"], ["--reconcile=2026-01-01/2026-01-02"]]
+)
+def test_nothing_is_requested_for_an_output_that_is_closed(
+    simulator: SimulatorProcess, tmp_path: Path, option: list[str]
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings(simulator) | simulator.tap_config()))
+    simulator.reset_stats()
+    command = [sys.executable, "-m", "tap_zoom_cc", f"--config={config}", *option]
+    ended = subprocess.run(
+        ["sh", "-c", f"exec {shlex.join(command)} >&-"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    (error,) = [line for line in ended.stderr.splitlines() if "| ERROR " in line]
+    assert "Standard output is closed" in error
+    assert not simulator.stats().log
+
+
+@pytest.mark.parametrize("name", [name for name in OUTPUTS if name != "version"])
 def test_an_output_that_nobody_reads_ends_the_run_with_one_line(
     simulator: SimulatorProcess, name: str
 ) -> None:
@@ -588,7 +642,10 @@ def without_keys(entry: dict[str, Any]) -> None:
 CATALOGS: dict[str, tuple[Callable[[dict[str, Any]], object], tuple[str, ...]]] = {
     "no streams": (lambda catalog: catalog.pop("streams"), ("catalog", "streams", "--discover")),
     "streams no list": (lambda catalog: catalog.update(streams={}), ("catalog", "streams")),
-    "entry no object": (lambda catalog: catalog["streams"].append("sms"), ("tap_stream_id",)),
+    "entry no object": (
+        lambda catalog: catalog["streams"].append("sms"),
+        ("catalog.streams[3]", "an object"),
+    ),
     "entry without name": (
         lambda catalog: [catalog["streams"][0].pop(name) for name in ("tap_stream_id", "stream")],
         ("catalog", "tap_stream_id"),
@@ -603,84 +660,87 @@ CATALOGS: dict[str, tuple[Callable[[dict[str, Any]], object], tuple[str, ...]]] 
     ),
     "no keys": (
         lambda catalog: without_keys(catalog["streams"][0]),
-        ("stream sms", "key_properties", "account_id, engagement_id"),
+        ("catalog.streams.sms", "key_properties", "account_id, engagement_id"),
     ),
     "other keys": (
         lambda catalog: catalog["streams"][0].update(key_properties=["engagement_id"]),
-        ("stream sms", "key_properties", "account_id, engagement_id"),
+        ("catalog.streams.sms", "key_properties", "account_id, engagement_id"),
     ),
     "keys in metadata only": (
         lambda catalog: catalog["streams"][0].pop("key_properties"),
-        ("stream sms", "key_properties", "account_id, engagement_id"),
+        ("catalog.streams.sms", "key_properties", "account_id, engagement_id"),
     ),
     "a key that may be deselected and is": (
         lambda catalog: field(catalog["streams"][0], "engagement_id").update(
             inclusion="available", selected=False
         ),
-        ("stream sms", "engagement_id cannot be deselected"),
+        ("catalog.streams.sms.fields.engagement_id", "cannot be deselected"),
     ),
     "no replication key": (
         lambda catalog: [
             catalog["streams"][0].pop(name, None)
             for name in ("replication_method", "replication_key")
         ],
-        ("stream sms", "replication_key must be start_time"),
+        ("catalog.streams.sms.replication_key", "must be start_time"),
     ),
     "a stream twice": (
         lambda catalog: catalog["streams"].append(catalog["streams"][0]),
-        ("stream sms", "twice"),
+        ("catalog.streams.sms", "twice"),
     ),
-    "no schema": (lambda catalog: catalog["streams"][0].pop("schema"), ("stream sms", "schema")),
+    "no schema": (
+        lambda catalog: catalog["streams"][0].pop("schema"),
+        ("catalog.streams.sms", "schema"),
+    ),
     "schema without key": (
         lambda catalog: catalog["streams"][0]["schema"]["properties"].pop("engagement_id"),
-        ("stream sms", "engagement_id"),
+        ("catalog.streams.sms", "engagement_id"),
     ),
     "log based": (
         lambda catalog: catalog["streams"][0].update(replication_method="LOG_BASED"),
-        ("stream sms", "replication_method", "INCREMENTAL or FULL_TABLE"),
+        ("catalog.streams.sms", "replication_method", "INCREMENTAL or FULL_TABLE"),
     ),
     "log based in metadata": (
         lambda catalog: (
             catalog["streams"][0].pop("replication_method"),
-            root(catalog["streams"][0]).update({"replication-method": "LOG_BASED"}),
+            root(catalog["streams"][0]).update({"forced-replication-method": "LOG_BASED"}),
         ),
-        ("stream sms", "replication_method"),
+        ("catalog.streams.sms", "replication_method"),
     ),
     "other replication key": (
         lambda catalog: catalog["streams"][0].update(replication_key="end_time"),
-        ("stream sms", "replication_key", "start_time"),
+        ("catalog.streams.sms", "replication_key", "start_time"),
     ),
     "a field that is true": (
         lambda catalog: catalog["streams"][0]["schema"]["properties"].update(new=True),
-        ("stream sms", "true or false"),
+        ("catalog.streams.sms.schema.properties.new", "must be an object", "True"),
     ),
     "a schema that is true": (
         lambda catalog: catalog["streams"][0].update(schema=True),
-        ("stream sms", "schema"),
+        ("catalog.streams.sms", "schema"),
     ),
     "items a list": (
         lambda catalog: catalog["streams"][0]["schema"]["properties"].update(
             new={"type": "array", "items": [{"type": "string"}]}
         ),
-        ("stream sms", "no JSON Schema", "properties/new/items"),
+        ("catalog.streams.sms.schema.properties.new.items", "must be an object"),
     ),
     "a type that is a number": (
         lambda catalog: catalog["streams"][0]["schema"]["properties"].update(new={"type": 5}),
-        ("stream sms", "no JSON Schema", "properties/new/type"),
+        ("catalog.streams.sms.schema.properties.new.type", "5"),
     ),
     "a stream of another name, which stream maps would pass over": (
         lambda catalog: catalog["streams"][0].update(stream="messages"),
-        ("stream sms", "stream must be sms", "__alias__"),
+        ("catalog.streams.sms.stream", "must be sms", "__alias__"),
     ),
     "a breadcrumb of lists": (
         lambda catalog: catalog["streams"][0]["metadata"].append(
             {"breadcrumb": [[]], "metadata": {}}
         ),
-        ("stream sms", "breadcrumb"),
+        ("catalog.streams[0].metadata[", "breadcrumb[0]", "must be text"),
     ),
     "metadata no list": (
         lambda catalog: catalog["streams"][0].update(metadata={"selected": True}),
-        ("stream sms", "metadata"),
+        ("catalog.streams[0].metadata", "a list"),
     ),
     "nothing selected": (
         lambda catalog: [root(entry).update(selected=False) for entry in catalog["streams"]],
@@ -750,7 +810,7 @@ TWICE = {
 }
 
 STATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "no bookmarks": ({"value": {}}, ("state", "bookmarks")),
+    "no bookmarks": ({"value": {}}, ("state", "has no object 'bookmarks'")),
     "bookmarks no object": ({"bookmarks": []}, ("state", "bookmarks")),
     "another tap": ({"bookmarks": {"contacts": {}}}, ("state", "another tap", "contacts")),
     "stream no object": ({"bookmarks": {"sms": "2024-01-01"}}, ("bookmarks.sms", "object")),
@@ -760,7 +820,7 @@ STATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "partitions no list": (
         {"bookmarks": {"sms": {"partitions": {}}}},
-        ("bookmarks.sms", "partitions must be a list"),
+        ("bookmarks.sms.partitions", "must be a list"),
     ),
     "a stream without bookmarks no object": (
         {"bookmarks": {"sub_accounts": 5}},
@@ -768,11 +828,11 @@ STATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "its partitions no list": (
         {"bookmarks": {"sub_accounts": {"partitions": 5}}},
-        ("bookmarks.sub_accounts", "partitions must be a list"),
+        ("bookmarks.sub_accounts.partitions", "must be a list"),
     ),
     "markers no object": (
         partition(progress_markers=5),
-        ("bookmarks.sms", "progress_markers must be an object"),
+        ("partitions[0].progress_markers", "must be an object"),
     ),
     "older than Zoom": (
         partition(replication_key_value="0001-01-01T00:00:00Z"),
@@ -780,7 +840,7 @@ STATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "partition no object": (
         {"bookmarks": {"sms": {"partitions": ["x"]}}},
-        ("partitions[0]", "account_id"),
+        ("partitions[0]", "an object"),
     ),
     "no context": (
         {"bookmarks": {"sms": {"partitions": [{"replication_key_value": "2024-02-01"}]}}},
@@ -788,15 +848,21 @@ STATES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "another context": (
         partition(context={"account_id": ACCOUNT, "site": "x"}),
-        ("partitions[0]", "more than account_id"),
+        ("partitions[0].context", "an account_id and nothing more"),
     ),
     "account no text": (partition(context={"account_id": 7}), ("partitions[0]", "account_id")),
     "another key": (partition(replication_key="end_time"), ("partitions[0]", "start_time")),
     "key missing": (partition(replication_key=None), ("partitions[0]", "start_time")),
-    "no date": (partition(replication_key_value="last week"), ("last week", "no date-time")),
-    "a number": (partition(replication_key_value=1706745600), ("1706745600", "no date-time")),
+    "no date": (
+        partition(replication_key_value="last week"),
+        ("last week", "neither a date nor a date-time"),
+    ),
+    "a number": (
+        partition(replication_key_value=1706745600),
+        ("1706745600", "must be text"),
+    ),
     "in the future": (partition(replication_key_value=IN_TWO_DAYS), ("future", "clock")),
-    "twice": ({"bookmarks": TWICE}, ("partitions[1]", ACCOUNT, "twice")),
+    "twice": ({"bookmarks": TWICE}, ("bookmarks.sms.partitions", ACCOUNT, "twice")),
 }
 
 

@@ -11,15 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_zoom_cc.sync.check import (
-    AIMED_BYTES,
-    MOST_BYTES,
     Answered,
     Pass,
     WindowRows,
     answered,
-    parts_of,
 )
-from tap_zoom_cc.sync.windows import LONGEST_WINDOW, Window
+from tap_zoom_cc.sync.windows import AIMED_BYTES, LONGEST_WINDOW, MOST_BYTES, Window, parts_of
 
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 WINDOW = Window(BEGIN, BEGIN + LONGEST_WINDOW)

@@ -12,7 +12,7 @@ import pytest
 
 from simulator.scenario import Account as Played
 from simulator.scenario import Fault, Scenario
-from tap_zoom_cc.configuration import settings_from
+from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop, StoppedError
 from tap_zoom_cc.sync.budget import Budget

@@ -223,11 +223,15 @@ def without_meltano(
     return project
 
 
-def load_new(folder: MeltanoProject, *, exit_code: int = 0) -> str:
+def load_new(folder: MeltanoProject, *target: str, exit_code: int = 0) -> str:
     """Run the script that the page shows, and return the state that it keeps."""
     script = ROOT / "examples" / "load_new.sh"
     result = subprocess.run(
-        ["bash", script], cwd=folder.folder, env=folder.env, capture_output=True, check=False
+        ["bash", script, *target],
+        cwd=folder.folder,
+        env=folder.env,
+        capture_output=True,
+        check=False,
     )
     assert result.returncode == exit_code, result.stderr.decode()
     state = folder.folder / "state.json"
@@ -265,6 +269,31 @@ def test_without_meltano_the_state_survives_runs_that_write_none(
     lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
     keys = {json.loads(line)["engagement_id"] for line in lines}
     assert len(rows) == len(keys) < len(lines)
+
+
+@needs_duckdb
+def test_without_meltano_the_rows_can_be_in_duckdb_too(
+    without_meltano: MeltanoProject,
+    project: MeltanoProject,
+    programs: Path,
+    zoom: SimulatorProcess,
+) -> None:
+    folder = without_meltano.folder
+    project.install_named_in("target-duckdb")
+    loaders = project.folder / ".meltano" / "loaders"
+    provide(programs, "target-duckdb", str(loaders / "target-duckdb/venv/bin/target-duckdb"))
+    run("without Meltano", without_meltano)
+    target = block("target-duckdb without Meltano").text
+    (folder / "target.json").write_text(target, encoding="utf-8")
+
+    assert load_new(without_meltano, "target-duckdb")
+
+    recent = datetime.now(timezone.utc) - timedelta(days=28)
+    with duckdb.connect(str(folder / "zoom_cc.duckdb"), read_only=True) as database:
+        for stream in STREAMS:
+            starts = [datetime.fromisoformat(row["start_time"]) for row in zoom.truth(stream)]
+            (count,) = database.execute(f"select count(*) from {stream}").fetchall()[0]
+            assert count >= sum(start >= recent for start in starts) > 0
 
 
 def test_a_range_is_read_again_without_meltano(

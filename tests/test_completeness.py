@@ -320,20 +320,51 @@ def test_an_account_that_answers_an_hour_at_a_time_is_read_hour_by_hour(
     assert bookmarks(run.state, "sms") == {"short": FIRST_RUN.isoformat()}
 
 
-@pytest.mark.parametrize("end", [FIRST_RUN.replace(hour=0), FIRST_RUN.replace(hour=10)])
-@pytest.mark.parametrize("rows", [3_000, 5_000])
-def test_rows_that_crowd_at_the_end_of_a_month_are_split(
-    simulator: SimulatorProcess, end: datetime, rows: int
-) -> None:
+MIDNIGHT = FIRST_RUN.replace(hour=0, minute=0)
+
+
+def read_crowd(
+    simulator: SimulatorProcess, rows: int, end: datetime, readings: Readings
+) -> Counter[tuple[str, str]]:
+    """Read a tenth of what a busy last day of a month has, with a tenth of all limits.
+
+    Returns:
+        How many pages each range took.
+    """
     starts = [end - (number * DAY // rows // SECOND) * SECOND for number in range(1, rows)]
     crowd = tuple(engagement(f"n{n}", start, start) for n, start in enumerate(starts))
-    simulator.replace(scenario(Account(id="crowded", explicit_sms=crowd)))
+    simulator.replace(scenario(Account(id="crowded", explicit_sms=crowd), readings=readings))
     limits = replace(SHORT_WAITS, most_rows=250, aimed_rows=180, page_size=10)
     run = sync(simulator, constants=limits, end_date=end.isoformat()).check()
     assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
     asked = requests_to(simulator, "sms")
-    pages = Counter((request["from"][0], request["to"][0]) for request in asked)
+    return Counter((request["from"][0], request["to"][0]) for request in asked)
+
+
+@pytest.mark.parametrize("end", [MIDNIGHT, MIDNIGHT + 10 * HOUR])
+@pytest.mark.parametrize("rows", [3_000, 5_000])
+def test_rows_that_crowd_at_the_end_of_a_month_are_split(
+    simulator: SimulatorProcess, end: datetime, rows: int
+) -> None:
+    pages = read_crowd(simulator, rows, end, Readings())
     assert max(pages.values()) <= 30
+    assert pages.total() <= 1.15 * rows / 10
+
+
+@pytest.mark.parametrize(
+    ("end", "rows", "most"),
+    [
+        (MIDNIGHT, 3_000, 330),
+        (MIDNIGHT, 5_000, 540),
+        (MIDNIGHT + 10 * HOUR, 3_000, 502),
+        (MIDNIGHT + 10 * HOUR, 5_000, 830),
+    ],
+)
+def test_a_server_that_looks_at_days_only_is_asked_for_each_day_twice_at_most(
+    simulator: SimulatorProcess, end: datetime, rows: int, most: int
+) -> None:
+    pages = read_crowd(simulator, rows, end, Readings(days_only=True))
+    assert pages.total() <= most
 
 
 @pytest.mark.parametrize("told", get_args(Told))

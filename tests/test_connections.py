@@ -18,13 +18,14 @@ import pytest
 import requests
 from typing_extensions import override
 
-from tap_zoom_cc.configuration import settings_from
+from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop, StoppedError
 from tap_zoom_cc.zoom import connections
 from tap_zoom_cc.zoom.client import Client
 from tap_zoom_cc.zoom.connections import session_for
-from tap_zoom_cc.zoom.pacing import Pacer
+from tap_zoom_cc.zoom.pacing import NEAR_SECONDS, Pacer
+from tests.harness.clock import SleepingClock
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.raw_server import (
     PATIENCE_SECONDS,
@@ -269,16 +270,24 @@ def test_what_a_server_announces_before_its_answer_is_not_taken_for_it(
 
 
 @pytest.mark.parametrize("scheme", ["http", pytest.param("https", marks=needs_openssl)])
-def test_many_threads_with_a_slow_rate_lose_no_request_to_a_server_without_patience(
+def test_of_many_threads_few_connect_before_their_turn_and_no_request_is_lost(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve(connection: socket.socket) -> None:
-        connection.settimeout(1.0)
+        connected.append(connection)
         while read_head(connection):
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
+    @contextmanager
+    def turn() -> Iterator[None]:
+        with pacer.turn():
+            # Besides those that have sent something there are as many as have their turn soon.
+            assert len(connected) <= len(sent) + 10 * NEAR_SECONDS
+            sent.append(None)
+            yield
+
     def ask() -> None:
-        session = session_for(url, pacer.turn, pacer.approach)
+        session = session_for(url, turn, pacer.approach)
         for _ in range(2):
             answers.append(get(session, url).text)
 
@@ -287,15 +296,16 @@ def test_many_threads_with_a_slow_rate_lose_no_request_to_a_server_without_patie
     if scheme == "https":
         certificate, context = make_certificate(tmp_path)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    monkeypatch.setattr("tap_zoom_cc.zoom.pacing.NEAR_SECONDS", 0.5)
-    pacer, answers = Pacer(10, Stop()), list[str]()
+    clock = SleepingClock()
+    pacer = Pacer(10, clock, clock)
+    connected, sent, answers = list[socket.socket](), list[None](), list[str]()
     with raw_server(serve, context) as url:
-        threads = [threading.Thread(target=ask) for _ in range(25)]
+        threads = [threading.Thread(target=ask) for _ in range(50)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert answers == ["{}"] * 50
+    assert answers == ["{}"] * 100
 
 
 def test_a_request_whose_turn_never_comes_is_not_sent(server: Server) -> None:

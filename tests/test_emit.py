@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_zoom_cc.rows.decoder import RowKey
-from tap_zoom_cc.sync.emit import RETURN_PERIOD, Seen
+from tap_zoom_cc.sync.emit import RETURN_PERIOD, Emitted
 from tap_zoom_cc.sync.windows import SECOND, Window
 
 DAY = timedelta(days=1)
@@ -29,17 +29,17 @@ KEY = RowKey("one", EARLIER.end, EARLIER.end)
 class Target:
     """What is emitted, of rows that come one by one, each later than the one before."""
 
-    seen: Seen = field(default_factory=Seen)
+    emitted: Emitted = field(default_factory=Emitted)
     clock: count[int] = field(default_factory=count)
 
     def gets(
         self, window: Window, key: RowKey = KEY, text: str = "", came_at: float | None = None
     ) -> bool:
         """Say whether a row is emitted."""
-        self.seen.forget_before(window)
+        self.emitted.forget_before(window)
         row = msgspec.Raw(f'{{"x": "{text}"}}'.encode())
         moment = next(self.clock) if came_at is None else came_at
-        return self.seen.is_news(key, row, moment, window)
+        return self.emitted.lacks(key, row, moment, window)
 
 
 def test_what_stayed_the_same_is_no_news() -> None:
@@ -89,16 +89,16 @@ def test_an_engagement_is_remembered_for_48_hours_after_its_end(
 
 def test_what_cannot_come_again_takes_no_memory() -> None:
     window = Window(EARLIER.begin, EARLIER.begin + 28 * DAY)
-    seen = Seen()
+    emitted = Emitted()
     row = msgspec.Raw(random.randbytes(3_500))
     ended = window.end - RETURN_PERIOD - SECOND
     names = [f"engagement{number}" for number in range(20_000)]
     tracemalloc.start()
     for name in names[:10_000]:
-        assert seen.is_news(RowKey(name, window.begin, ended), row, 0.0, window)
+        assert emitted.lacks(RowKey(name, window.begin, ended), row, 0.0, window)
     assert tracemalloc.get_traced_memory()[0] < 10_000
     for name in names[10_000:]:
-        assert seen.is_news(RowKey(name, window.begin, window.end), row, 0.0, window)
+        assert emitted.lacks(RowKey(name, window.begin, window.end), row, 0.0, window)
     per_engagement = tracemalloc.get_traced_memory()[0] / 10_000
     tracemalloc.stop()
     assert per_engagement < 200, "rows are kept, or more than a hash of them"

@@ -202,6 +202,7 @@ CASES_BY_CONDITION = (
     (Answer(503, None, "Busy.", wait=301.0), Condition.LONG_WAIT, Action.FAIL_ACCOUNT),
     (Answer(429, 429, PER_SECOND), Condition.ALL_REFUSED, Action.STOP_RUN),
     (Answer(NO_ANSWER, message="ReadTimeout"), Condition.SLOW, Action.FAIL_ACCOUNT),
+    (Answer(NO_ANSWER, message="407"), Condition.PROXY_REFUSES, Action.STOP_RUN),
     (Answer(429, None, "Slow down."), Condition.TOKEN_ENDPOINT, Action.STOP_RUN),
     (Answer(200, message="asked for …"), Condition.OTHER_RANGE, Action.FAIL_ACCOUNT),
     (Answer(200, message="asked for …"), Condition.NARROWER_RANGE, Action.FAIL_ACCOUNT),
@@ -363,8 +364,8 @@ def test_malformed_answer_that_stays_is_named(zoom: SimulatorProcess) -> None:
 
 
 def test_answer_that_never_comes_is_named(zoom: SimulatorProcess) -> None:
-    slow = Fault(kind="slow", account_id=SICK, endpoint="sms", seconds=1)
-    impatient = replace(SHORT_WAITS, timeout_seconds=(1.0, 0.05))
+    slow = Fault(kind="slow", account_id=SICK, endpoint="sms", seconds=600)
+    impatient = replace(SHORT_WAITS, timeout_seconds=(30.0, 1.0))
     run = _sync(zoom, slow, constants=impatient).check(1)
     assert any(
         f"sms, account {SICK}" in line and SLOWNESS.meaning in line and SLOWNESS.advice in line

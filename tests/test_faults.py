@@ -10,6 +10,7 @@ import enum
 import socket
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -39,13 +40,15 @@ PLACES: set[tuple[str, str]] = {
 SCENARIO = Scenario(
     accounts=(
         # More than two pages, half of them since the run before.
-        Account(id=SICK, sms=450, voice_calls=30),
-        Account(id=SOUND, sms=20, voice_calls=120),
+        Account(id=SICK, sms=90, voice_calls=10),
+        Account(id=SOUND, sms=10, voice_calls=24),
     ),
     history_begin=BEGIN,
     history_end=NOW - timedelta(days=3),
     clock=Clock(now=NOW),
 )
+SMALL_PAGES = replace(SHORT_WAITS, page_size=20)
+IMPATIENT = replace(NO_PATIENCE, page_size=20)
 SETTINGS: Mapping[str, Any] = {"sub_account_ids": [SICK, SOUND], "max_concurrency": 2}
 
 
@@ -115,29 +118,30 @@ def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
 
 
 def _fault(kind: FaultKind, **when: object) -> Fault:
-    return replace(Fault(kind=kind, endpoint="sms", account_id=SICK, seconds=0.4), **when)  # type: ignore[arg-type]
+    return replace(Fault(kind=kind, endpoint="sms", account_id=SICK, seconds=600), **when)  # type: ignore[arg-type]
 
 
 def _sync(
     zoom: SimulatorProcess,
     *faults: Fault,
     state: State | None = None,
-    constants: Constants = SHORT_WAITS,
+    constants: Constants = SMALL_PAGES,
     **settings: object,
 ) -> TapRun:
     """Read both accounts of a Zoom that has these faults."""
     zoom.replace(replace(zoom.scenario, faults=faults))
     if any(fault.kind == "slow" for fault in faults):
-        constants = replace(constants, timeout_seconds=(5.0, 0.1))
+        # Ten times what an answer of a busy machine takes: only those that are slow may be late.
+        constants = replace(constants, timeout_seconds=(30.0, 1.0))
     given: dict[str, Any] = {**SETTINGS, **settings}
     return sync(zoom, state=state, constants=constants, **given)
 
 
+@cache
 def _earlier_run(zoom: SimulatorProcess) -> TapRun:
+    """Return what was read before the fault; it is the same for all that serve `SCENARIO`."""
     zoom.replace(replace(SCENARIO, clock=Clock(now=EARLIER)))
-    run = _sync(zoom).check()
-    zoom.replace(SCENARIO)
-    return run
+    return _sync(zoom).check()
 
 
 def _now_at(places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -198,6 +202,7 @@ def test_fault_after_which_nothing_is_tried_again_is_over_in_the_next_run(
     zoom: SimulatorProcess, kind: FaultKind
 ) -> None:
     before = _earlier_run(zoom)
+    zoom.replace(SCENARIO)
     run = _sync(zoom, _fault(kind, requests=(1,)), state=before.states[-1]).check(1)
     after = _sync(zoom, state=(run.states or before.states)[-1]).check()
     everything = dict(before.engagements) | dict(run.engagements) | dict(after.engagements)
@@ -222,9 +227,10 @@ def test_harmless_fault_may_stay(zoom: SimulatorProcess, kind: FaultKind) -> Non
 )
 def test_fault_that_stays_moves_no_bookmark(zoom: SimulatorProcess, kind: FaultKind) -> None:
     before = _earlier_run(zoom)
+    zoom.replace(SCENARIO)
     stays = _fault(kind)
     # Each refusal of the sick account's token may cost another account a try.
-    constants = SHORT_WAITS if kind == "access_token_expired" else NO_PATIENCE
+    constants = SMALL_PAGES if kind in {"access_token_expired", "slow"} else IMPATIENT
     run = _sync(zoom, stays, state=before.states[-1], constants=constants).check(1)
     assert any(f"sms, account {SICK}" in line for line in run.logged("ERROR")), run.stderr
     bookmarks = run.bookmarks or before.bookmarks
@@ -254,7 +260,7 @@ def test_a_limit_that_stays_spent_for_everybody_ends_the_run_without_trying_ever
         Fault(kind="429_per_second", endpoint="sms"),
         sub_account_ids=accounts,
         max_concurrency=max_concurrency,
-        constants=NO_PATIENCE,
+        constants=IMPATIENT,
     ).check(1)
     assert "too many requests in a second" in run.logged("ERROR")[-1]
     requests = zoom.stats().requests
@@ -333,16 +339,6 @@ def test_refused_token_is_renewed_once_by_all_workers_together(
     _assert_all_is_read(zoom, run)
     # Requests that were on their way with the old token are no reason for a third one.
     assert zoom.stats().tokens_issued <= 1 + 2
-
-
-def test_token_is_renewed_before_it_expires(zoom: SimulatorProcess) -> None:
-    limits = Limits(access_token_seconds=2, latency_seconds=0.05)
-    zoom.replace(replace(SCENARIO, limits=limits))
-    run = _sync(zoom, max_concurrency=1, constants=replace(SHORT_WAITS, page_size=20))
-    _assert_all_is_read(zoom, run)
-    stats = zoom.stats()
-    assert stats.tokens_issued > 1
-    assert "401" not in stats.statuses
 
 
 def test_page_token_that_expires_sooner_than_it_is_used_is_named(zoom: SimulatorProcess) -> None:

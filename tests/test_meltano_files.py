@@ -18,8 +18,7 @@ import pytest
 import yaml
 from referencing import Registry
 
-from tap_zoom_cc.tap import TapZoomCC
-from tap_zoom_cc.user_input import with_texts_read
+from tap_zoom_cc.inputs import with_texts_read
 from tests.harness.tap import run_tap
 
 ROOT = Path(__file__).parent.parent
@@ -179,7 +178,7 @@ def test_settings_from_the_environment_reach_the_tap(project: Path) -> None:
     }
     variables = {f"TAP_ZOOM_CC_{name.upper()}": text for name, text in texts.items()}
     printed = json.loads(meltano(project, "config", "print", "tap-zoom-cc", **variables))
-    read = with_texts_read(printed, TapZoomCC.known_settings())
+    read = with_texts_read(printed)
     assert {name: read[name] for name in given} == given
 
 

@@ -7,13 +7,17 @@ line, and pairs of them through the same requests and verdicts, without HTTP in 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import sys
+import time
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
 from itertools import combinations
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -141,8 +145,13 @@ READINGS: dict[str, dict[object, Named]] = {
     },
     "range_told": {
         "instants": Named(TOLD, "is given as date-times"),
+        "instants_z": Named(TOLD, "is given as date-times"),
+        "instants_of_account": Named(TOLD, "is given as date-times"),
+        "clock_of_account_z": Named(TOLD, "is given as date-times"),
+        "clock_of_account": Named(TOLD, "is given as date-times"),
         "days": Named(TOLD, "is given in days"),
         "days_of_account": Named(TOLD, "is given in days"),
+        "unreadable": Named(TOLD, "is in a form that cannot be read"),
         "nothing": Named(TOLD, "is not there"),
     },
     "seconds_between_pages": {
@@ -266,6 +275,47 @@ def test_few_engagements_and_very_many_lead_to_no_wrong_verdict(
     assert contradictions(Readings(**case), findings) == []
 
 
+@pytest.mark.parametrize(
+    ("case", "zone"), [({}, "the one that is written"), ({"offset_ignored": True}, "UTC-08:00")]
+)
+def test_the_zone_in_which_times_are_read_is_named(
+    worlds: list[World], case: dict[str, Any], zone: str
+) -> None:
+    findings = found_in(worlds, played(case), "voice_calls")
+    assert findings["voice_calls", "the zone in which they are read"] == zone
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+def test_no_reading_of_many_at_once_is_named_wrongly_for_an_hour(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    end = time.monotonic() + float(os.environ.get("PROPERTY_SECONDS", "3600"))
+    first = int(os.environ.get("PROPERTY_SEED", str(time.time_ns())))
+    number, known = first, 0
+    while time.monotonic() < end:
+        random = Random(number)
+        case: dict[str, Any] = {
+            name: random.choice(list(values)) for name, values in READINGS.items()
+        }
+        busy = Account(
+            id="busy",
+            utc_offset_hours=random.choice([-8.0, 5.5, 13.0]),
+            sms=random.choice([0, 2, 10, 100, 500]),
+            voice_calls=random.choice([0, 2, 10, 100, 500, 1500, 5000]),
+        )
+        scenario = recent(busy, readings=Readings(**case), seed=random.randrange(2**31))
+        for stream in STREAMS:
+            findings = found_in([], scenario, stream)
+            wrong = contradictions(Readings(**case), findings)
+            assert wrong == [], f"PROPERTY_SEED={number}: {case}"
+            known += sum(finding != UNDETERMINED for finding in findings.values())
+        number += 1
+        with capsys.disabled():
+            sys.stdout.write(f"seeds {first} to {number - 1}: {known} findings, none wrong\n")
+            sys.stdout.flush()
+
+
 def test_an_account_that_ignores_ranges_leads_to_no_verdict_about_them(
     worlds: list[World],
 ) -> None:
@@ -291,7 +341,7 @@ def found_in(worlds: list[World], scenario: Scenario, stream: Stream) -> Finding
 def ask(world: World, stream: Stream, asked: Asked) -> Seen:
     """Return what is seen of a world's answer."""
     begin, end = asked.written
-    parameters = [("from", begin), ("to", end), ("page_size", str(asked.page_size))]
+    parameters = [("from", begin), ("to", end), ("page_size", "100")]
     if asked.page_token:
         parameters.append(("next_page_token", asked.page_token))
     try:
@@ -371,14 +421,19 @@ def test_requests_that_are_sent_again_count(simulator: SimulatorProcess, kind: F
     assert {stream for stream, question in found(run) if question == WIDTH} == set(STREAMS)
 
 
-def test_a_log_that_never_answers_uses_up_no_more(simulator: SimulatorProcess) -> None:
-    faults = [Fault(kind="503_html", endpoint=stream) for stream in STREAMS]
+@pytest.mark.parametrize(
+    ("kind", "answer"), [("503_html", "HTTP 503"), ("reset_before_body", "nothing")]
+)
+def test_a_log_that_never_answers_uses_up_no_more(
+    simulator: SimulatorProcess, kind: FaultKind, answer: str
+) -> None:
+    faults = [Fault(kind=kind, endpoint=stream) for stream in STREAMS]
     accounts = [Account(id=name, sms=300, voice_calls=900) for name in ("one", "two", "three")]
     simulator.replace(recent(*accounts, faults=tuple(faults)))
     run = observe(simulator).check(1)
     assert asked(simulator) <= MOST_REQUESTS
     (line,) = run.logged("ERROR")
-    assert "Nothing can be observed: sms answers HTTP 503" in line
+    assert f"Nothing can be observed: sms answers {answer}, voice_calls answers {answer}" in line
 
 
 def test_what_was_learned_before_the_daily_limit_is_told(simulator: SimulatorProcess) -> None:

@@ -6,15 +6,12 @@ Time is a clock that the test moves: what is checked is computed, not measured.
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import ExitStack, suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typing_extensions import override
 
 from tap_zoom_cc.run.stopping import Stop, StoppedError
 from tap_zoom_cc.sync.budget import Budget, BudgetSpentError
@@ -26,33 +23,13 @@ from tap_zoom_cc.zoom.pacing import (
     SLOWEST,
     Pacer,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-class Clock(Stop):
-    """A stop whose sleeping moves time on instead of taking any."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-        self.on_sleep: Callable[[], object] = list
-
-    @override
-    def sleep(self, seconds: float) -> None:
-        self.check()
-        if seconds > 0:
-            self.now += seconds
-            self.on_sleep()
+from tests.harness.clock import SleepingClock
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Give a clock which the pacer reads instead of the machine's."""
-    clock = Clock()
-    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
-    return clock
+def clock() -> SleepingClock:
+    """Give the clock that the pacer reads."""
+    return SleepingClock()
 
 
 def take(pacer: Pacer) -> None:
@@ -60,7 +37,7 @@ def take(pacer: Pacer) -> None:
         pass
 
 
-def turns(pacer: Pacer, clock: Clock, number: int) -> list[float]:
+def turns(pacer: Pacer, clock: SleepingClock, number: int) -> list[float]:
     instants = []
     for _ in range(number):
         take(pacer)
@@ -69,22 +46,22 @@ def turns(pacer: Pacer, clock: Clock, number: int) -> list[float]:
 
 
 @pytest.mark.parametrize("rate", [0.5, 1, 5, 10, 33.3])
-def test_no_second_has_more_requests_than_the_rate(clock: Clock, rate: float) -> None:
-    instants = turns(Pacer(rate, clock), clock, 200)
+def test_no_second_has_more_requests_than_the_rate(clock: SleepingClock, rate: float) -> None:
+    instants = turns(Pacer(rate, clock, clock), clock, 200)
     for first, instant in enumerate(instants):
         within = [other for other in instants[first:] if other - instant < 1]
         assert len(within) <= max(1, rate)
 
 
 @pytest.mark.parametrize("rate", [5, 10])
-def test_the_rate_is_used_and_not_wasted(clock: Clock, rate: float) -> None:
-    instants = turns(Pacer(rate, clock), clock, 1000)
+def test_the_rate_is_used_and_not_wasted(clock: SleepingClock, rate: float) -> None:
+    instants = turns(Pacer(rate, clock, clock), clock, 1000)
     reached = (len(instants) - 1) / (instants[-1] - instants[0])
     assert 0.95 * rate <= reached <= rate
 
 
-def test_a_pause_is_not_made_up_for_by_a_burst(clock: Clock) -> None:
-    pacer = Pacer(5, clock)
+def test_a_pause_is_not_made_up_for_by_a_burst(clock: SleepingClock) -> None:
+    pacer = Pacer(5, clock, clock)
     turns(pacer, clock, 3)
     clock.now += 60
     instants = turns(pacer, clock, 10)
@@ -92,8 +69,8 @@ def test_a_pause_is_not_made_up_for_by_a_burst(clock: Clock) -> None:
     assert min(gaps) >= 0.15
 
 
-def test_a_cool_down_holds_everything_back(clock: Clock) -> None:
-    pacer = Pacer(10, clock)
+def test_a_cool_down_holds_everything_back(clock: SleepingClock) -> None:
+    pacer = Pacer(10, clock, clock)
     turns(pacer, clock, 5)
     refused = clock.now
     assert pacer.cool_down(7.0) == 7.0
@@ -101,8 +78,8 @@ def test_a_cool_down_holds_everything_back(clock: Clock) -> None:
     assert instant >= refused + 7.0
 
 
-def test_a_cool_down_holds_back_whoever_is_waiting_already(clock: Clock) -> None:
-    pacer = Pacer(10, clock)
+def test_a_cool_down_holds_back_whoever_is_waiting_already(clock: SleepingClock) -> None:
+    pacer = Pacer(10, clock, clock)
     turns(pacer, clock, 1)
     refusals = [5.0]
     began = clock.now
@@ -127,9 +104,9 @@ def test_a_cool_down_is_never_endless_and_never_nothing(asked: list[float | None
 
 
 def test_cool_downs_double_while_refusals_go_on_and_begin_anew_after_an_answer(
-    clock: Clock,
+    clock: SleepingClock,
 ) -> None:
-    pacer = Pacer(10, clock)
+    pacer = Pacer(10, clock, clock)
     waits = []
     for _ in range(8):
         take(pacer)
@@ -145,8 +122,10 @@ def test_cool_downs_double_while_refusals_go_on_and_begin_anew_after_an_answer(
     [(70.0, 70.0), (300.0, 300.0), (4000.0, 300.0), (0.0, 1.0), (-86_400.0, 1.0)],
     ids=["longer than a minute", "the longest", "longer still", "now", "in the past"],
 )
-def test_what_a_refusal_asks_for_is_kept_in_full(clock: Clock, asked: float, waited: float) -> None:
-    pacer = Pacer(10, clock)
+def test_what_a_refusal_asks_for_is_kept_in_full(
+    clock: SleepingClock, asked: float, waited: float
+) -> None:
+    pacer = Pacer(10, clock, clock)
     take(pacer)
     refused = clock.now
     assert pacer.cool_down(asked) == waited
@@ -154,8 +133,8 @@ def test_what_a_refusal_asks_for_is_kept_in_full(clock: Clock, asked: float, wai
     assert clock.now >= refused + waited
 
 
-def test_a_request_is_near_its_turn_when_it_may_open_its_connection(clock: Clock) -> None:
-    pacer = Pacer(10, clock)
+def test_a_request_is_near_its_turn_when_it_may_open_its_connection(clock: SleepingClock) -> None:
+    pacer = Pacer(10, clock, clock)
     take(pacer)
     pacer.cool_down(100)
     turn = clock.now + 100
@@ -183,15 +162,17 @@ def test_no_more_requests_are_near_than_have_their_turn_within_that_time() -> No
         thread.join()
 
 
-def test_nobody_opens_a_connection_after_the_pacer_was_closed(clock: Clock) -> None:
-    pacer = Pacer(10, clock)
+def test_nobody_opens_a_connection_after_the_pacer_was_closed(clock: SleepingClock) -> None:
+    pacer = Pacer(10, clock, clock)
     pacer.close()
     with ExitStack() as stack, pytest.raises(StoppedError):
         stack.enter_context(pacer.approach())
 
 
-def test_refusals_slow_the_run_down_to_a_bound_and_answers_bring_it_back(clock: Clock) -> None:
-    pacer = Pacer(10, clock)
+def test_refusals_slow_the_run_down_to_a_bound_and_answers_bring_it_back(
+    clock: SleepingClock,
+) -> None:
+    pacer = Pacer(10, clock, clock)
     at_first = pacer.interval
     slower = [at_first]
     for _ in range(60):
@@ -206,8 +187,8 @@ def test_refusals_slow_the_run_down_to_a_bound_and_answers_bring_it_back(clock: 
     assert at_first <= pacer.interval <= (1 + LONGEST_MARGIN) / 10
 
 
-def test_requests_that_are_refused_together_slow_the_run_down_once(clock: Clock) -> None:
-    pacer = Pacer(10, clock)
+def test_requests_that_are_refused_together_slow_the_run_down_once(clock: SleepingClock) -> None:
+    pacer = Pacer(10, clock, clock)
     barrier = threading.Barrier(5, timeout=30)
 
     def be_refused() -> None:
@@ -215,7 +196,7 @@ def test_requests_that_are_refused_together_slow_the_run_down_once(clock: Clock)
         barrier.wait()
         pacer.cool_down(None)
 
-    once = Pacer(10, clock)
+    once = Pacer(10, clock, clock)
     take(once)
     once.cool_down(None)
     threads = [threading.Thread(target=be_refused) for _ in range(5)]
@@ -226,8 +207,8 @@ def test_requests_that_are_refused_together_slow_the_run_down_once(clock: Clock)
     assert pacer.interval == pytest.approx(once.interval)
 
 
-def test_nothing_is_sent_after_the_pacer_was_closed(clock: Clock) -> None:
-    pacer = Pacer(10, clock)
+def test_nothing_is_sent_after_the_pacer_was_closed(clock: SleepingClock) -> None:
+    pacer = Pacer(10, clock, clock)
     turns(pacer, clock, 1)
     pacer.close()
     with pytest.raises(StoppedError):

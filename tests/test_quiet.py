@@ -112,7 +112,7 @@ def test_an_engagement_without_an_end_counts_as_its_windows_end(
         decoder=RowDecoder(SCHEMAS.get_schema("sms"), lambda _: True, lambda _: None),
         report=Report(logging.getLogger(), 5),
         stop=Stop(),
-        mismatch_fails=True,
+        accepts_less=False,
     )
     assert len(list(emitter.records(rows))) == 1
     assert emitter.last_end == silent_from

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from jsonschema import Draft202012Validator
 
-from tap_zoom_cc import state
-from tap_zoom_cc.configuration import settings_from
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
+from tap_zoom_cc.input_schemas import state_mistakes
+from tap_zoom_cc.inputs import settings_from
 from tests.harness.pages import AS_WRITTEN, PAGES, ROOT, block, blocks, text_of, without_blocks
 
 if TYPE_CHECKING:
@@ -111,12 +110,7 @@ def test_the_state_shown_is_one_that_the_tap_takes() -> None:
     states = [value for value in checked_here() if "bookmarks" in value]
     assert states
     for value in states:
-        wrong = state.problems(
-            value,
-            partitioned=[stream.name for stream in ENGAGEMENT_STREAMS],
-            streams=KEYS,
-            now=NOW,
-        )
+        wrong = state_mistakes(value, now=NOW)
         assert wrong == []
 
 
@@ -199,3 +193,14 @@ def test_the_errors_in_the_readme_are_among_all_errors() -> None:
     assert len(shown) == 5
     for line in shown:
         assert line in text_of(DOCS / "errors.md")
+
+
+def test_the_tests_that_contributing_asks_first_exist_and_so_do_their_modules() -> None:
+    page = text_of(ROOT / "CONTRIBUTING.md").partition("| asks first |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1:3] for line in page.splitlines()[2:]]
+    assert len(rows) > 10
+    for changed, asked in rows:
+        modules, tests = (re.findall(r"`([^`]+)`", cell) for cell in (changed, asked))
+        folders = [ROOT / "tap_zoom_cc", ROOT]
+        assert all(any((each / name).exists() for each in folders) for name in modules), modules
+        assert all((ROOT / "tests" / f"{name}.py").is_file() for name in tests), tests

@@ -154,6 +154,16 @@ def test_the_lines_come_in_order_and_say_when_they_were_counted(
     assert all(datetime.fromisoformat(line["counted_at"]) >= before for line in lines)
 
 
+def test_an_id_with_control_characters_is_whole_in_a_line_that_a_terminal_may_show(
+    simulator: SimulatorProcess,
+) -> None:
+    odd = "oDd\x1b[2J\x07\x7f\u202e\r\nforged"
+    simulator.replace(replace(SCENARIO, accounts=(Account(id=odd, sms=5),)))
+    run = reconcile(simulator).check()
+    assert run.stdout.decode().replace("\n", "").isprintable()
+    assert {line["account_id"] for line in counts(run)} == {odd}
+
+
 def test_counting_keeps_the_pace(simulator: SimulatorProcess) -> None:
     simulator.replace(replace(SCENARIO, limits=Limits(requests_per_second=20)))
     run = reconcile(simulator, "2024-01-03/2024-01-08", requests_per_second=20).check()

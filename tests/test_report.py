@@ -13,6 +13,7 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tap_zoom_cc.run.report import Report, counted
+from tests.harness.clock import SteadyClock
 from tests.harness.constants import OWN, Constants
 from tests.harness.history import DAY, HOUR, engagement
 from tests.harness.tap import run_tap, settings_for, sync
@@ -33,17 +34,6 @@ PROGRESS = re.compile(
     r"(about [\d.]+ s(, if (?P<guessed>\w+) is as long as what was begun)?"
     r"|what the target needs for the rows that were read)$"
 )
-
-
-class SteadyClock:
-    """A clock that stands until it is moved, in seconds."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """Return what it shows."""
-        return self.now
 
 
 @pytest.fixture

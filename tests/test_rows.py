@@ -21,7 +21,7 @@ from tap_zoom_cc.zoom.json_text import MOST_LEVELS
 
 if TYPE_CHECKING:
     from tap_zoom_cc.rows.decoder import RowKey
-    from tap_zoom_cc.rows.unmapped import Change, Notices
+    from tap_zoom_cc.rows.misfits import Change, Notices
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
-from tap_zoom_cc.state import problems
+from tap_zoom_cc.input_schemas import state_mistakes
 from tap_zoom_cc.sync.bookmarks import bookmark_of
 from tests.harness.history import begin_after, requests_to
 from tests.harness.rows import assert_complete, assert_same_rows
@@ -100,8 +100,9 @@ def test_a_bookmark_is_an_instant_however_it_is_written(
     account: SimulatorProcess, value: str
 ) -> None:
     run = read(account, {"bookmarks": state_of("sms", {"one": value})}).check()
-    assert oldest_asked(account) == begin_after_the_bookmark()
-    truth = [row for row in account.truth("sms") if row["start_time"] >= oldest_asked(account)]
+    begin = begin_after_the_bookmark()
+    assert oldest_asked(account) == begin
+    truth = [row for row in account.truth("sms") if row["start_time"] >= begin]
     assert_same_rows("sms", run.records("sms"), truth)
 
 
@@ -218,7 +219,7 @@ def test_what_state_holds_besides_the_bookmark_must_be_an_instant_that_has_been(
     name: str, value: str
 ) -> None:
     state = given_rereads(**{name: value})
-    (line,) = problems(state, partitioned=STREAMS, streams=STREAMS, now=NOW)
+    (line,) = state_mistakes(state, now=NOW)
     assert "partitions[0]" in line
     assert name in line
 
@@ -231,7 +232,7 @@ def test_problems_of_a_state_are_told_one_by_one() -> None:
             **state_of("voice_calls", {"one": BOOKMARK.isoformat()}),
         }
     }
-    lines = problems(state, partitioned=STREAMS, streams=STREAMS, now=NOW)
+    lines = state_mistakes(state, now=NOW)
     assert len(lines) == 2
     assert "partitions[0]" in lines[0]
     assert "partitions[1]" in lines[1]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_zoom_cc.configuration import settings_from
+from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop
-from tap_zoom_cc.zoom.auth import ServerToServerOAuth
+from tap_zoom_cc.zoom.auth import RENEW_BEFORE_EXPIRY_SECONDS, ServerToServerOAuth
 from tap_zoom_cc.zoom.client import Health
+from tests.harness.clock import SteadyClock
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -53,3 +54,16 @@ def test_a_token_that_was_renewed_meanwhile_is_not_renewed_again(
     assert second != first
     authenticator.discard(f"Bearer {first}")
     assert authenticator.token() == second
+
+
+def test_a_token_is_renewed_before_it_expires(simulator: SimulatorProcess) -> None:
+    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
+    clock = SteadyClock()
+    report = Report(logging.getLogger("test"), 1000)
+    authenticator = ServerToServerOAuth(settings, Stop(), report, clock)
+    first = authenticator.token()
+    assert authenticator.lifetime is not None
+    clock.now += authenticator.lifetime - RENEW_BEFORE_EXPIRY_SECONDS - 1
+    assert authenticator.token() == first
+    clock.now += 1
+    assert authenticator.token() != first

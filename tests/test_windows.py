@@ -12,26 +12,28 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tap_zoom_cc.sync.check import (
+from tap_zoom_cc.sync.windows import (
     BURST,
+    LONGEST_REQUEST,
+    LONGEST_WINDOW,
+    MINUTE,
     MOST_OF_PARENT,
     MOST_PARTS,
     MOST_ROWS,
-    parts_of,
-)
-from tap_zoom_cc.sync.windows import (
-    LONGEST_REQUEST,
-    LONGEST_WINDOW,
     SECOND,
     Cut,
     Parent,
     Window,
     end_of_sync,
+    ends_of_days,
     first_begin,
     halves,
+    parts_of,
     request_range,
+    samples_of,
     split,
     whole_second,
+    would_come_twice,
 )
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
@@ -135,15 +137,31 @@ def test_a_split_covers_its_window_exactly(window: Window, parts: int) -> None:
     found = split(window, parts)
     assert_covers(found, window.begin, window.end)
     assert len(found) <= parts
-    if window.end - window.begin > SECOND:
-        assert len(found) > 1 or window.end - window.begin >= DAY
+    assert (len(found) > 1) == (window.end - window.begin > SECOND)
 
 
-@given(seconds, st.integers(2, 28), st.data())
-def test_parts_of_days_are_cut_at_midnight(begin: datetime, days: int, data: st.DataObject) -> None:
-    window = Window(begin, begin + days * DAY)
-    for part in split(window, data.draw(st.integers(2, days)))[1:]:
-        assert part.begin.time() == datetime.min.time()
+@given(windows(), st.integers(2, 500))
+@example(Window(LEAP_DAY - 28 * DAY, LEAP_DAY), 17)
+def test_what_has_an_end_of_a_day_inside_is_cut_there_alone(window: Window, parts: int) -> None:
+    """So no two requests for parts of one day, except neighbours, touch a day in common."""
+    ends = ends_of_days(window)
+    cuts = [part.begin for part in split(window, parts)[1:]]
+    if ends:
+        assert set(cuts) <= set(ends)
+        assert len(cuts) == min(parts - 1, len(ends)) or len(cuts) >= len(ends) // 2
+
+
+@given(windows())
+@example(Window(LEAP_DAY - DAY, LEAP_DAY))
+@example(Window(LEAP_DAY - HOUR, LEAP_DAY + HOUR))
+def test_ends_of_days_are_the_last_whole_minutes_that_lie_well_inside(window: Window) -> None:
+    ends = ends_of_days(window)
+    inside = window.end - window.begin - 2 * HOUR
+    assert inside // DAY <= len(ends) <= inside // DAY + 1
+    for end in ends:
+        assert (end + MINUTE).time() == datetime.min.time()
+        assert window.begin + HOUR <= end <= window.end - HOUR
+    assert ends == sorted(set(ends))
 
 
 @given(windows())
@@ -191,29 +209,80 @@ def test_a_part_of_an_hour_with_most_of_its_rows_is_not_cut_again(
 
 
 def test_a_count_of_something_else_costs_no_thousands_of_requests() -> None:
-    window = Window(LEAP_DAY, LEAP_DAY + 28 * DAY)
-    assert len(parts(window, 5_000_000)) == MOST_PARTS
+    assert len(parts(Window(LEAP_DAY, LEAP_DAY + 28 * DAY), 5_000_000)) == 28
+    assert len(parts(Window(LEAP_DAY, LEAP_DAY + DAY), 5_000_000)) == MOST_PARTS
+
+
+# Samples
+
+MONTH = Window(LEAP_DAY - 20 * DAY, LEAP_DAY + 8 * DAY)
+A_DAY = Window(LEAP_DAY, LEAP_DAY + DAY)
 
 
 @pytest.mark.parametrize(
-    ("window", "midnights"),
+    ("window", "rows", "parent", "number"),
     [
-        (Window(LEAP_DAY - 14 * HOUR, LEAP_DAY + 25 * HOUR), [LEAP_DAY, LEAP_DAY + DAY]),
-        (Window(LEAP_DAY - HOUR, LEAP_DAY + 22 * HOUR), [LEAP_DAY]),
-        (Window(LEAP_DAY - 22 * HOUR, LEAP_DAY + HOUR), [LEAP_DAY]),
+        (MONTH, 9_000, None, 0),
+        (Window(LEAP_DAY, LEAP_DAY + 2 * DAY), 4_000, Parent(MONTH, 9_000), 0),
+        (Window(LEAP_DAY, LEAP_DAY + 2 * DAY), 9_000, Parent(MONTH, 9_000), 3),
+        (A_DAY, 9_000, None, 3),
+        (A_DAY, 3_000, Parent(MONTH, 9_000), 3),
+        (Window(LEAP_DAY, LEAP_DAY + 3 * HOUR), 3_000, Parent(A_DAY, 9_000), 0),
+        (Window(LEAP_DAY, LEAP_DAY + 3 * HOUR), 9_000, Parent(A_DAY, 9_000), 3),
+    ],
+    ids=[
+        "a month",
+        "days",
+        "days with all of a month",
+        "a day",
+        "a day of a month",
+        "hours of a day",
+        "hours with all of a day",
     ],
 )
-def test_what_holds_most_of_a_longer_window_is_cut_at_midnight(
-    window: Window, midnights: list[datetime]
+def test_a_day_is_sampled_before_it_is_cut_and_its_parts_where_they_are_no_smaller(
+    window: Window, rows: int, parent: Parent | None, number: int
 ) -> None:
-    month = Parent(Window(LEAP_DAY - 20 * DAY, LEAP_DAY + 8 * DAY), 10_000)
-    assert [part.begin for part in parts(window, 10_000, month)[1:]] == midnights
+    for parts in (2, 5, MOST_PARTS):
+        samples = samples_of(window, rows=rows, parts=parts, parent=parent)
+        assert len(samples) == number
+        for one, other in pairwise(samples):
+            assert window.begin < one.begin
+            assert one.end < other.begin
+            assert other.end < window.end
+            part = (window.end - window.begin) / parts
+            assert part / 4 - SECOND < one.end - one.begin <= part / 4
 
 
-def test_what_holds_most_of_a_longer_window_and_lies_in_a_day_is_cut_all_the_same() -> None:
-    window = Window(LEAP_DAY, LEAP_DAY + DAY)
-    month = Parent(Window(LEAP_DAY - 20 * DAY, LEAP_DAY + 8 * DAY), 10_000)
-    assert len(parts(window, 10_000, month)) > 2
+@pytest.mark.parametrize(
+    ("samples", "twice"),
+    [
+        ([3_000, 3_000], True),
+        ([1_000, 2_000, 2_000], True),
+        ([2_000, 3_000, 1_000], True),
+        ([0, 3_000, 0], False),
+        ([1, 1], False),
+        ([900, 900], False),
+        ([3_000, 0], None),
+        ([3_000], None),
+        ([], None),
+    ],
+    ids=[
+        "all",
+        "two days",
+        "two days, and the change between them",
+        "a burst",
+        "spread",
+        "many that were open",
+        "one each",
+        "one",
+        "none",
+    ],
+)
+def test_rows_that_each_range_of_a_window_has_would_come_with_each_part(
+    samples: list[int], *, twice: bool | None
+) -> None:
+    assert would_come_twice(3_000, parts=3, samples=samples) is twice
 
 
 # Begin and end

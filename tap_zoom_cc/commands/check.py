@@ -1,22 +1,25 @@
 """``--check`` and ``--test``: one request for each stream and account, and a line about each.
 
 ``--test`` is for `meltano config test`, which is content with the first RECORD that it sees, and
-looks no further: there is one only when everything could be read. ``--check`` is for people, and
-writes no messages.
+looks no further: there is one only when everything could be read. ``--check`` is for people: its
+lines go to standard output, and nothing else does.
 
 Each asks for one page of the newest 28 days: no account is refused for its range (own choice).
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 from singer_sdk.singerlib import RecordMessage
 
+from tap_zoom_cc.run.log import printable
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW, whole_second
+from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.errors import AnswerError, RunError
 
 if TYPE_CHECKING:
@@ -24,9 +27,8 @@ if TYPE_CHECKING:
 
     from singer_sdk import Tap
 
-    from tap_zoom_cc.accounts import Accounts
-    from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
+    from tap_zoom_cc.streams import EngagementStream
     from tap_zoom_cc.zoom.pages import Account
 
 
@@ -35,7 +37,10 @@ def check_option(callback: Callable[[click.Context, click.Option, bool], None]) 
     return click.Option(
         ["--check"],
         is_flag=True,
-        help="Say for each stream and account whether it can be read, without a row as --test has.",
+        help=(
+            "Print for each stream and account whether it can be read; no row of data, as --test "
+            "has."
+        ),
         callback=callback,
         expose_value=False,
     )
@@ -43,16 +48,16 @@ def check_option(callback: Callable[[click.Context, click.Option, bool], None]) 
 
 def check_access(
     streams: Sequence[EngagementStream],
-    accounts: Accounts,
     services: Services,
-    show: Callable[[EngagementStream, dict[str, object]], None],
+    tell: Callable[[bool, str], None],
+    show: Callable[[EngagementStream, dict[str, object]], None] = lambda *_: None,
 ) -> int:
     """Ask for the newest 28 days of every stream and account, one page each.
 
     Args:
-        streams: the streams to try.
-        accounts: the accounts to try.
+        streams: the streams to try, for all accounts of the run.
         services: what the run shares.
+        tell: called for each stream and account with whether it can be read, and a line about it.
         show: called, when everything could be read, with a row of each stream that has any.
 
     Returns:
@@ -66,12 +71,10 @@ def check_access(
         for stream in streams:
             for account in stream.accounts.values():
                 failure, record = _check(stream, account, services)
+                where = stream.log_endpoint.where(account.account_id)
+                tell(not failure, failure or f"{where}: can be read")
                 if failure:
                     failures.append(failure)
-                    logger.error(failure)
-                else:
-                    where = stream.log_endpoint.where(account.account_id)
-                    logger.info("%s: can be read", where)
                 if record:
                     records.setdefault(stream, record)
 
@@ -88,8 +91,18 @@ def check_access(
         return EXIT_FAILED
     for stream, record in records.items():
         show(stream, record)
-    logger.info("Everything can be read: %s", counted(len(accounts.by_id), "account"))
+    logger.info("Everything can be read: %s", counted(len(services.accounts.by_id), "account"))
     return 0
+
+
+def write_line(_: bool, line: str) -> None:  # noqa: FBT001 (as `tell` is called)
+    """Write a line to standard output, without the characters that a terminal obeys.
+
+    Raises:
+        OutputError: if nobody reads it.
+    """
+    with writing():
+        sys.stdout.write(f"{printable(line)}\n")
 
 
 def write_row(tap: Tap, stream: EngagementStream, record: dict[str, object]) -> None:

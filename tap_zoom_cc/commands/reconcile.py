@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 
     import requests
 
-    from tap_zoom_cc.accounts import Accounts
-    from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
+    from tap_zoom_cc.streams import EngagementStream
     from tap_zoom_cc.sync.plan import WindowJob
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
@@ -96,14 +95,11 @@ def _refused(text: str, why: str) -> str:
     return f"--reconcile: '{excerpt(text)}' {why}"
 
 
-def count_days(
-    streams: Sequence[EngagementStream], accounts: Accounts, services: Services, days: Cut
-) -> int:
+def count_days(streams: Sequence[EngagementStream], services: Services, days: Cut) -> int:
     """Write a line for each stream, account and day, in this order, to standard output.
 
     Args:
-        streams: the streams to count.
-        accounts: the accounts to count.
+        streams: the streams to count, for all accounts of the run.
         services: what the run shares.
         days: the days to count.
 
@@ -112,7 +108,7 @@ def count_days(
     """
     report, stop = services.report, services.stop
     try:
-        _announce(streams, accounts, services, days)
+        _announce(streams, services, days)
         for stream in streams:
             _count_stream(stream, stream.accounts, services, days)
     except RunError as error:
@@ -127,9 +123,7 @@ def count_days(
     return 0
 
 
-def _announce(
-    streams: Sequence[EngagementStream], accounts: Accounts, services: Services, days: Cut
-) -> None:
+def _announce(streams: Sequence[EngagementStream], services: Services, days: Cut) -> None:
     """Say what will be counted.
 
     Raises:
@@ -139,7 +133,8 @@ def _announce(
         names = ", ".join(stream.name for stream in ENGAGEMENT_STREAMS)
         raise RunError(f"--reconcile counts {names}, and the catalog selects none of them")
     settings, logger = services.settings, services.report.logger
-    requests = len(streams) * len(accounts.by_id) * len(days)
+    accounts = len(services.accounts.by_id)
+    requests = len(streams) * accounts * len(days)
     allowed = settings.max_requests_per_run
     if allowed is not None and requests > allowed:
         raise RunError(
@@ -149,13 +144,13 @@ def _announce(
     logger.info(
         "Counting %s of %s: %s",
         counted(len(days), "day"),
-        counted(len(accounts.by_id), "account"),
+        counted(accounts, "account"),
         counted(requests, "request"),
     )
     services.report.unit = "day"
     services.report.expect([stream.name for stream in streams])
     for stream in streams:
-        services.report.plan_more(stream.name, len(accounts.by_id) * len(days))
+        services.report.plan_more(stream.name, accounts * len(days))
         if filters := settings.filters[stream.name]:
             logger.info(
                 "%s: only what passes these filters is counted: %s",
@@ -223,7 +218,8 @@ def _line(stream: EngagementStream, account_id: str, count: Count, services: Ser
         "filters": services.settings.filters[stream.name] or None,
         "counted_at": format_instant(services.started),
     }
-    return f"{json.dumps(line)}\n"
+    # ASCII alone, so that a terminal may show it, whatever the ID of an account holds.
+    return f"{json.dumps(line, ensure_ascii=True)}\n"
 
 
 def _count(log: EngagementLog, client: Client, job: WindowJob) -> Fetched[Count]:

@@ -17,16 +17,23 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from tap_zoom_cc.rows.misfits import DOES_NOT_FIT, conform_members, fields_of, text_of
+from tap_zoom_cc.rows.misfits import (
+    COLUMN,
+    DOES_NOT_FIT,
+    Notices,
+    Unmapped,
+    conform_members,
+    fields_of,
+    text_of,
+)
 from tap_zoom_cc.rows.types import Part, UnfitError, can_name
-from tap_zoom_cc.rows.unmapped import COLUMN, Notices, Unmapped
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from tap_zoom_cc.rows.misfits import FieldChange, Learned
     from tap_zoom_cc.rows.types import Record, Schema
-    from tap_zoom_cc.rows.unmapped import FieldChange, Learned
     from tap_zoom_cc.zoom.json_text import Json
 
 MOST_LEARNED = 64

@@ -1,26 +1,50 @@
-"""Rows that the compiled decoder refuses: they are read by `json` and conformed part by part.
+"""What does not fit: rows that the compiled decoder refuses, and values that have no column.
 
-Each part is tried as a whole first, and only what does not fit is opened. A value of another type
-is converted where it stays the same value; what cannot be brought to its declared type becomes null
-in the record, and is kept beside it.
+Such a row is read by `json` and conformed part by part. Each part is tried as a whole first, and
+only what does not fit is opened. A value of another type is converted where it stays the same
+value. What cannot be brought to its declared type becomes null in the record, and is kept beside
+it.
+
+What has no column is kept, as Zoom's own JSON, in the one column that takes everything. That holds
+a JSON object. Its keys are JSON Pointers (RFC 6901) into the row, its values are what Zoom sent
+there, digit for digit, without the whitespace between.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
 from tap_zoom_cc.rows.types import UnfitError, exact_integer, exact_number
-from tap_zoom_cc.rows.unmapped import join, step
 from tap_zoom_cc.zoom import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tap_zoom_cc.rows.types import Part, Record
-    from tap_zoom_cc.rows.unmapped import Change, FieldChange, Unmapped
     from tap_zoom_cc.zoom.json_text import Json
+
+COLUMN = "unmapped_values"
+
+Change: TypeAlias = Literal["undeclared", "unfit", "converted", "repaired"]
+"""Why a field of a row is not as Zoom sent it.
+
+``undeclared``: no schema declares it, and its value is in the column. ``unfit``: its value does not
+fit the declared type; it is null, and the value is in the column. ``converted``: its value came in
+another type, and was brought to the declared one. ``repaired``: it had a text that is no Unicode,
+and U+FFFD stands where that was.
+"""
+
+FieldChange: TypeAlias = "tuple[Change, str]"
+"""A change and its field, named without positions in lists: ``legs[].seconds``."""
+
+Learned: TypeAlias = "dict[str, Learned | FieldChange]"
+"""Undeclared fields by name, each with its change, below the declared fields that they are in."""
+
+LONGEST_SHOWN = 80
+"""Characters of a field's name, or of a row's ID, that a message shows."""
 
 DOES_NOT_FIT = (msgspec.MsgspecError, UnicodeError, RecursionError, UnfitError)
 """What is raised for a value that is not as declared."""
@@ -128,3 +152,98 @@ def converted(value: Json, kind: str) -> str | int | float | bool:
         case "number":
             return exact_number(text)
     raise UnfitError
+
+
+@dataclass(slots=True)
+class Notices:
+    """What a row had to be changed for.
+
+    Attributes:
+        record: the row as it goes on.
+        changes: each with its field.
+        kept: whether the record has the column, which can be deselected.
+    """
+
+    record: dict[str, object]
+    changes: set[FieldChange]
+    kept: bool
+
+    def remark(self, change: FieldChange, key: str) -> str:
+        """Say what was changed, in the words of a warning; ``key`` is the field of the row's ID."""
+        what, path = change
+        where = f"first in the row with {key} {shown(str(self.record.get(key)))}"
+        fate = f"is in {COLUMN}" if self.kept else f"is lost: select {COLUMN}, or renew the catalog"
+        texts: dict[Change, str] = {
+            "undeclared": f"Zoom sends a field {path} that the schema does not have; it {fate}",
+            "unfit": f"field {path} does not fit its declared type; what Zoom sent {fate}",
+            "converted": f"field {path} came in another type than declared; it was converted",
+            "repaired": f"field {path} has a text that is no Unicode; U+FFFD stands there",
+        }
+        return f"{texts[what]} ({where})"
+
+
+class Unmapped(msgspec.Struct):
+    """The values of one row that have no place in it, by JSON Pointer, and all that was changed."""
+
+    values: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
+    changes: set[FieldChange] = msgspec.field(default_factory=set)
+    undeclared: list[tuple[tuple[str, ...], FieldChange]] = msgspec.field(default_factory=list)
+    """Undeclared fields, each with the names of the fields that lead to it and its own."""
+
+    def add(self, pointer: str, value: Json, change: FieldChange) -> None:
+        """Keep a value."""
+        self.changes.add(change)
+        try:
+            json = msgspec.json.encode(value)
+        except UnicodeEncodeError:
+            json = msgspec.json.encode(json_text.repaired(value))
+            self.changes.add(("repaired", change[1]))
+        self.values[pointer] = msgspec.Raw(json)
+
+    def _add_json(self, pointer: str, json: bytes, change: FieldChange) -> None:
+        """Keep a value that is still JSON; most need no more than to lose their whitespace."""
+        if json.isascii() and b"\\" not in json:
+            try:
+                self.values[pointer] = msgspec.Raw(msgspec.json.format(json, indent=-1))
+            except RecursionError:
+                pass
+            else:
+                self.changes.add(change)
+                return
+        self.add(pointer, json_text.read(json), change)
+
+    def take(self, value: object, learned: Learned, pointer: str = "") -> None:
+        """Take learned fields, which are still JSON, out of an object or a list of objects."""
+        if isinstance(value, list):
+            for position, entry in enumerate(value):
+                self.take(entry, learned, f"{pointer}/{position}")
+        elif isinstance(value, dict):
+            for name, below in learned.items():
+                place = pointer + step(name)
+                if isinstance(below, dict):
+                    self.take(value.get(name), below, place)
+                elif (raw := value.pop(name, None)) is not None:
+                    self._add_json(place, bytes(raw), below)
+
+    def column(self) -> str | None:
+        """Return the column's text; None when there is nothing to keep."""
+        if not self.values:
+            return None
+        # What was too deep to be read may hold bytes that are not UTF-8.
+        return msgspec.json.encode(dict(sorted(self.values.items()))).decode("utf-8", "replace")
+
+
+def step(name: str) -> str:
+    """Return a name as a step of a JSON Pointer."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def join(path: str, name: str) -> str:
+    """Return the path, for messages, of a field whose name comes from outside."""
+    return f"{path}.{shown(name)}" if path else shown(name)
+
+
+def shown(text: str) -> str:
+    """Return a text from outside as a message may show it: short, and in one line."""
+    text = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -7,12 +7,17 @@ this Python nears the end of its support. It comes on every start, when everythi
 
 from __future__ import annotations
 
+import difflib
 import logging
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import singer_sdk
 from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SDK_FOLDER = str(Path(singer_sdk.__file__).parent)
 
@@ -35,6 +40,12 @@ def printable(text: str) -> str:
 def excerpt(value: object) -> str:
     """Return the beginning of a value of the input, fit to stand in a message."""
     return printable(str(value)[:SHOWN_CHARACTERS])
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean …?" with the known name nearest to an unknown one, or nothing."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 class WithoutChatter(logging.Filter):

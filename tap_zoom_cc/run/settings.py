@@ -1,4 +1,4 @@
-"""The settings of a run as checked values; `tap_zoom_cc.configuration` declares and checks them."""
+"""The settings of a run as checked values; `tap_zoom_cc.inputs` reads and checks them."""
 
 from __future__ import annotations
 

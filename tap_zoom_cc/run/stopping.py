@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from concurrent.futures import Future, wait
+from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -38,13 +39,27 @@ class OutputError(Exception):
     """Standard output takes nothing any more; the message says why, and what to do."""
 
 
+class SdkChangedError(Exception):
+    """The installed SDK does not call what the tap relies on; the message says what to do."""
+
+    def __init__(self, method: str) -> None:
+        """Name the method."""
+        super().__init__(
+            f"singer-sdk {version('singer-sdk')} does not call {method} of a tap as it did: rows "
+            "could be lost without a word, so nothing more is read; install a version of "
+            "singer-sdk that tap-zoom-cc asks for, or a newer tap-zoom-cc"
+        )
+
+
 class Stop:
     """The one place where a run is told to end. Thread-safe; the first reason is kept."""
 
     def __init__(self) -> None:
         """Start with nothing asked for."""
-        self._asked = threading.Event()
+        self._event = threading.Event()
         self._lock = threading.Lock()
+        self.asked = False
+        """Whether the run is to end."""
         self.reason = ""
         self.exit_code = EXIT_FAILED
 
@@ -53,16 +68,12 @@ class Stop:
         # A signal handler runs in a thread that may hold the lock: never wait for it.
         if self._lock.acquire(blocking=False):
             try:
-                if not self._asked.is_set():
+                if not self.asked:
                     self.reason, self.exit_code = reason, exit_code
-                    self._asked.set()
+                    self.asked = True
+                    self._event.set()
             finally:
                 self._lock.release()
-
-    @property
-    def asked(self) -> bool:
-        """Whether the run is to end."""
-        return self._asked.is_set()
 
     def check(self) -> None:
         """Do nothing, unless the run is to end.
@@ -70,7 +81,7 @@ class Stop:
         Raises:
             StoppedError: when it is.
         """
-        if self._asked.is_set():
+        if self.asked:
             raise StoppedError(self.reason)
 
     def sleep(self, seconds: float) -> None:
@@ -79,7 +90,7 @@ class Stop:
         Raises:
             StoppedError: at once when the run is to end.
         """
-        if self._asked.wait(seconds):
+        if self._event.wait(seconds):
             raise StoppedError(self.reason)
 
 

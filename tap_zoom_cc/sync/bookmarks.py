@@ -16,7 +16,7 @@ from tap_zoom_cc.sync.quiet import NO_REST, rest_of, silent_from
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from tap_zoom_cc.sync.windows import Window
@@ -109,55 +109,74 @@ def lag_of(
     )
 
 
-def move(
-    state: dict[str, object], window: Window, *, end: datetime, last_end: datetime | None
-) -> bool:
-    """Keep in a partition's state that a window was read whole.
-
-    Args:
-        state: of the partition; the bookmark in it never moves back.
-        window: the window.
-        end: the end of the whole sync.
-        last_end: the latest end of an engagement in this and the earlier windows of the sync.
-
-    Returns:
-        Whether the next sync begins later for it.
-    """
-    before = progress_of(state)
-    after = advance(before, window, end=end)
-    state["replication_key"] = REPLICATION_KEY
-    state["replication_key_value"] = format_instant(after.bookmark)
-    for name, instant in zip(REREAD_FIELDS, (after.reread_to, after.reread_at), strict=True):
-        state.pop(name, None)
-        if instant is not None:
-            state[name] = format_instant(instant)
-    silent = silent_from(_instant(state, QUIET_SINCE), window, last_end, end=end)
-    state[QUIET_SINCE] = format_instant(silent)
-    return before != after
-
-
-class StateSchedule:
-    """Says when a STATE message is due: at most once a second, and not too often for its size.
+class Bookmarks:
+    """How far the accounts of a stream were read, as their states say; STATE is written from here.
 
     STATE holds every account, so a message for each window would make the output of many accounts
-    quadratic. It is due when as many rows were emitted as the stream has accounts, where a window
-    counts as `ROWS_PER_WINDOW` rows more.
+    quadratic. One is due when as many rows were emitted as the stream has accounts, where a window
+    counts as `ROWS_PER_WINDOW` rows more, and at most once a second.
     """
 
-    def __init__(self) -> None:
-        """Start with nothing written."""
+    def __init__(
+        self,
+        states: Mapping[str, dict[str, object]],
+        write: Callable[[dict[str, object]], object],
+        *,
+        full_table: bool,
+    ) -> None:
+        """Begin with what the accounts' states say.
+
+        Args:
+            states: of the partitions by account, in the order in which they are emitted.
+            write: writes STATE, given the state of an account that has changed.
+            full_table: whether everything is read, and bookmarks neither count nor move.
+        """
+        self.states = states
+        self.full_table = full_table
+        self._write = write
         self._written_at = 0.0
-        self._progress = 0
+        self._rows = 0
 
-    def count(self, rows: int) -> None:
-        """Count what was emitted since the last message: a window with that many rows."""
-        self._progress += rows + ROWS_PER_WINDOW
+    def move(
+        self,
+        account_id: str,
+        window: Window,
+        *,
+        end: datetime,
+        last_end: datetime | None,
+        rows: int,
+    ) -> bool:
+        """Keep that a window was read whole, and write STATE if it is due; no bookmark moves back.
 
-    def is_due(self, accounts: int) -> bool:
-        """Say whether a message is due in a stream with that many accounts."""
+        Args:
+            account_id: whose window.
+            window: the window.
+            end: the end of the whole sync.
+            last_end: the latest end of an engagement in this and the earlier windows of the sync.
+            rows: how many were emitted from the window.
+
+        Returns:
+            Whether the next sync begins later for the account.
+        """
+        if self.full_table:
+            return False
+        state = self.states[account_id]
+        before = progress_of(state)
+        after = advance(before, window, end=end)
+        state["replication_key"] = REPLICATION_KEY
+        state["replication_key_value"] = format_instant(after.bookmark)
+        for name, instant in zip(REREAD_FIELDS, (after.reread_to, after.reread_at), strict=True):
+            state.pop(name, None)
+            if instant is not None:
+                state[name] = format_instant(instant)
+        silent = silent_from(_instant(state, QUIET_SINCE), window, last_end, end=end)
+        state[QUIET_SINCE] = format_instant(silent)
+        self._write_if_due(state, rows)
+        return before != after
+
+    def _write_if_due(self, state: dict[str, object], rows: int) -> None:
+        self._rows += rows + ROWS_PER_WINDOW
         waited = time.monotonic() - self._written_at
-        return waited >= SECONDS_BETWEEN_STATES and self._progress >= accounts
-
-    def wrote(self) -> None:
-        """Begin to count anew after a message."""
-        self._written_at, self._progress = time.monotonic(), 0
+        if waited >= SECONDS_BETWEEN_STATES and self._rows >= len(self.states):
+            self._written_at, self._rows = time.monotonic(), 0
+            self._write(state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
 
 
 class BudgetSpentError(Exception):
@@ -13,9 +12,9 @@ class BudgetSpentError(Exception):
 class Budget:
     """How many requests a stream may send, when ``max_requests_per_run`` is set. Thread-safe.
 
-    Windows reserve the pages that they still need before they read on. While there is plenty they
-    do so side by side; what is left for the last ones is reserved in the order in which they are
-    emitted (`suffices_for`), so that nothing is read that cannot be kept.
+    A window reserves the pages that it still needs before it reads on. Windows do so side by side
+    while there is plenty (`suffices_for`); the last requests go to the windows that are emitted
+    next, since a window that is not read whole is not kept.
     """
 
     def __init__(self, allowed: int | None) -> None:
@@ -52,41 +51,23 @@ class Budget:
             self.sent_again += requests if again else 0
 
 
-class Claimant(Protocol):
-    """A stream that gets a share of the budget if it is selected."""
-
-    name: str
-
-    @property
-    def selected(self) -> bool | None:
-        """Whether the stream is read; known once the catalog has been applied."""
-
-
 class Budgets:
-    """Shares ``max_requests_per_run`` evenly between the selected streams."""
+    """Shares ``max_requests_per_run`` evenly between the streams that are read."""
 
-    def __init__(self) -> None:
-        """Start without streams."""
-        self._claimants: list[Claimant] = []
-        self._budgets: list[Budget] = []
+    def __init__(self, allowed: int | None) -> None:
+        """Have that many requests for the whole run; None is no limit."""
+        self._allowed = allowed
+        self._opened: list[Budget] = []
 
-    def join(self, stream: Claimant) -> None:
-        """Let a stream claim a share."""
-        self._claimants.append(stream)
-
-    def open(self, stream: Claimant, allowed: int | None) -> Budget:
+    def open(self, *, streams_to_come: int) -> Budget:
         """Return a stream's even share of what earlier streams have left.
 
         Args:
-            stream: the stream that begins; streams are read in the order of their names.
-            allowed: the requests of the whole run; None is no limit.
+            streams_to_come: how many streams are still to be read, this one included.
         """
-        if allowed is not None:
-            spent = sum(budget.spent_requests for budget in self._budgets)
-            to_come = sum(
-                bool(other.selected) and other.name >= stream.name for other in self._claimants
-            )
-            allowed = -(-(allowed - spent) // to_come)
-        budget = Budget(allowed)
-        self._budgets.append(budget)
-        return budget
+        share = self._allowed
+        if share is not None:
+            spent = sum(budget.spent_requests for budget in self._opened)
+            share = -(-(share - spent) // streams_to_come)
+        self._opened.append(Budget(share))
+        return self._opened[-1]

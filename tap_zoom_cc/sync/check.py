@@ -1,4 +1,4 @@
-"""Check: which rows of a range have come, whether they are all, and into which parts it is split.
+"""Check: which rows of a range have come, whether they are all, and which range was answered.
 
 The third of four stages: plan, fetch, check, emit. Pure bookkeeping, page by page. The list that is
 read lives on meanwhile: engagements end and are added, old ones go. So a range is read in passes
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from typing_extensions import override
 
 from tap_zoom_cc.rows.decoder import read_key
-from tap_zoom_cc.sync.windows import DAY, MINUTE, SECOND, split
+from tap_zoom_cc.sync.windows import DAY, MINUTE, SECOND
 from tap_zoom_cc.zoom import pages
 from tap_zoom_cc.zoom.instants import parse_instant
 
@@ -28,32 +28,8 @@ if TYPE_CHECKING:
     import msgspec
 
     from tap_zoom_cc.rows.decoder import RowKey
-    from tap_zoom_cc.sync.windows import Parent, Window
+    from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.pages import Page
-
-MOST_ROWS = 2_500
-"""A window with more rows is split. It bounds memory, redo after a crash and a token's age."""
-
-AIMED_ROWS = 1_800
-"""The rows that parts of a split window should have on average: few are then split again."""
-
-MOST_BYTES = 16 * 1024 * 1024
-"""A window with more bytes of rows is split: rows of 20 kB are seven times as large as usual."""
-
-AIMED_BYTES = 6 * 1024 * 1024
-"""The bytes that parts of a split window should have on average."""
-
-MOST_PARTS = 64
-"""More are not made at once: a count of something else must not cost thousands of requests."""
-
-MOST_OF_PARENT = 0.75
-"""A part with a larger share of its parent's rows holds most of them."""
-
-BURST = timedelta(hours=1)
-"""Where most rows of so short a window lie in one part, they are read as they come (own choice)."""
-
-MOST_IN_BOTH_ENDS = 1.5
-"""Two parts that together announce more than this share of their window have most rows twice."""
 
 BYTES_PER_KEY = 400
 """What a row takes in memory besides its JSON, roughly."""
@@ -121,8 +97,8 @@ class Pass:
         sync. The total has not shrunk: a row that goes away moves the others forward, and one of
         them may have slipped from a page that was to come to one that was read already.
 
-        That is exact where the newest rows come first. Where they come last, one that ends and one
-        that goes away in the same few seconds hide each other; a later lookback finds the row.
+        That is exact where the newest rows come first. Where they come last, an addition and a
+        removal within the same few seconds cancel out in the total; a later lookback finds the row.
         """
         if self.first_total is None:
             return self.has_ended_in_order
@@ -161,15 +137,16 @@ class RangeRows(Generic[KeyType]):
             msgspec.MsgspecError, ValueError: if a row lacks its key; nothing is taken in.
         """
         keys = [self._read_key(row) for row in page.rows or []]
+        ids = [key.row_id for key in keys]
         came_at = time.monotonic()
-        for key, row in zip(keys, page.rows or [], strict=True):
-            known = self.rows.get(key.row_id)
+        for row_id, key, row in zip(ids, keys, page.rows or [], strict=True):
+            known = self.rows.get(row_id)
             if known is None:
                 self.size += BYTES_PER_KEY
                 self._news_of_pass += self._counts_as_news(key)
             self.size += len(memoryview(row)) - (len(memoryview(known[1])) if known else 0)
-            self.rows[key.row_id] = (key, row, came_at)
-        return self._pass.add([key.row_id for key in keys], page)
+            self.rows[row_id] = (key, row, came_at)
+        return self._pass.add(ids, page)
 
     def end_pass(self, number: int) -> None:
         """Judge a pass that came to its end, the first being number 1.
@@ -237,49 +214,6 @@ class WindowRows(RangeRows["RowKey"]):
 def pages_for(rows: int) -> int:
     """Return how many pages that many rows take; an empty range takes one."""
     return max(1, -(-rows // pages.PAGE_SIZE))
-
-
-def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> list[Window]:
-    """Return the parts that take a window's place when it has too many rows or bytes, else nothing.
-
-    Args:
-        window: what is read.
-        rows: how many it has, as far as known.
-        size: their bytes, as far as known.
-        parent: the window that this one was cut from, and its rows.
-
-    A part of an hour, or of less, that holds most of its rows is not cut again: they lie within a
-    moment. What was cut from more than that is: rows may crowd at one end of a month.
-    """
-    if rows <= MOST_ROWS and size <= MOST_BYTES:
-        return []
-    if window.end - window.begin <= SECOND:
-        return []
-    if parent and holds_most(rows, parent) and parent.window.end - parent.window.begin <= BURST:
-        return []
-    parts = max(2, -(-rows // AIMED_ROWS), -(-size // AIMED_BYTES))
-    found = split(window, min(MOST_PARTS, parts), at_midnight=holds_most(rows, parent))
-    return found if len(found) > 1 else []
-
-
-def holds_most(rows: int, parent: Parent | None) -> bool:
-    """Say whether that many rows of a part are most of those of the window it was cut from.
-
-    Then its own parts may be no smaller either: the server may look at days only, or at engagements
-    that were open during the range. Whether that is so, `have_most_twice` says of two parts.
-    """
-    return parent is not None and rows > parent.total * MOST_OF_PARENT
-
-
-def have_most_twice(rows: int, first: int, last: int) -> bool:
-    """Say whether cutting a window would give most of its rows twice.
-
-    Args:
-        rows: the rows of the window.
-        first: those of its first part.
-        last: those of its last part.
-    """
-    return first + last > rows * MOST_IN_BOTH_ENDS
 
 
 class Answered(Enum):

@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tap_zoom_cc.rows.decoder import RowDecoder
+from tap_zoom_cc.run.stopping import StoppedError
 from tap_zoom_cc.sync.fetch import MOST_PASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from singer_sdk import Stream
-
-    from tap_zoom_cc.rows.decoder import RowKey
+    from tap_zoom_cc.rows.decoder import RowDecoder, RowKey
     from tap_zoom_cc.rows.types import Record
-    from tap_zoom_cc.rows.unmapped import Notices
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.sync.check import WindowRows
@@ -41,17 +38,18 @@ class _Version(msgspec.Struct, gc=False):
 
 
 @dataclass(slots=True)
-class Seen:
+class Emitted:
     """The engagements of an account that were emitted in this run and may come again."""
 
     _versions: dict[str, _Version] = field(default_factory=dict)
 
-    def is_news(self, key: RowKey, row: msgspec.Raw, came_at: float, window: Window) -> bool:
-        """Say whether a row tells what was not emitted yet, and remember it if it may come again.
+    def lacks(self, key: RowKey, row: msgspec.Raw, came_at: float, window: Window) -> bool:
+        """Say whether a version was not emitted yet, and remember it if it may come again.
 
-        That is an engagement's first row, and each that differs and came after the one before:
-        windows are fetched side by side, so a later one may hold the older version. An engagement
-        without an end, or with an end before its start, may come again after each time it came.
+        That is so for an engagement's first row, and for each that differs and came after the one
+        before: windows are fetched side by side, so a later one may hold the older version. An
+        engagement without an end, or with an end before its start, may come again after each time
+        it came.
         """
         end = key.end_time
         if end is None or end < key.start_time:
@@ -77,24 +75,6 @@ class Seen:
             }
 
 
-def decoder_for(stream: Stream, report: Report) -> RowDecoder:
-    """Return what turns a stream's rows into records; what had to be changed is reported."""
-    tally = report.tallies[stream.name]
-    row_id = stream.primary_keys[-1]
-
-    def notice(notices: Notices) -> None:
-        for change in notices.changes:
-            if tally.is_first(change):
-                report.logger.warning("%s: %s", stream.name, notices.remark(change, row_id))
-
-    return RowDecoder(
-        stream.effective_schema,
-        lambda name: stream.mask[("properties", name)],
-        notice,
-        added=list(stream.primary_keys[:-1]),
-    )
-
-
 class Emitter:
     """Emits the windows of one account."""
 
@@ -106,7 +86,7 @@ class Emitter:
         decoder: RowDecoder,
         report: Report,
         stop: Stop,
-        mismatch_fails: bool,
+        accepts_less: bool,
     ) -> None:
         """Begin an account.
 
@@ -116,15 +96,15 @@ class Emitter:
             decoder: turns rows into records.
             report: is told what is odd, and what is missing.
             stop: ends the rows when it is asked.
-            mismatch_fails: whether missing rows are a failure; else a warning.
+            accepts_less: whether missing rows are a warning, and no failure.
         """
         self._account_id = account_id
         self._where = where
         self._decoder = decoder
         self._report = report
         self._stop = stop
-        self._mismatch_fails = mismatch_fails
-        self._seen = Seen()
+        self._accepts_less = accepts_less
+        self._emitted = Emitted()
         self._all_whole = True
         self.longest = timedelta(0)
         self.newest: datetime | None = None
@@ -137,10 +117,11 @@ class Emitter:
             StoppedError: when the run is to end.
         """
         self._stop.check()
-        self._seen.forget_before(rows.window)
+        self._emitted.forget_before(rows.window)
         for key, row, came_at in rows.in_order_of_start():
-            self._stop.check()
-            if not self._seen.is_news(key, row, came_at, rows.window):
+            if self._stop.asked:
+                raise StoppedError(self._stop.reason)
+            if not self._emitted.lacks(key, row, came_at, rows.window):
                 continue
             record = self._decoder.decode(row)
             record["account_id"] = self._account_id
@@ -156,31 +137,26 @@ class Emitter:
 
         It may not pass a window that lacks rows, nor any window after that.
         """
-        self._remark(rows)
-        self._all_whole = self._is_whole(rows) and self._all_whole
-        return self._all_whole
-
-    def _remark(self, rows: WindowRows) -> None:
-        """Warn, once for each stream and account, of what is odd but no reason to fail."""
         if rows.surplus:
             self._report.warn_once(
                 f"surplus {self._where}",
                 f"{self._where}: {len(rows.rows)} engagements came where Zoom announced "
                 f"{rows.total}, from {rows.window}; all are loaded",
             )
+        if not rows.is_whole:
+            self._tell_of_missing(rows)
+            self._all_whole = self._all_whole and self._accepts_less
+        return self._all_whole
 
-    def _is_whole(self, rows: WindowRows) -> bool:
-        if rows.is_whole:
-            return True
+    def _tell_of_missing(self, rows: WindowRows) -> None:
         announced = rows.expected if rows.expected is not None else "an unknown number of"
         message = (
             f"{self._where}: Zoom announced {announced} engagements from {rows.window} "
             f"but delivered {len(rows.rows)} in {MOST_PASSES} passes, none of which was whole"
         )
-        if self._mismatch_fails:
+        if self._accepts_less:
+            self._report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
+        else:
             self._report.fail(
                 f"{message}; the bookmark stays, run again; on_count_mismatch: warn accepts it"
             )
-            return False
-        self._report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
-        return True

@@ -10,17 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tap_zoom_cc.run.stopping import StoppedError
-from tap_zoom_cc.sync.check import (
-    Answered,
-    WindowRows,
-    answered,
-    have_most_twice,
-    holds_most,
-    pages_for,
-    parts_of,
-)
+from tap_zoom_cc.sync.check import Answered, WindowRows, answered, pages_for
 from tap_zoom_cc.sync.prefetch import Fetched, Parts
-from tap_zoom_cc.sync.windows import halves
+from tap_zoom_cc.sync.windows import halves, parts_of, samples_of, would_come_twice
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, WindowExpiredError
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
@@ -180,7 +172,7 @@ class WindowFetcher:
             parts[:] = self._halves_if_not_answered(job, page)
             if not parts and may_be_cut:
                 parts[:] = _smaller(job, rows)
-                if parts and self._would_come_twice(job, rows, parts, reserve):
+                if parts and self._would_come_twice(job, rows, len(parts), reserve):
                     may_be_cut = False
                     parts.clear()
             if not parts:
@@ -202,27 +194,26 @@ class WindowFetcher:
         return Fetched(rows, rows.size)
 
     def _would_come_twice(
-        self, job: WindowJob, rows: WindowRows, parts: list[WindowJob], reserve: Reserve
+        self, job: WindowJob, rows: WindowRows, parts: int, reserve: Reserve
     ) -> bool:
-        """Say whether the parts of a window would bring most of its rows twice.
-
-        Where a part is no smaller than its parent, the first page of both its ends tells why.
-        """
-        if not holds_most(rows.expected_rows, job.parent):
-            return False
-        ends = []
-        for part in (parts[0], parts[-1]):
-            end = WindowRows(part.window, self._now)
+        """Ask for samples of a window, and say whether its parts would bring most rows twice."""
+        total = rows.expected_rows
+        samples: list[int] = []
+        for window in samples_of(job.window, rows=total, parts=parts, parent=job.parent):
+            sample = WindowRows(window, self._now)
             read_in_passes(
                 self._client,
-                part.request(self._log),
+                job.part(window).request(self._log),
                 self._log.paginator,
-                end,
+                sample,
                 reserve=reserve,
                 after_page=lambda _: True,
             )
-            ends.append(end.expected_rows)
-        return have_most_twice(rows.expected_rows, *ends)
+            samples.append(sample.expected_rows)
+            verdict = would_come_twice(total, parts=parts, samples=samples)
+            if verdict is not None:
+                return verdict
+        return False
 
     def _halves_if_not_answered(self, job: WindowJob, page: Page) -> list[WindowJob]:
         """Return both halves of a window, each to be asked for by itself, if less was answered.

@@ -10,38 +10,36 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.report import counted
-from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError, StoppedError
-from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, StateSchedule, move, progress_of, rest_after
+from tap_zoom_cc.run.stopping import OutputError, StoppedError
+from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, progress_of, rest_after
 from tap_zoom_cc.sync.budget import BudgetSpentError
-from tap_zoom_cc.sync.check import MOST_ROWS, pages_for
+from tap_zoom_cc.sync.check import pages_for
 from tap_zoom_cc.sync.emit import Emitter
 from tap_zoom_cc.sync.fetch import WindowFetcher
 from tap_zoom_cc.sync.prefetch import Prefetcher
-from tap_zoom_cc.sync.windows import LONGEST_REQUEST, Window
+from tap_zoom_cc.sync.windows import LONGEST_REQUEST, MOST_ROWS, Window
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.instants import format_instant
 from tap_zoom_cc.zoom.rules import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping
 
     from tap_zoom_cc.rows.decoder import RowDecoder
     from tap_zoom_cc.rows.types import Record
     from tap_zoom_cc.run.report import Report
+    from tap_zoom_cc.sync.bookmarks import Bookmarks
     from tap_zoom_cc.sync.budget import Budget
     from tap_zoom_cc.sync.check import WindowRows
     from tap_zoom_cc.sync.plan import AccountPlan, SyncRange, WindowJob
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog
 
-    States = Mapping[Account, dict[str, object]]
-
 MEMORY_BYTES = 56 * 1024 * 1024
 """Rows, as JSON, that may wait for their turn to be emitted, or are being read for it."""
 
 FIRST_WINDOW_BYTES = 6 * 1024 * 1024
-"""What a window is taken to need before one has been read: 1,800 voice calls of 3.5 kB."""
+"""Assumed size of the first window: 1,800 voice calls of 3.5 kB."""
 
 DAY = timedelta(days=1)
 
@@ -54,41 +52,35 @@ class StreamSync:
         log: EngagementLog,
         client: Client,
         *,
-        states: States,
-        write_state: Callable[[dict[str, object]], object],
+        accounts: Mapping[str, Account],
         sync_range: SyncRange,
+        bookmarks: Bookmarks,
         budget: Budget,
         decoder: RowDecoder,
         workers: int,
-        full_table: bool,
     ) -> None:
         """Plan all accounts and begin to fetch.
 
         Args:
             log: says how the endpoint is asked.
             client: sends the requests; ends the sync early when it is told to stop.
-            states: the state of each account, in the order in which they are emitted.
-            write_state: writes STATE, given the state of an account that has changed.
+            accounts: the accounts by ID.
             sync_range: what is read, whatever the account.
+            bookmarks: how far the accounts were read, in the order in which they are emitted.
             budget: the requests that the stream may send.
             decoder: turns rows into records.
             workers: the number of threads that fetch.
-            full_table: whether everything is read, and bookmarks neither count nor move.
         """
         self._log = log
         self._client = client
-        self._states = states
-        self._write_state = write_state
         self._range = sync_range
-        self._budget = budget
+        self._bookmarks = bookmarks
         self._decoder = decoder
         self._report: Report = client.report
-        self._full_table = full_table
         self._tally = self._report.tallies[log.name]
-        self._outcome = Outcome(log.name, self._report)
-        self._state_schedule = StateSchedule()
-        self._unread = set(states)
-        self._plans = self._plan()
+        self._outcome = Outcome(log.name, self._report, budget)
+        self._unread = set(bookmarks.states)
+        self._plans = self._plan(accounts)
         self._prefetcher: Prefetcher[WindowJob, WindowRows] = Prefetcher(
             WindowFetcher(log, client, budget, sync_range.now).fetch,
             self._plans,
@@ -98,20 +90,20 @@ class StreamSync:
             may_run_ahead=lambda: budget.suffices_for(workers * pages_for(MOST_ROWS)),
         )
 
-    def _plan(self) -> dict[str, AccountPlan]:
+    def _plan(self, accounts: Mapping[str, Account]) -> dict[str, AccountPlan]:
+        """Plan the windows of all accounts, and say how much there is to read."""
         plans = {}
         new_accounts = 0
-        for account, state in self._states.items():
-            progress = None if self._full_table else progress_of(state)
+        for account_id, state in self._bookmarks.states.items():
+            progress = None if self._bookmarks.full_table else progress_of(state)
             rest = rest_after(state, self._range.longest_rest)
-            plans[account.account_id] = self._range.jobs_for(account, progress, rest)
+            plans[account_id] = self._range.jobs_for(accounts[account_id], progress, rest)
             new_accounts += progress is None
             if progress and progress.bookmark > self._range.now + MOST_AHEAD:
-                where = self._log.where(account.account_id)
                 self._report.fail(
-                    f"{where}: its bookmark lies after the present by Zoom's clock, "
-                    f"{format_instant(self._range.now)}, so nothing was read; if that is right, "
-                    "set the bookmark back"
+                    f"{self._log.where(account_id)}: its bookmark lies after the present by Zoom's "
+                    f"clock, {format_instant(self._range.now)}, so nothing was read; if that is "
+                    "right, set the bookmark back"
                 )
         windows = sum(map(len, plans.values()))
         self._report.plan_more(self._log.name, windows)
@@ -138,29 +130,30 @@ class StreamSync:
             )
         return plans
 
-    def records(self, account: Account) -> Iterator[Record]:
+    def records(self, account_id: str) -> Iterator[Record]:
         """Yield an account's engagements, window by window, and move its bookmark after each.
 
         What goes wrong with an account is reported, and ends its rows but not the run.
 
         Raises:
+            RunError: after the last account, if an error ended the run meanwhile.
             RuntimeError: if a program asks for them again: they would be none, without a word.
         """
-        where = self._log.where(account.account_id)
-        if account not in self._unread:
+        where = self._log.where(account_id)
+        if account_id not in self._unread:
             message = (
                 f"{where}: was read already; a tap syncs once, so make another one, with the state "
                 "of this one, for the next sync"
             )
             raise RuntimeError(message)
-        self._unread.remove(account)
+        self._unread.remove(account_id)
         try:
-            yield from self._records(account, where)
+            yield from self._records(account_id, where)
             self._outcome.was_read()
         except AccountError as error:
-            self._outcome.refused(account.account_id, error)
-            if account.account_id in self._tally.without_rows:
-                self._report.plan_more(self._log.name, -len(self._plans[account.account_id]))
+            self._outcome.refused(account_id, error)
+            if account_id in self._tally.without_rows:
+                self._report.plan_more(self._log.name, -len(self._plans[account_id]))
         except BudgetSpentError:
             self._outcome.ran_out_of_budget()
         except (RunError, StoppedError):
@@ -175,70 +168,58 @@ class StreamSync:
                 "traceback that LOGLEVEL=DEBUG shows"
             )
             self._report.logger.debug("the fault:", exc_info=True)
+        if not self._unread and not self._client.stop.asked:
+            self._conclude()
 
-    def _records(self, account: Account, where: str) -> Iterator[Record]:
-        state = self._states[account]
+    def _records(self, account_id: str, where: str) -> Iterator[Record]:
         emitter = Emitter(
-            account_id=account.account_id,
+            account_id=account_id,
             where=where,
             decoder=self._decoder,
             report=self._report,
             stop=self._client.stop,
-            mismatch_fails=not self._range.accepts_less,
+            accepts_less=self._range.accepts_less,
         )
-        for rows in self._windows(account.account_id):
-            emitted = self._tally.rows
-            for record in emitter.records(rows):
-                self._tally.rows += 1
-                yield record
-            if emitter.judge(rows) and not self._full_table:
-                self._move_bookmark(
-                    state, rows.window, emitter.last_end, self._tally.rows - emitted
-                )
-            self._tally.windows_done += 1
-            self._tally.longest = max(self._tally.longest, emitter.longest)
-            if emitter.newest:
-                self._tally.newest = max(emitter.newest, self._tally.newest or emitter.newest)
-            self._report.show_progress()
-
-    def _windows(self, account_id: str) -> Iterator[WindowRows]:
-        """Yield an account's windows in order; whatever ends that, nothing more is read of it."""
         try:
-            yield from self._prefetcher.results(account_id, self._while_waiting)
+            for rows in self._prefetcher.results(account_id, self._while_waiting):
+                emitted = self._tally.rows
+                for record in emitter.records(rows):
+                    self._tally.rows += 1
+                    yield record
+                if emitter.judge(rows) and self._bookmarks.move(
+                    account_id,
+                    rows.window,
+                    end=self._range.end,
+                    last_end=emitter.last_end,
+                    rows=self._tally.rows - emitted,
+                ):
+                    self._outcome.has_advanced = True
+                self._tally.windows_done += 1
+                self._tally.longest = max(self._tally.longest, emitter.longest)
+                if emitter.newest:
+                    self._tally.newest = max(emitter.newest, self._tally.newest or emitter.newest)
+                self._report.show_progress()
         finally:
+            # Whatever ends an account, nothing more is read of it.
             self._prefetcher.drop(account_id)
 
     def _while_waiting(self) -> None:
         self._client.stop.check()
         self._report.show_progress()
 
-    def _move_bookmark(
-        self, state: dict[str, object], window: Window, last_end: datetime | None, rows: int
-    ) -> None:
-        """Move an account's bookmark to a window's end, and write STATE when it is due."""
-        if move(state, window, end=self._range.end, last_end=last_end):
-            self._outcome.advanced()
-        self._state_schedule.count(rows)
-        if self._state_schedule.is_due(len(self._states)):
-            self._state_schedule.wrote()
-            self._write_state(state)
-
     def close(self) -> None:
         """Read nothing more, and let go of what was read; for a run that ends early."""
         self._prefetcher.close()
 
-    def conclude(self) -> None:
-        """Say, after the last account, what only the end shows; end the run if it has to.
+    def _conclude(self) -> None:
+        """Say, after the last account, what only the end shows.
 
-        An error that ends the run ends it here: what was read whole of later accounts before it
-        has been emitted by now.
+        Raises:
+            RunError: what ended the run. What was read before it has been emitted by now.
         """
-        fatal_error = self._client.fatal_error
-        if fatal_error is not None:
-            self._report.fail_run(str(fatal_error))
-            self._client.stop.ask(str(fatal_error), EXIT_FAILED)
-            return
-        self._outcome.conclude(self._budget, full_table=self._full_table)
+        if self._client.fatal_error is not None:
+            raise self._client.fatal_error
+        self._outcome.conclude(full_table=self._bookmarks.full_table)
         name, longest, lookback = self._log.name, self._tally.longest, self._range.lookback
         if longest > lookback / 2:
             self._report.warn_once(
@@ -252,18 +233,16 @@ class StreamSync:
 class Outcome:
     """Collects what became of each account of one stream."""
 
-    def __init__(self, stream_name: str, report: Report) -> None:
+    def __init__(self, stream_name: str, report: Report, budget: Budget) -> None:
         """Start with no account read."""
         self._stream_name = stream_name
         self._report = report
+        self._budget = budget
         self._accounts_not_refused = 0
         self._accounts_without_rows = 0
-        self._has_advanced = False
         self._is_stuck = False
-
-    def advanced(self) -> None:
-        """Note that a bookmark moved forward."""
-        self._has_advanced = True
+        self.has_advanced = False
+        """Whether any bookmark has moved forward."""
 
     def was_read(self) -> None:
         """Note that an account was read to its end."""
@@ -276,7 +255,7 @@ class Outcome:
         the budget ends, the next run will begin there again, and no run comes any further.
         """
         self._accounts_not_refused += 1
-        self._is_stuck = self._is_stuck or not self._has_advanced
+        self._is_stuck = self._is_stuck or not self.has_advanced
 
     def refused(self, account_id: str, error: AccountError) -> None:
         """Note an account that cannot be read, as the rule of its last answer says."""
@@ -292,7 +271,7 @@ class Outcome:
         else:
             self._report.fail(str(error))
 
-    def conclude(self, budget: Budget, *, full_table: bool) -> None:
+    def conclude(self, *, full_table: bool) -> None:
         """Report what only the end shows: nothing was read, or the budget leaves no way forward."""
         name = self._stream_name
         self._report.end(name)
@@ -301,7 +280,7 @@ class Outcome:
                 f"{name}: not one account could be read: refused, or without what the filters "
                 "name; see the lines above, and correct the filters or the app's permissions"
             )
-        if not budget.exhausted:
+        if not self._budget.exhausted:
             return
         if full_table:
             self._report.fail(
@@ -311,7 +290,7 @@ class Outcome:
         elif self._is_stuck and not self._report.failures:
             self._report.fail(
                 f"{name}: max_requests_per_run does not suffice to read one window of the "
-                f"account with the oldest bookmark, {_why_stuck(budget)}"
+                f"account with the oldest bookmark, {_why_stuck(self._budget)}"
             )
         else:
             self._report.logger.info(

@@ -1,4 +1,4 @@
-"""Windows of time: what one is, where a sync begins and ends, and how a range is cut.
+"""Windows of time: what one is, where a sync begins and ends, how a range is cut, and when.
 
 Everything here is pure and in UTC. Instants are aware datetimes; windows begin and end at whole
 seconds, because that is the precision of the API's ``from`` and ``to``.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 LONGEST_REQUEST = timedelta(days=28)
@@ -28,6 +29,31 @@ LONGEST_REQUEST = timedelta(days=28)
 
 LONGEST_WINDOW = LONGEST_REQUEST - MINUTE
 """Requests overlap their neighbours by seconds, and must not be longer than `LONGEST_REQUEST`."""
+
+
+MOST_ROWS = 2_500
+"""A window with more rows is split. It bounds memory, redo after a crash and a token's age."""
+
+AIMED_ROWS = 1_800
+"""The rows that parts of a split window should have on average: few are then split again."""
+
+MOST_BYTES = 16 * 1024 * 1024
+"""A window with more bytes of rows is split: rows of 20 kB are seven times as large as usual."""
+
+AIMED_BYTES = 6 * 1024 * 1024
+"""The bytes that parts of a split window should have on average."""
+
+MOST_PARTS = 64
+"""More are not made at once: a count of something else must not cost thousands of requests."""
+
+MOST_OF_PARENT = 0.75
+"""A part with a larger share of its parent's rows holds most of them."""
+
+BURST = timedelta(hours=1)
+"""Where most rows of so short a window lie in one part, they are read as they come (own choice)."""
+
+MOST_IN_ALL_PARTS = 1.5
+"""Parts that together have more rows than this share of their window have most of them twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,31 +149,112 @@ class Cut(Sequence[Window]):
         return Window(max(begin, self.begin), min(begin + self.longest, self.end))
 
 
-def split(window: Window, parts: int, *, at_midnight: bool = False) -> list[Window]:
+def split(window: Window, parts: int) -> list[Window]:
     """Cut a window into ``parts`` of nearly the same length, oldest first.
 
-    Returns fewer parts when the window has fewer seconds than that, and the window alone when it
-    cannot be cut. Parts of a day or more are cut at midnight UTC: a server that looks at days only
-    then answers each day in as few parts as possible (own choice; see `Cut` for what is covered).
-    With ``at_midnight`` so is every window that has a midnight inside, which may make fewer parts.
-    Others are cut at whole minutes, and where parts have less than one, at whole seconds.
+    Returns fewer parts when the window has fewer seconds than that, or fewer `ends_of_days`, and
+    the window alone when it cannot be cut. What has an end of a day inside is cut there alone.
+    Others are cut at whole minutes, and where parts have less than one, at whole seconds (own
+    choice; see `Cut` for what is covered).
     """
     length = window.end - window.begin
     parts = min(parts, max(1, length // SECOND))
     step = length / parts
-    has_midnight = window.begin < _nearest_midnight(window.begin + length / 2) < window.end
-    in_days = step >= DAY or (at_midnight and has_midnight)
+    ends = ends_of_days(window)
     cuts = [window.begin]
     for number in range(1, parts):
         cut = window.begin + step * number
-        if in_days:
-            cut = _nearest_midnight(cut)
+        if ends:
+            cut = min(ends, key=lambda end: abs(end - cut))
         else:
             cut = _whole_minute(cut) if step >= MINUTE else whole_second(cut)
         if cuts[-1] < cut < window.end:
             cuts.append(cut)
     cuts.append(window.end)
     return [Window(begin, end) for begin, end in pairwise(cuts)]
+
+
+def ends_of_days(window: Window) -> list[datetime]:
+    """Return the last whole minute of each UTC day that lies an hour or more inside a window.
+
+    A server that looks at days only answers a range with all days that it touches, and two requests
+    that overlap at a cut touch a day in common. Cut here, that is the day before the cut, so that a
+    crowded day is asked for twice at most: with the day before it, and with the one after it.
+    """
+    first = (window.begin + HOUR + MINUTE).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = range((window.end - first) // DAY + 1)
+    ends = [first + (day + 1) * DAY - MINUTE for day in days]
+    return [end for end in ends if window.begin + HOUR <= end <= window.end - HOUR]
+
+
+def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> list[Window]:
+    """Return the parts that take a window's place when it has too many rows or bytes, else nothing.
+
+    Args:
+        window: what is read.
+        rows: how many it has, as far as known.
+        size: their bytes, as far as known.
+        parent: the window that this one was cut from, and its rows.
+
+    What is longer than a day is cut at ends of days first (`split`). A part of an hour, or of less,
+    that holds most of its rows is not cut again: they lie within a moment. What was cut from more
+    than that is: rows may crowd at one end of a month. Before a cut within a day, `samples_of` the
+    window may be asked for.
+    """
+    if rows <= MOST_ROWS and size <= MOST_BYTES:
+        return []
+    if window.end - window.begin <= SECOND:
+        return []
+    if parent and holds_most(rows, parent) and parent.window.end - parent.window.begin <= BURST:
+        return []
+    parts = max(2, -(-rows // AIMED_ROWS), -(-size // AIMED_BYTES))
+    found = split(window, min(MOST_PARTS, parts))
+    return found if len(found) > 1 else []
+
+
+def holds_most(rows: int, parent: Parent) -> bool:
+    """Say whether that many rows of a part are most of those of the window it was cut from."""
+    return rows > parent.total * MOST_OF_PARENT
+
+
+def samples_of(window: Window, *, rows: int, parts: int, parent: Parent | None) -> list[Window]:
+    """Return three ranges, apart, that show whether parts of a window would be any smaller.
+
+    They would not be if the server looks at days only, or at engagements that were open during the
+    range: then a range has as many rows as a part, although it is a quarter as long. Shorter ones
+    might be refused where parts would not be. They are needed where the first cut within a day
+    would be made, and of a part that has most rows of the window it was cut from.
+
+    Args:
+        window: what would be cut.
+        rows: its rows.
+        parts: into how many it would be cut.
+        parent: the window that it was cut from itself.
+    """
+    is_cut_first_within_a_day = not ends_of_days(window) and (
+        parent is None or bool(ends_of_days(parent.window))
+    )
+    if not is_cut_first_within_a_day and not (parent and holds_most(rows, parent)):
+        return []
+    length = window.end - window.begin
+    quarter = max(SECOND, length / parts / 4 // SECOND * SECOND)
+    begins = [whole_second(window.begin + length * number / 4) for number in (1, 2, 3)]
+    return [Window(begin, begin + quarter) for begin in begins]
+
+
+def would_come_twice(rows: int, *, parts: int, samples: Sequence[int]) -> bool | None:
+    """Say whether most rows of a window would come twice if it was cut; None if it is open yet.
+
+    Two of three samples decide: a burst may lie in one, and the account's day may change within the
+    window, which leaves two on one side.
+
+    Args:
+        rows: those of the window.
+        parts: into how many it would be cut.
+        samples: the rows of those `samples_of` it that were asked for.
+    """
+    votes = [sample * parts > rows * MOST_IN_ALL_PARTS for sample in samples]
+    return next((vote for vote in (True, False) if votes.count(vote) > 1), None)
 
 
 def halves(window: Window) -> list[Window]:
@@ -161,8 +268,3 @@ def halves(window: Window) -> list[Window]:
 
 def _whole_minute(instant: datetime) -> datetime:
     return instant.replace(second=0, microsecond=0)
-
-
-def _nearest_midnight(instant: datetime) -> datetime:
-    noon_later = instant + timedelta(hours=12)
-    return noon_later.replace(hour=0, minute=0, second=0, microsecond=0)

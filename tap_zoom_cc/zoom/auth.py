@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import requests
 
-from tap_zoom_cc.zoom.answers import Answer, fault_of, read_answer
+from tap_zoom_cc.zoom.answers import Answer, read_answer
 from tap_zoom_cc.zoom.connections import session_for
-from tap_zoom_cc.zoom.errors import AnswerError, RunError
+from tap_zoom_cc.zoom.errors import AnswerError, RunError, no_answer
 from tap_zoom_cc.zoom.instants import date_of
 from tap_zoom_cc.zoom.retries import retrying
-from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Condition, decide
+from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.run.stopping import Stop
@@ -53,8 +55,15 @@ class ServerToServerOAuth:
     are not followed.
     """
 
-    def __init__(self, settings: Settings, stop: Stop, report: Report) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stop: Stop,
+        report: Report,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take the credentials from the settings; nothing is requested yet."""
+        self._clock = clock
         self._settings = settings
         self._stop = stop
         self._report = report
@@ -81,7 +90,7 @@ class ServerToServerOAuth:
             RunError: when no token is granted.
         """
         with self._lock:
-            if time.monotonic() >= self._renew_at:
+            if self._clock() >= self._renew_at:
                 self._ask()
             return self._token
 
@@ -105,9 +114,7 @@ class ServerToServerOAuth:
         lifetime = grant.expires_in or 0.0
         if lifetime < SHORTEST_LIFETIME_SECONDS:
             lifetime = USUAL_LIFETIME_SECONDS
-        self._renew_at = time.monotonic() + max(
-            lifetime - RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 2
-        )
+        self._renew_at = self._clock() + max(lifetime - RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 2)
 
     def _say_why(self, error: AnswerError, seconds: float) -> None:
         self._report.count_retry()
@@ -130,7 +137,7 @@ class ServerToServerOAuth:
                     allow_redirects=False,
                 )
         except (requests.RequestException, ValueError) as error:
-            raise self._refusal(Answer(NO_ANSWER, message=fault_of(error))) from error
+            raise self._refusal(*no_answer(error)) from error
         self.server_time = date_of(response) or self.server_time
         if response.status_code != OK:
             raise self._refusal(read_answer(response, datetime.now(timezone.utc)))
@@ -142,6 +149,7 @@ class ServerToServerOAuth:
             answer = Answer(response.status_code, message="the answer holds no token")
             raise self._refusal(answer) from error
 
-    def _refusal(self, answer: Answer) -> AnswerError:
+    def _refusal(self, answer: Answer, conditions: Collection[Condition] = ()) -> AnswerError:
         where = f"token_url {self._settings.token_url}"
-        return AnswerError(decide(answer, {Condition.TOKEN_ENDPOINT}), answer, where)
+        rule = decide(answer, {Condition.TOKEN_ENDPOINT, *conditions})
+        return AnswerError(rule, answer, where)

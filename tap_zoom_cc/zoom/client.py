@@ -22,21 +22,19 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import requests
 
 from tap_zoom_cc.run.stopping import StoppedError
-from tap_zoom_cc.zoom.answers import Answer, fault_of, read_answer, shorten
+from tap_zoom_cc.zoom.answers import Answer, read_answer, shorten
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
 from tap_zoom_cc.zoom.bodies import BodyTooLargeError
 from tap_zoom_cc.zoom.connections import session_for
-from tap_zoom_cc.zoom.errors import AnswerError, RunError, error_for
+from tap_zoom_cc.zoom.errors import AnswerError, RunError, error_for, no_answer
 from tap_zoom_cc.zoom.pacing import Pacer
 from tap_zoom_cc.zoom.retries import retrying
 from tap_zoom_cc.zoom.rules import (
-    NO_ANSWER,
     OK,
     PLACES_OF_AN_OUTAGE,
     Action,
     Condition,
     decide,
-    may_be_an_outage,
 )
 
 if TYPE_CHECKING:
@@ -98,7 +96,7 @@ class Client:
         try:
             result = retrying(exchange.attempt, stop=self.stop, on_retry=self._say_why)()
         except AnswerError as error:
-            if may_be_an_outage(error.answer):
+            if decide(error.answer).shared is Condition.OUTAGE:
                 self.health.note_failure(request.where)
             end = error_for(error, request.where)
             if isinstance(end, RunError):
@@ -113,7 +111,7 @@ class Client:
                 raise
             raise self.fatal_error from None
         self.health.note_answer(request.where, exchange.authorization, self.pacer.sent_at)
-        self.speed_up()
+        self.pacer.speed_up()
         return result
 
     def give_up(self, error: RunError) -> None:
@@ -130,11 +128,6 @@ class Client:
             session.headers["User-Agent"] = self._user_agent
             self._sessions.session = session
         return session
-
-    def speed_up(self) -> None:
-        """Come back towards the full rate after an answer that was no refusal for the rate."""
-        self.health.note_other_answer()
-        self.pacer.speed_up()
 
     def cool_down(self, account_id: str, answer: Answer, advice: str) -> None:
         """Hold back the whole run after an account was refused for the rate."""
@@ -238,7 +231,8 @@ class _Exchange(Generic[Result]):
         if rule.action is Action.COOL_DOWN:
             client.cool_down(account_id, answer, rule.advice)
         elif answer.status:
-            client.speed_up()
+            client.health.note_other_answer()
+            client.pacer.speed_up()
         self._first_refused_at = min(self._first_refused_at, time.monotonic())
         if rule.action is Action.RENEW_TOKEN:
             if client.health.may_be_dead(self.authorization, since=self._token_refused_at):
@@ -252,11 +246,7 @@ class _Exchange(Generic[Result]):
             case BodyTooLargeError():
                 return Answer(OK, message=str(error)), set()
             case requests.RequestException():
-                is_slow = isinstance(error, requests.Timeout) and not isinstance(
-                    error, requests.ConnectionError
-                )
-                answer = Answer(NO_ANSWER, message=f"{fault_of(error)} at {self._client.url}")
-                return answer, {Condition.SLOW} if is_slow else set()
+                return no_answer(error, at=self._client.url)
             case _:
                 return Answer(OK, message=shorten(str(error))), set()
 
@@ -264,7 +254,7 @@ class _Exchange(Generic[Result]):
 class Health:
     """What is known of who has answered in this run, and with which token. Thread-safe.
 
-    A place is a stream and account, as messages name them.
+    ``where`` is a stream and account, as messages name them.
     """
 
     def __init__(self) -> None:
@@ -274,37 +264,38 @@ class Health:
         self._refused_since: dict[str, float] = {}
         self._accepted = ("", 0.0)
 
-    def note_answer(self, place: str, authorization: str, sent_at: float) -> None:
+    def note_answer(self, where: str, authorization: str, sent_at: float) -> None:
         """Note that a request got the page it asked for.
 
         Args:
-            place: the stream and account.
+            where: the stream and account.
             authorization: the header with which it was sent.
             sent_at: when it was sent, on `time.monotonic`'s clock.
         """
-        self._answered.add(place)
+        self._answered.add(where)
         self._failed_in_a_row.clear()
+        self._refused_since.clear()
         self._accepted = (authorization, sent_at)
 
-    def note_failure(self, place: str) -> None:
+    def note_failure(self, where: str) -> None:
         """Note that a request failed for good, in a way that may be no fault of the account."""
-        self._failed_in_a_row.add(place)
+        self._failed_in_a_row.add(where)
 
     def note_rate_refusal(self, account_id: str) -> None:
         """Note that an account was refused because too many requests came."""
         self._refused_since.setdefault(account_id, time.monotonic())
 
     def note_other_answer(self) -> None:
-        """Note an answer that was no refusal for the rate, whatever it was."""
+        """Note another answer than was asked for, but no refusal for the rate."""
         self._refused_since.clear()
 
-    def has_answered(self, place: str) -> bool:
+    def has_answered(self, where: str) -> bool:
         """Say whether a stream and account has answered in this run."""
-        return place in self._answered
+        return where in self._answered
 
-    def is_outage(self, place: str) -> bool:
+    def is_outage(self, where: str) -> bool:
         """Say whether so many others failed in a row that this failure is not the account's."""
-        return len(self._failed_in_a_row | {place}) >= PLACES_OF_AN_OUTAGE
+        return len(self._failed_in_a_row | {where}) >= PLACES_OF_AN_OUTAGE
 
     def refuses_all(self, account_id: str, *, since: float) -> bool:
         """Say whether the limit is spent for everybody, or one account alone is refused.

@@ -12,6 +12,7 @@ turn, it would be closed again by the server.
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import time
 from contextlib import ExitStack, nullcontext
@@ -24,8 +25,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from requests import RequestException, Session, Timeout, codes
 from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError
 from typing_extensions import override
 from urllib3.connection import HTTPConnection
+from urllib3.exceptions import ProxySchemeUnknown
 
 from tap_zoom_cc.zoom.bodies import read_beginning, read_body
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from urllib3 import HTTPConnectionPool
 
     Wait: TypeAlias = Callable[[], AbstractContextManager[None]]
+    Clock: TypeAlias = Callable[[], float]
 
 LONGEST_IDLE_SECONDS = 30.0
 """A connection that was idle for longer is opened anew (own choice).
@@ -54,6 +58,18 @@ To connect may take as long. A page comes within a few seconds, a slow one withi
 """
 
 
+NEEDS_PASSWORD = 407
+
+PROXY_REFUSALS = (401, 403, 405, NEEDS_PASSWORD)
+"""Answers of a proxy that it will give again (own choice); others may pass."""
+
+_PROXY_SAYS = re.compile(r"Tunnel connection failed: ((\d+).*)")
+
+
+class ProxyRefusedError(ProxyError):
+    """A proxy refuses to pass requests on, or is of a kind that is not supported."""
+
+
 class DeadlineError(Timeout):
     """A request was given up because its deadline had passed."""
 
@@ -62,7 +78,12 @@ class DeadlineError(Timeout):
         super().__init__(f"the answer was not complete after {DEADLINE_SECONDS:g} s")
 
 
-def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext) -> Session:
+def session_for(
+    url: str,
+    turn: Wait = nullcontext,
+    approach: Wait = nullcontext,
+    clock: Clock = time.monotonic,
+) -> Session:
     """Return a session for requests to one server. One thread may use it at a time.
 
     Its answers are complete when they are returned, and bounded: of an error's body only the
@@ -72,6 +93,7 @@ def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext
 
     A request raises, besides what requests does:
         DeadlineError: if its deadline has passed.
+        ProxyRefusedError: if the proxy will not pass it on, however often it is asked.
         BodyTooLargeError: if the answer is too large.
 
     Args:
@@ -80,9 +102,10 @@ def session_for(url: str, turn: Wait = nullcontext, approach: Wait = nullcontext
             request.
         approach: entered before the connection is opened, left when the request was sent: the turn
             is near then.
+        clock: gives seconds that only grow.
     """
     logging.getLogger("urllib3.connection").addFilter(_has_no_traceback)
-    sending = _Sending(turn, approach)
+    sending = _Sending(turn, approach, clock)
     session = _Session(sending)
     environment = session.merge_environment_settings(url, {}, None, None, None)
     session.proxies = environment["proxies"]
@@ -109,16 +132,17 @@ class _Sending:
     and the sockets would never be closed.
     """
 
-    def __init__(self, turn: Wait, approach: Wait) -> None:
+    def __init__(self, turn: Wait, approach: Wait, clock: Clock) -> None:
         self.turn = turn
         self.approach = approach
+        self.clock = clock
         self.waiting = ExitStack()
         self.ends_at = inf
         """When the request is given up, by the steady clock; never while it waits for its turn."""
 
     def start(self) -> None:
         """Let the time begin, in place of one that began before."""
-        self.ends_at = time.monotonic() + DEADLINE_SECONDS
+        self.ends_at = self.clock() + DEADLINE_SECONDS
 
     def pause(self) -> None:
         """Let no time pass.
@@ -132,7 +156,7 @@ class _Sending:
 
     @property
     def is_late(self) -> bool:
-        return time.monotonic() >= self.ends_at
+        return self.clock() >= self.ends_at
 
 
 class _Session(Session):
@@ -152,9 +176,28 @@ class _Session(Session):
         except RequestException as error:
             if self._sending.is_late:
                 raise DeadlineError from error
+            _raise_if_refused(error)
             raise
+        if response.status_code == NEEDS_PASSWORD:
+            message = f"the proxy answers {response.status_code}"
+            raise ProxyRefusedError(message)
         response.raw = BytesIO(body)
         return response
+
+
+def _raise_if_refused(error: BaseException) -> None:
+    """Do nothing, unless an error comes from a proxy that will refuse again.
+
+    Raises:
+        ProxyRefusedError: with the proxy's answer, which only the innermost error holds, in words.
+    """
+    inner: BaseException | None = error
+    while inner:
+        said = _PROXY_SAYS.fullmatch(str(inner))
+        if said and int(said[2]) in PROXY_REFUSALS:
+            message = f"the proxy answers {said[1]}"
+            raise ProxyRefusedError(message) from error
+        inner = inner.__cause__ or inner.__context__
 
 
 class _Adapter(HTTPAdapter):
@@ -166,10 +209,15 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> HTTPConnectionPool:
-        pool = cast(
-            "HTTPConnectionPool",
-            super().get_connection_with_tls_context(request, verify, proxies, cert),
-        )
+        try:
+            pool = cast(
+                "HTTPConnectionPool",
+                super().get_connection_with_tls_context(request, verify, proxies, cert),
+            )
+        except (InvalidProxyURL, InvalidSchema, ProxySchemeUnknown) as error:
+            # The error may quote the proxy's password.
+            message = "a proxy of a kind that is not supported"
+            raise ProxyRefusedError(message) from error
         connection_class = cast("type[HTTPConnection]", pool.ConnectionCls)
         if not issubclass(connection_class, _Connection):
             # Plain, TLS or through a proxy: only the pool knows which class that takes.
@@ -196,7 +244,7 @@ class _TimedReader(RawIOBase):
 
     @override
     def readinto(self, buffer: Any) -> int | None:
-        left = self._sending.ends_at - time.monotonic()
+        left = self._sending.ends_at - self._sending.clock()
         if left <= 0:
             raise TimeoutError
         timeout = min(left, self._timeout)
@@ -245,7 +293,7 @@ class _Connection(HTTPConnection):
         self.sending.start()
         super().connect()
         self.sending.pause()
-        self._active_at = time.monotonic()
+        self._active_at = self.sending.clock()
 
     @property
     @override
@@ -255,7 +303,7 @@ class _Connection(HTTPConnection):
         To read nothing is the only way to know: a TLS server sends something after the handshake,
         which looks like an answer, and behind which the end of the connection would not be seen.
         """
-        if self.sock is None or time.monotonic() > self._active_at + LONGEST_IDLE_SECONDS:
+        if self.sock is None or self.sending.clock() > self._active_at + LONGEST_IDLE_SECONDS:
             return False
         self.sock.settimeout(0.0)
         try:
@@ -275,7 +323,7 @@ class _Connection(HTTPConnection):
                 self._reconnect()
             self.sending.start()
             super().request(*args, **kwargs)
-            self._active_at = time.monotonic()
+            self._active_at = self.sending.clock()
         self.sending.waiting.close()
 
     def _reconnect(self) -> None:

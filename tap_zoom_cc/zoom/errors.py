@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.zoom.answers import missing_scopes
-from tap_zoom_cc.zoom.rules import Action, Condition
+import requests
+
+from tap_zoom_cc.zoom.answers import Answer, fault_of, missing_scopes, shorten
+from tap_zoom_cc.zoom.connections import ProxyRefusedError
+from tap_zoom_cc.zoom.rules import NO_ANSWER, Action, Condition
 
 if TYPE_CHECKING:
-    from tap_zoom_cc.zoom.answers import Answer
     from tap_zoom_cc.zoom.rules import Rule
 
 
@@ -74,3 +76,19 @@ def error_for(error: AnswerError, where: str) -> AnswerError | RunError:
             return RunError(str(AnswerError(error.rule, error.answer, where)))
         case _:
             return AccountError(error.rule, error.answer, where)
+
+
+def no_answer(error: Exception, *, at: str = "") -> tuple[Answer, set[Condition]]:
+    """Return that nothing came, or that it broke off, and what is known of it besides.
+
+    Args:
+        error: what a session raised.
+        at: where nothing came from, for the message.
+    """
+    if isinstance(error, ProxyRefusedError):
+        return Answer(NO_ANSWER, message=shorten(str(error))), {Condition.PROXY_REFUSES}
+    answer = Answer(NO_ANSWER, message=f"{fault_of(error)}{f' at {at}' if at else ''}")
+    is_slow = isinstance(error, requests.Timeout) and not isinstance(
+        error, requests.ConnectionError
+    )
+    return answer, {Condition.SLOW} if is_slow else set()

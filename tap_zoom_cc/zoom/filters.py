@@ -6,15 +6,13 @@ travels: comma-separated in one parameter, or as a repeated parameter.
 
 from __future__ import annotations
 
-import difflib
 import importlib.resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from singer_sdk.schema.source import SchemaDirectory
-from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from tap_zoom_cc.run.settings import FilterValue
 
@@ -27,44 +25,27 @@ They are plain files, derived from Zoom's OpenAPI documents by ``schemas/derive.
 SET_BY_THE_TAP = frozenset({"from", "to", "page_size", "next_page_token", "accountId"})
 
 
-def declared(stream: str) -> dict[str, dict[str, object]]:
+def declared(stream: str) -> dict[str, dict[str, Any]]:
     """Return the filters of a stream: their JSON schemas by name."""
-    properties: dict[str, dict[str, object]] = SCHEMAS.get_schema(f"{stream}_filters")["properties"]
+    properties: dict[str, dict[str, Any]] = SCHEMAS.get_schema(f"{stream}_filters")["properties"]
     return properties
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean …?" with the known name nearest to an unknown one, or nothing."""
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+def filters_schema(stream: str) -> dict[str, Any]:
+    """Return the JSON schema of a stream's filters: as in Zoom's document, and none of them empty.
 
-
-def problems(stream: str, values: Mapping[str, object]) -> list[str]:
-    """Say what is wrong with filters, one line each: the parameter, a colon, and what is right."""
-    known = declared(stream)
-    lines = []
-    for name, value in values.items():
-        if name in SET_BY_THE_TAP:
-            lines.append(f"{name}: is set by the tap; use start_date, end_date, sub_account_ids")
-        elif name not in known:
-            hint = nearest(name, known) or f"; known are {', '.join(known)}"
-            lines.append(f"{name}: the endpoint has no such parameter{hint}")
-        else:
-            lines += [f"{name}: {line}" for line in _value_problems(known[name], value)]
-    return lines
-
-
-def _value_problems(schema: dict[str, object], value: object) -> list[str]:
-    errors = DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(value)
-    lines = [error.message[:200] for error in errors]
-    if lines:
-        return lines
-    texts = value if isinstance(value, list) else [value]
-    if not texts or any(text == "" for text in texts):
-        return ["is empty; leave it out to read everything"]
-    if schema.get("x-style") == "comma" and any("," in str(text) for text in texts):
-        return ["a value contains a comma, which Zoom would read as two values"]
-    return []
+    ``otherwise`` and ``things`` are for `tap_zoom_cc.input_schemas`, which says what is wrong.
+    """
+    words = "is set by the tap; use start_date, end_date, sub_account_ids"
+    properties: dict[str, Any] = {name: {"not": {}, "otherwise": words} for name in SET_BY_THE_TAP}
+    for name, schema in declared(stream).items():
+        items = {"minLength": 1} | schema.get("items", {})
+        if schema.get("x-style") == "comma":
+            words = "must be text without a comma, which Zoom would read as two values"
+            items |= {"pattern": "^[^,]+$", "otherwise": words}
+        properties[name] = {"minLength": 1, "minItems": 1} | schema | {"items": items}
+    parameters = {"properties": properties, "additionalProperties": False}
+    return {"type": "object", "things": "query parameter"} | parameters
 
 
 def query_parameters(stream: str, values: Mapping[str, FilterValue]) -> dict[str, FilterValue]:

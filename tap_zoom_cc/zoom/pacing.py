@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tap_zoom_cc.run.stopping import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tap_zoom_cc.run.stopping import Stop
 
@@ -35,11 +35,11 @@ Threads wake up late. With room to catch up that costs no throughput, and makes 
 """
 
 SLOW_DOWN = 1.25
-"""What a refusal multiplies the distance between requests by, and what it adds to the margin."""
 WIDEN_MARGIN = 0.01
+"""Factor on the interval after a refusal; seconds added to the margin."""
 
 SPEED_UP = 0.995
-"""What each answered request multiplies it by, until the configured rate is reached again."""
+"""Factor on the interval after each answer, until the configured rate is reached again."""
 
 SLOWEST = 8.0
 
@@ -62,17 +62,23 @@ LONGEST_ASKED_SECONDS = 300.0
 class Pacer:
     """Lets one request after another through, at most ``requests_per_second``. Thread-safe.
 
-    That many requests (rounded down) must lie within no second: each waits until the one that came
-    that many before it is a second, and the margin, old. Each refusal slows the run down for a
-    while, and widens the margin for good: how unevenly requests travel, and how many other apps
-    share the limit, shows only in practice (own choice).
+    With n being that number, rounded down, a request waits until the n-th before it left at least
+    one second and the margin ago. Each refusal slows the run down for a while, and widens the
+    margin for good: how unevenly requests travel, and how many other apps share the limit, shows
+    only in practice (own choice).
     """
 
-    def __init__(self, requests_per_second: float, stop: Stop) -> None:
-        """Start at the full rate; ``stop`` ends every wait."""
+    def __init__(
+        self,
+        requests_per_second: float,
+        stop: Stop,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start at the full rate; ``stop`` ends every wait, ``clock`` gives seconds that grow."""
         count = max(1, int(requests_per_second))
         self._shortest_period = max(1.0, count / requests_per_second)
         self._stop = stop
+        self._clock = clock
         self._near = threading.Semaphore(max(1, int(requests_per_second * NEAR_SECONDS)))
         self._turn = threading.Lock()
         self._turns = threading.local()
@@ -127,14 +133,12 @@ class Pacer:
             self._wait_for_turn()
             yield
             with self._state:
-                self._turns.last = time.monotonic()
+                self._turns.last = self._clock()
                 self._sent.append(self._turns.last)
 
     def _wait_for_turn(self, seconds_before: float = 0.0) -> None:
         # Looked at again after each wait: a refusal meanwhile moves the next turn.
-        while (
-            wait := self._next_turn() - seconds_before - time.monotonic()
-        ) > 0 and not self._closed:
+        while (wait := self._next_turn() - seconds_before - self._clock()) > 0 and not self._closed:
             self._stop.sleep(min(wait, LONGEST_SLEEP_SECONDS))
         self._stop.check()
         if self._closed:
@@ -163,7 +167,7 @@ class Pacer:
             The seconds that the run waits.
         """
         with self._state:
-            now = time.monotonic()
+            now = self._clock()
             if self.sent_at > self._cooled_at:
                 self._slowness = min(self._slowness * SLOW_DOWN, SLOWEST)
                 self._margin = min(self._margin + WIDEN_MARGIN, LONGEST_MARGIN)

@@ -2,8 +2,8 @@
 
 `RULES` is read from top to bottom; the first rule that fits an answer decides (`decide`), whether
 it came from an endpoint of the API or from the token endpoint, and whether there was an answer at
-all. The table in docs/errors.md is made from it. What a rule says of an account ends the run where
-there is no account to fail: at the token endpoint, and for the list of sub accounts.
+all. The table in docs/errors.md is made from it. Where no account is involved, ``FAIL_ACCOUNT``
+ends the run: at the token endpoint, and for the list of sub accounts.
 
 Each rule names its source: *document* for Zoom's own documentation, *seen* for answers that users
 have published, *own choice* for what is safe where nobody documents what happens.
@@ -28,7 +28,7 @@ TRIES = 8
 """How often a request is sent before its rule's last word counts."""
 
 SLOW_TRIES = 3
-"""How often it is sent if each try takes as long as an answer may: others wait for it meanwhile."""
+"""The same where each try takes as long as an answer may: others wait for it meanwhile."""
 
 PATIENCE_SECONDS = 300.0
 """How long a request may wait between its tries, all waits together, before the last word counts.
@@ -64,6 +64,7 @@ class Condition(enum.Enum):
     NARROWER_RANGE = (
         "the answer names less than was asked for, and to ask for half of it did not help"
     )
+    PROXY_REFUSES = "the proxy answers 401, 403, 405 or 407, or is neither http nor https"
     SLOW = "the answer was not complete within a minute"
     ALL_REFUSED = "other accounts are refused too, and nothing was answered since its first try"
     OUTAGE = f"{PLACES_OF_AN_OUTAGE} accounts in a row failed so, with no answer to any other"
@@ -123,6 +124,7 @@ NO_ANSWER = 0
 """The status of a request that got no answer, or one that broke off."""
 
 SCOPE_ADVICE = "add the scope to the Zoom app, then activate the app again"
+DISABLED_ADVICE = "activate the app in the Zoom App Marketplace"
 TOKEN_ADVICE = (
     "is another program using the same app? check the app's credentials and that it is active"  # noqa: S105 (not a password)
 )
@@ -165,13 +167,7 @@ RULES: tuple[Rule, ...] = (
         tries=None,
         shared=Condition.ALL_REFUSED,
     ),
-    Rule(
-        Action.STOP_RUN,
-        "a scope is missing",
-        SCOPE_ADVICE,
-        "seen",
-        codes=(4711, 4700),
-    ),
+    Rule(Action.STOP_RUN, "a scope is missing", SCOPE_ADVICE, "seen", codes=(4711, 4700)),
     Rule(
         Action.STOP_RUN,
         "a scope is missing",
@@ -180,13 +176,7 @@ RULES: tuple[Rule, ...] = (
         statuses=(400, 401, 403),
         pattern=r"does not contain scopes",
     ),
-    Rule(
-        Action.STOP_RUN,
-        "the Zoom app is disabled",
-        "activate the app in the Zoom App Marketplace",
-        "seen",
-        codes=(4717,),
-    ),
+    Rule(Action.STOP_RUN, "the Zoom app is disabled", DISABLED_ADVICE, "seen", codes=(4717,)),
     Rule(
         Action.FAIL_ACCOUNT,
         "a redirect, which is not followed: the token stays with the configured host",
@@ -234,6 +224,14 @@ RULES: tuple[Rule, ...] = (
         "own choice",
         statuses=(OK,),
         then=Action.FAIL_ACCOUNT,
+    ),
+    Rule(
+        Action.STOP_RUN,
+        "the proxy of the environment lets no request through",
+        "check https_proxy: its kind, user and password (Basic), and that it allows Zoom's hosts",
+        "own choice",
+        statuses=(NO_ANSWER,),
+        condition=Condition.PROXY_REFUSES,
     ),
     Rule(
         Action.RETRY,
@@ -333,11 +331,6 @@ RULES: tuple[Rule, ...] = (
         "own choice",
     ),
 )
-
-
-def may_be_an_outage(answer: Answer) -> bool:
-    """Say whether an answer is none of the account's own fault if enough others get it too."""
-    return decide(answer).shared is Condition.OUTAGE
 
 
 def decide(answer: Answer, conditions: Collection[Condition] = ()) -> Rule:

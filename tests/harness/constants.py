@@ -36,6 +36,9 @@ class Constants:
     timeout_seconds: tuple[float, float] | None = field(
         default=None, metadata=_named("zoom.client.TIMEOUT_SECONDS")
     )
+    deadline_seconds: float | None = field(
+        default=None, metadata=_named("zoom.connections.DEADLINE_SECONDS")
+    )
     shortest_cool_down_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.SHORTEST_COOL_DOWN_SECONDS")
     )
@@ -46,8 +49,8 @@ class Constants:
         default=None, metadata=_named("zoom.pacing.LONGEST_COOL_DOWN_SECONDS")
     )
     page_size: int | None = field(default=None, metadata=_named("zoom.pages.PAGE_SIZE"))
-    most_rows: int | None = field(default=None, metadata=_named("sync.check.MOST_ROWS"))
-    aimed_rows: int | None = field(default=None, metadata=_named("sync.check.AIMED_ROWS"))
+    most_rows: int | None = field(default=None, metadata=_named("sync.windows.MOST_ROWS"))
+    aimed_rows: int | None = field(default=None, metadata=_named("sync.windows.AIMED_ROWS"))
     memory_bytes: int | None = field(default=None, metadata=_named("sync.stages.MEMORY_BYTES"))
     flush_bytes: int | None = field(default=None, metadata=_named("writer.FLUSH_BYTES"))
     seconds_between_states: float | None = field(
@@ -80,8 +83,9 @@ SHORT_WAITS = Constants(
     shortest_cool_down_seconds=0.02,
     longest_cool_down_seconds=0.02,
     longest_asked_seconds=0.02,
+    progress_seconds=86_400.0,
 )
-"""The same run with hardly any waiting between tries."""
+"""The same run with hardly any waiting between tries, and without progress if it is slow."""
 
 NO_PATIENCE = replace(SHORT_WAITS, patience_seconds=0.0)
 """For faults that stay: a run gives up what it would wait for a second time."""

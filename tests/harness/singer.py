@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from simulator.scenario import STREAMS
 
@@ -19,10 +20,13 @@ Place: TypeAlias = tuple[str, str]
 """Stream and account: what has a bookmark of its own."""
 
 
+_DECODER = msgspec.json.Decoder(dict[str, Any])
+
+
 def parse_messages(output: bytes) -> list[Message]:
     """Return the complete messages of an output; a last line that was cut off is none."""
     complete = output[: output.rfind(b"\n") + 1]
-    return [json.loads(line) for line in complete.splitlines()]
+    return [_DECODER.decode(line) for line in complete.splitlines()]
 
 
 def bookmarks(state: Mapping[str, Any], stream: str) -> dict[str, str]:

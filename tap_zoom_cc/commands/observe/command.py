@@ -23,9 +23,8 @@ from tap_zoom_cc.zoom.pages import Account
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tap_zoom_cc.accounts import Accounts
-    from tap_zoom_cc.engagements import EngagementStream
     from tap_zoom_cc.services import Services
+    from tap_zoom_cc.streams import EngagementStream
     from tap_zoom_cc.zoom.pages import EngagementLog
 
 FIRST_ACCOUNTS = 3
@@ -53,19 +52,13 @@ def observe_option(
     )
 
 
-def observe(
-    streams: Sequence[EngagementStream],
-    accounts: Accounts,
-    services: Services,
-    account_id: str,
-) -> int:
+def observe(streams: Sequence[EngagementStream], services: Services, account_id: str) -> int:
     """Observe one account and print what was found, even if something ends it early.
 
     Args:
         streams: the streams to observe.
-        accounts: those of the settings, of which the busiest of the first few is observed.
         services: what the run shares.
-        account_id: the account to observe instead, or `BUSIEST`.
+        account_id: the account to observe, or `BUSIEST` of the first few.
 
     Returns:
         The exit code: 0 if at least one log could be read, and nothing ended it early.
@@ -78,7 +71,7 @@ def observe(
     def find_out() -> None:
         present = whole_second(services.present)
         chosen = (
-            list(accounts.by_id.values())[:FIRST_ACCOUNTS]
+            list(services.accounts.by_id.values())[:FIRST_ACCOUNTS]
             if account_id == BUSIEST
             else [Account(account_id, own=account_id == settings.account_id)]
         )
