@@ -20,6 +20,7 @@ from tap_zoom_cc.zoom.connections import DeadlineError, session_for
 from tests.harness.clock import SteadyClock
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.raw_server import (
+    PATIENCE_SECONDS,
     make_certificate,
     needs_openssl,
     raw_server,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.harness.constants import Constants
 
 DEADLINE_SECONDS = 10.0
 """In this many seconds no connection is idle for long."""
@@ -114,9 +117,14 @@ def pass_time(clock: SteadyClock) -> None:
     clock.now += DEADLINE_SECONDS * 1.5
 
 
-def get(session: requests.Session, url: str, connect_timeout: float = 30) -> requests.Response:
+def get(
+    session: requests.Session,
+    url: str,
+    connect_timeout: float = 30,
+    between_bytes: float | None = 30,
+) -> requests.Response:
     request = session.prepare_request(requests.Request("GET", url))
-    return session.send(request, timeout=(connect_timeout, 30))
+    return session.send(request, timeout=(connect_timeout, between_bytes))
 
 
 @pytest.mark.parametrize("answer", SLOW_ANSWERS)
@@ -131,10 +139,30 @@ def test_an_answer_that_takes_too_long_is_given_up(
         get(session_for(url, clock=clock), url)
 
 
-def test_an_answer_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("between_bytes", [2 * PATIENCE_SECONDS, None])
+def test_an_answer_that_never_comes_is_given_up(
+    between_bytes: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the deadline, however long the next byte might be waited for."""
+
+    def serve(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.settimeout(PATIENCE_SECONDS)
+        try:
+            connection.recv(1)
+        except TimeoutError:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
     monkeypatch.setattr(connections, "DEADLINE_SECONDS", SHORT_SECONDS)
-    with raw_server(read_to_the_end) as url, pytest.raises(DeadlineError):
-        get(session_for(url), url)
+    with raw_server(serve) as url, pytest.raises(DeadlineError):
+        get(session_for(url), url, between_bytes=between_bytes)
+
+
+def test_an_answer_is_given_up_before_its_deadline_when_no_byte_comes() -> None:
+    with raw_server(read_to_the_end) as url:
+        with pytest.raises(requests.Timeout) as given_up:
+            get(session_for(url), url, between_bytes=SHORT_SECONDS)
+        assert not isinstance(given_up.value, DeadlineError)
 
 
 def read_to_the_end(connection: socket.socket) -> None:
@@ -189,7 +217,10 @@ def test_a_proxy_that_takes_too_long_is_given_up(
 
 
 def _connections_of_a_run(
-    serve: Callable[[socket.socket], object], *, through_a_proxy: bool
+    serve: Callable[[socket.socket], object],
+    *,
+    through_a_proxy: bool,
+    constants: Constants = SHORT_WAITS,
 ) -> tuple[int, list[str]]:
     """Run the tap against what answers as its proxy, or as its token endpoint.
 
@@ -206,7 +237,6 @@ def _connections_of_a_run(
         host = "https://zoom.invalid/" if through_a_proxy else url
         config = {**CONFIG, "api_url": f"{host}v2", "token_url": f"{host}oauth/token"}
         environment = {"https_proxy": url, "HTTPS_PROXY": url, "no_proxy": "localhost"}
-        constants = replace(SHORT_WAITS, deadline_seconds=SHORT_SECONDS)
         run = run_tap(config, environment=environment, constants=constants).check(1)
     return len(connections), run.logged("ERROR")
 
@@ -217,7 +247,10 @@ def test_a_token_that_takes_too_long_is_asked_for_three_times(*, through_a_proxy
         read_head(connection)
         read_to_the_end(connection)
 
-    tries, errors = _connections_of_a_run(serve, through_a_proxy=through_a_proxy)
+    constants = replace(SHORT_WAITS, deadline_seconds=SHORT_SECONDS)
+    tries, errors = _connections_of_a_run(
+        serve, through_a_proxy=through_a_proxy, constants=constants
+    )
     assert tries == 3
     (error,) = errors
     assert "token_url" in error
