@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import psycopg
 import pytest
+
+from tests.harness.raw_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,14 +47,14 @@ def postgres_server() -> Iterator[int]:
     # Not below pytest's folders, which only their owner may enter: the server refuses to run as
     # root and then runs as somebody else.
     with tempfile.TemporaryDirectory(prefix="postgres-") as home:
-        port = _free_port()
+        port = free_port()
         owner = _owner(Path(home))
         data = f"--pgdata={home}/data"
         making = ["--encoding=UTF8", "--locale=C", "--no-sync", "--auth=trust"]
         _run([f"{folder}/initdb", data, f"--username={USER}", *making], home, owner)
         options = f"-c listen_addresses={HOST} -c port={port} -c unix_socket_directories={home}"
         options += " -c fsync=off -c timezone=America/Los_Angeles"
-        control = [f"{folder}/pg_ctl", data, "--wait"]
+        control = [f"{folder}/pg_ctl", data, "--wait", "--timeout=240"]
         _run([*control, f"--log={home}/log", f"--options={options}", "start"], home, owner)
         try:
             yield port
@@ -79,13 +80,6 @@ def _programs() -> Path | None:
     versions = [path for path in DEBIAN_VERSIONS.glob("*/bin") if path.parent.name.isdecimal()]
     folders += sorted(versions, key=lambda path: int(path.parent.name), reverse=True)
     return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _owner(home: Path) -> _Owner:

@@ -151,7 +151,7 @@ def test_a_listed_account_that_refuses_after_it_answered_fails(
 
 @pytest.mark.parametrize("lasts", [False, True])
 def test_a_list_of_accounts_without_a_count_that_repeats_itself_is_not_taken_for_whole(
-    simulator: SimulatorProcess, *, lasts: bool
+    simulator: SimulatorProcess, discovered: dict[str, Any], *, lasts: bool
 ) -> None:
     accounts = [Account(id=f"a{number:04}") for number in range(350)]
     faults = (
@@ -159,13 +159,13 @@ def test_a_list_of_accounts_without_a_count_that_repeats_itself_is_not_taken_for
         Fault(kind="page_repeated", endpoint="accounts", requests=() if lasts else (1, 2)),
     )
     simulator.replace(scenario(*accounts, faults=faults))
-    run = sync(simulator, start_date=(FIRST_RUN - DAY).isoformat())
+    run = sync(simulator, catalog=selecting(discovered, ["sub_accounts"]))
     if lasts:
         run.check(1)
         assert any("sub accounts" in line for line in run.logged("ERROR"))
     else:
         run.check()
-        assert len(bookmarks(run.state, "sms")) == len(accounts)
+        assert len(run.records("sub_accounts")) == len(accounts)
 
 
 def test_a_run_in_which_every_account_refuses_fails(simulator: SimulatorProcess) -> None:

@@ -21,6 +21,7 @@ import yaml
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.history import accounts_asked
 from tests.harness.pages import ROOT, block, run_block
+from tests.harness.raw_server import free_port
 from tests.meltano_project import MeltanoProject, needs_duckdb, shared_plugins
 
 if TYPE_CHECKING:
@@ -345,32 +346,28 @@ def test_a_loader_that_is_shown_is_one_that_meltano_takes(
 
 
 @pytest.fixture
-def free_port() -> int:
-    """Give a port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-@pytest.fixture
-def simulator_by_hand(project: MeltanoProject, programs: Path, free_port: int) -> Iterator[int]:
+def simulator_by_hand(project: MeltanoProject, programs: Path) -> Iterator[int]:
     """Give the port of a simulator that was started as its page says."""
+    port = free_port()
     provide(programs, "python3", getattr(sys, "_base_executable", sys.executable))
     # As on a machine whose shell knows nothing of the clone's environment.
     project.env["PATH"] = os.pathsep.join([str(programs), os.defpath])
-    text = block("simulator").text.replace("8760", str(free_port))
+    text = block("simulator").text.replace("8760", str(port))
     process = subprocess.Popen(["bash", "-e", "-c", text], cwd=ROOT, env=project.env)
     try:
-        for _ in range(600):
-            with socket.socket() as caller:
-                if caller.connect_ex(("127.0.0.1", free_port)) == 0:
-                    break
+        while not listens(port):
             assert process.poll() is None
             time.sleep(0.1)
-        yield free_port
+        yield port
     finally:
         process.terminate()
         process.wait()
+
+
+def listens(port: int) -> bool:
+    """Say whether a server takes connections at a port."""
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_the_simulator_is_started_by_hand_and_read_from(

@@ -356,8 +356,8 @@ def test_rows_that_crowd_at_the_end_of_a_month_are_split(
     [
         (MIDNIGHT, 3_000, 330),
         (MIDNIGHT, 5_000, 540),
-        (MIDNIGHT + 10.5 * HOUR, 3_000, 502),
-        (MIDNIGHT + 10.5 * HOUR, 5_000, 830),
+        (MIDNIGHT + 10 * HOUR, 3_000, 502),
+        (MIDNIGHT + 10 * HOUR, 5_000, 830),
     ],
 )
 def test_a_server_that_looks_at_days_only_is_asked_for_each_day_twice_at_most(

@@ -120,7 +120,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def get(session: requests.Session, url: str) -> requests.Response:
-    return session.send(session.prepare_request(requests.Request("GET", url)), timeout=10)
+    return session.send(
+        session.prepare_request(requests.Request("GET", url)), timeout=PATIENCE_SECONDS
+    )
 
 
 @pytest.fixture(

@@ -247,9 +247,9 @@ def test_a_token_that_takes_too_long_is_asked_for_three_times(*, through_a_proxy
         read_head(connection)
         read_to_the_end(connection)
 
-    constants = replace(SHORT_WAITS, deadline_seconds=SHORT_SECONDS)
+    impatient = replace(SHORT_WAITS, deadline_seconds=SHORT_SECONDS)
     tries, errors = _connections_of_a_run(
-        serve, through_a_proxy=through_a_proxy, constants=constants
+        serve, through_a_proxy=through_a_proxy, constants=impatient
     )
     assert tries == 3
     (error,) = errors

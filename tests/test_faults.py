@@ -7,7 +7,6 @@ there. One that stays is named, moves no bookmark, and ends with exit code 1, un
 from __future__ import annotations
 
 import enum
-import socket
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -17,6 +16,7 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Fault, FaultKind, Limits, Scenario
 from tests.harness.constants import NO_PATIENCE, SHORT_WAITS
+from tests.harness.raw_server import free_port
 from tests.harness.rows import assert_complete, truth_of
 from tests.harness.tap import sync
 
@@ -357,8 +357,7 @@ def test_page_token_that_expires_sooner_than_it_is_used_is_named(zoom: Simulator
 
 @pytest.mark.parametrize("setting", ["api_url", "token_url"])
 def test_host_that_refuses_connections_is_named(zoom: SimulatorProcess, setting: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     nowhere: dict[str, Any] = {setting: f"http://127.0.0.1:{port}/v2"}
     run = _sync(zoom, **nowhere).check(1)
     assert any(f"http://127.0.0.1:{port}/v2" in line for line in run.logged("ERROR")), run.stderr

@@ -33,7 +33,9 @@ def test_a_second_sync_of_one_object_is_refused(
     simulator: SimulatorProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     once = tap(simulator, scenario(Account(id="one", sms=20)))
+    before = set(threading.enumerate())
     once.sync_all()
+    assert set(threading.enumerate()) <= before, "a thread may end while the process does"
     assert '"RECORD"' in capsys.readouterr().out
     with pytest.raises(RuntimeError, match="make another one, with the state of this one"):
         once.sync_all()

@@ -243,12 +243,12 @@ def test_nothing_is_later_by_more_than_a_rest_and_the_distance_of_two_syncs(
     simulator: SimulatorProcess,
 ) -> None:
     """Accounts from which little comes rest; `Warehouse` sees that nothing else is different."""
-    longest = 6 * HOUR
+    longest = 2 * HOUR
     sparse = [
         replace(
             account,
-            explicit_sms=account.explicit_sms[:3],
-            explicit_voice_calls=account.explicit_voice_calls[:3],
+            explicit_sms=account.explicit_sms[-4:],
+            explicit_voice_calls=account.explicit_voice_calls[-4:],
         )
         for account in accounts((-12, 0, 14), 5 * DAY)
     ]
@@ -265,7 +265,7 @@ def test_nothing_is_later_by_more_than_a_rest_and_the_distance_of_two_syncs(
         asked = simulator.stats().requests
         requests += sum(len(asked.get(stream, {})) for stream in STREAMS)
         now, syncs = now + HOUR, syncs + 1
-    assert requests < syncs * len(sparse) * len(STREAMS) / 2, "most were meant to rest"
+    assert requests < 0.7 * syncs * len(sparse) * len(STREAMS), "many were meant to rest"
     warehouse.load_the_rest()
 
 

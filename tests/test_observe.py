@@ -341,7 +341,7 @@ def found_in(worlds: list[World], scenario: Scenario, stream: Stream) -> Finding
 def ask(world: World, stream: Stream, asked: Asked) -> Seen:
     """Return what is seen of a world's answer."""
     begin, end = asked.written
-    parameters = [("from", begin), ("to", end), ("page_size", str(asked.page_size))]
+    parameters = [("from", begin), ("to", end), ("page_size", "100")]
     if asked.page_token:
         parameters.append(("next_page_token", asked.page_token))
     try:

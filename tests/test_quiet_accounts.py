@@ -190,6 +190,7 @@ def test_a_worker_knows_only_what_rests_of_its_own_accounts(zoom: SimulatorProce
     run = load(zoom, HOUR, sub_account_ids=[BUSY]).check()
     assert asked(zoom) == {BUSY}
     assert " of 1 account, 0 skipped, 0 at rest, " in summary(run, "sms")
+    assert gauges(run)["accounts_at_rest"]["value"] == 0
 
 
 def test_reconcile_counts_what_rests(zoom: SimulatorProcess) -> None:

@@ -30,7 +30,7 @@ END_DATE = HISTORY_END + timedelta(days=4)
 BOUNDARY = START_DATE + LONGEST_WINDOW
 """Where the first window ends and the second begins."""
 
-SMALL_LIMITS = Constants(most_rows=40, aimed_rows=25, page_size=10)
+SMALL_LIMITS = Constants(most_rows=40, aimed_rows=25, page_size=15)
 TENTH = Constants(most_rows=250, aimed_rows=180, page_size=10)
 """A tenth of the tap's own limits."""
 

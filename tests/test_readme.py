@@ -193,3 +193,14 @@ def test_the_errors_in_the_readme_are_among_all_errors() -> None:
     assert len(shown) == 5
     for line in shown:
         assert line in text_of(DOCS / "errors.md")
+
+
+def test_the_tests_that_contributing_asks_first_exist_and_so_do_their_modules() -> None:
+    page = text_of(ROOT / "CONTRIBUTING.md").partition("| asks first |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1:3] for line in page.splitlines()[2:]]
+    assert len(rows) > 10
+    for changed, asked in rows:
+        modules, tests = (re.findall(r"`([^`]+)`", cell) for cell in (changed, asked))
+        folders = [ROOT / "tap_zoom_cc", ROOT]
+        assert all(any((each / name).exists() for each in folders) for name in modules), modules
+        assert all((ROOT / "tests" / f"{name}.py").is_file() for name in tests), tests

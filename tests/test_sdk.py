@@ -13,18 +13,28 @@ from typing import TYPE_CHECKING
 import pytest
 from singer_sdk import Stream, Tap
 from singer_sdk.streams import core
+from typing_extensions import override
 
 from simulator.scenario import Account
 from tap_zoom_cc.run.log import WithoutChatter
 from tap_zoom_cc.tap import TapZoomCC
 from tests.harness.history import scenario
-from tests.harness.singer import parse_messages
+from tests.harness.singer import parse_messages, state_of
 from tests.harness.tap import settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from simulator.process import SimulatorProcess
+
+
+class Unsearched(list[object]):
+    """The states of all accounts, through which nothing looks for that of one."""
+
+    @override
+    def __iter__(self) -> Iterator[object]:
+        raise AssertionError("5,000 accounts would each be looked for among all")
+
 
 WORLD = scenario(Account(id="one", sms=20), Account(id="two", sms=20))
 
@@ -95,3 +105,18 @@ def test_an_sdk_without_a_method_that_is_overridden_is_noticed_before_the_first_
     monkeypatch.delattr(holder, method)
     sync().assert_is_about(method, rows=0)
     assert not simulator.stats().requests
+
+
+def test_the_sdk_finds_the_state_of_an_account_without_a_look_through_all() -> None:
+    config = {"account_id": "master", "client_id": "id", "client_secret": "secret"}
+    tap = TapZoomCC(
+        config=config, state={"bookmarks": state_of("sms", {"one": "2026-01-31T08:00:00Z"})}
+    )
+    stream = tap.streams["sms"]
+    (one,) = stream.stream_state["partitions"]
+    assert stream.get_context_state({"account_id": "one"}) is one
+    stream.stream_state["partitions"] = Unsearched([one])
+    new = stream.state_manager.get_context_state({"account_id": "new"})
+    assert stream.state_manager.get_context_state({"account_id": "one"}) is one
+    assert new == {"context": {"account_id": "new"}}
+    assert stream.stream_state["partitions"][1] is new

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import closing
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from singer_sdk.testing import get_tap_test_class
 from simulator.process import SimulatorProcess
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tap_zoom_cc.tap import TapZoomCC
+from tests.harness.raw_server import free_port
 from tests.harness.rows import assert_same_rows
 from tests.harness.singer import bookmarks
 
@@ -22,17 +21,8 @@ if TYPE_CHECKING:
     from singer_sdk.testing import TapTestRunner
 
 
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on.
-
-    The suite wants its settings when tests are collected, before a fixture can start anything.
-    """
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 PORT = free_port()
+"""The suite wants its settings when tests are collected, before a fixture can start anything."""
 
 SCENARIO = Scenario(
     accounts=(

@@ -14,6 +14,7 @@ import pytest
 from simulator.process import SimulatorProcess
 from simulator.scenario import STREAMS, Account, Clock, Fault, Scenario
 from tests.harness.constants import MANY_WINDOWS, Constants
+from tests.harness.raw_server import free_port
 from tests.harness.rows import assert_complete
 from tests.harness.singer import all_bookmarks, bookmarks
 from tests.harness.tap import settings_for, start_cold_tap, start_tap, sync
@@ -251,9 +252,9 @@ def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on() -> None:
 
 def test_a_server_that_comes_back_is_read_to_the_end() -> None:
     scenario = history()
-    with SimulatorProcess(replace(scenario, faults=(HANGS_IN_THE_MIDDLE,))) as first:
+    port = free_port()
+    with SimulatorProcess(replace(scenario, faults=(HANGS_IN_THE_MIDDLE,)), port=port) as first:
         config = settings_for(first, max_concurrency=3)
-        port = int(first.url.rpartition(":")[2])
         with start_tap(config, constants=MANY_WINDOWS) as tap:
             tap.read_until("STATE")
             first.close()

@@ -159,3 +159,9 @@ def test_bigquery_builds_the_same_rows(
     raw = "zoom_cc_appended" if append else "zoom_cc"
     built = build_twice(bigquery, messages_of_bigquery, package, raw, append=append)
     compare(built, expected_of_bigquery)
+
+
+def test_a_number_is_the_same_whatever_a_database_makes_of_its_last_bit() -> None:
+    whole: dict[str, Rows] = {"model": [{"percentile": 844}]}
+    assert differences({"model": [{"percentile": 844.0000000000001}]}, whole) == {}
+    assert differences({"model": [{"percentile": 844.01}]}, whole) != {}

@@ -224,11 +224,11 @@ A_DAY = Window(LEAP_DAY, LEAP_DAY + DAY)
     [
         (MONTH, 9_000, None, 0),
         (Window(LEAP_DAY, LEAP_DAY + 2 * DAY), 4_000, Parent(MONTH, 9_000), 0),
-        (Window(LEAP_DAY, LEAP_DAY + 2 * DAY), 9_000, Parent(MONTH, 9_000), 2),
-        (A_DAY, 9_000, None, 2),
-        (A_DAY, 3_000, Parent(MONTH, 9_000), 2),
+        (Window(LEAP_DAY, LEAP_DAY + 2 * DAY), 9_000, Parent(MONTH, 9_000), 3),
+        (A_DAY, 9_000, None, 3),
+        (A_DAY, 3_000, Parent(MONTH, 9_000), 3),
         (Window(LEAP_DAY, LEAP_DAY + 3 * HOUR), 3_000, Parent(A_DAY, 9_000), 0),
-        (Window(LEAP_DAY, LEAP_DAY + 3 * HOUR), 9_000, Parent(A_DAY, 9_000), 2),
+        (Window(LEAP_DAY, LEAP_DAY + 3 * HOUR), 9_000, Parent(A_DAY, 9_000), 3),
     ],
     ids=[
         "a month",
@@ -243,28 +243,44 @@ A_DAY = Window(LEAP_DAY, LEAP_DAY + DAY)
 def test_a_day_is_sampled_before_it_is_cut_and_its_parts_where_they_are_no_smaller(
     window: Window, rows: int, parent: Parent | None, number: int
 ) -> None:
-    samples = samples_of(window, rows=rows, parent=parent)
-    assert len(samples) == number
-    for one, other in pairwise(samples):
-        assert window.begin < one.begin
-        assert one.end < other.begin
-        assert other.end < window.end
+    for parts in (2, 5, MOST_PARTS):
+        samples = samples_of(window, rows=rows, parts=parts, parent=parent)
+        assert len(samples) == number
+        for one, other in pairwise(samples):
+            assert window.begin < one.begin
+            assert one.end < other.begin
+            assert other.end < window.end
+            part = (window.end - window.begin) / parts
+            assert part / 4 - SECOND < one.end - one.begin <= part / 4
 
 
 @pytest.mark.parametrize(
     ("samples", "twice"),
     [
         ([3_000, 3_000], True),
-        ([2_000, 2_000], True),
-        ([3_000, 0], False),
+        ([1_000, 2_000, 2_000], True),
+        ([2_000, 3_000, 1_000], True),
+        ([0, 3_000, 0], False),
         ([1, 1], False),
         ([900, 900], False),
-        ([], False),
+        ([3_000, 0], None),
+        ([3_000], None),
+        ([], None),
     ],
-    ids=["all", "a day of two", "a burst", "spread", "many that were open", "not asked for"],
+    ids=[
+        "all",
+        "two days",
+        "two days, and the change between them",
+        "a burst",
+        "spread",
+        "many that were open",
+        "one each",
+        "one",
+        "none",
+    ],
 )
-def test_rows_that_every_second_of_a_window_has_would_come_with_each_part(
-    samples: list[int], *, twice: bool
+def test_rows_that_each_range_of_a_window_has_would_come_with_each_part(
+    samples: list[int], *, twice: bool | None
 ) -> None:
     assert would_come_twice(3_000, parts=3, samples=samples) is twice
 

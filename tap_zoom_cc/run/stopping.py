@@ -26,6 +26,9 @@ GRACE_SECONDS = 5.0
 LAST_WORDS_SECONDS = 1.0
 """How long a run that is ended where it stands may take to say so; nobody may read that either."""
 
+SECONDS_TO_END = 1.0
+"""How long a thread is waited for that has nothing left to do (own choice)."""
+
 EXIT_FAILED = 1
 EXIT_TERMINATED = 143
 EXIT_INTERRUPTED = 130
@@ -116,11 +119,14 @@ def in_background(
         except Exception as error:  # noqa: BLE001 (raised again in the caller's thread)
             future.set_exception(error)
 
-    threading.Thread(target=call, daemon=True).start()
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
     while not future.done():
         wait([future], timeout=0.5)
         stop.check()
         while_waiting()
+    # Its connections end with it, and should not do so while the process ends.
+    thread.join(SECONDS_TO_END)
     return future.result()
 
 

@@ -198,8 +198,8 @@ class WindowFetcher:
     ) -> bool:
         """Ask for samples of a window, and say whether its parts would bring most rows twice."""
         total = rows.expected_rows
-        samples = []
-        for window in samples_of(job.window, rows=total, parent=job.parent):
+        samples: list[int] = []
+        for window in samples_of(job.window, rows=total, parts=parts, parent=job.parent):
             sample = WindowRows(window, self._now)
             read_in_passes(
                 self._client,
@@ -210,7 +210,10 @@ class WindowFetcher:
                 after_page=lambda _: True,
             )
             samples.append(sample.expected_rows)
-        return would_come_twice(total, parts=parts, samples=samples)
+            verdict = would_come_twice(total, parts=parts, samples=samples)
+            if verdict is not None:
+                return verdict
+        return False
 
     def _halves_if_not_answered(self, job: WindowJob, page: Page) -> list[WindowJob]:
         """Return both halves of a window, each to be asked for by itself, if less was answered.

@@ -117,8 +117,12 @@ class Prefetcher(Generic[Job, Result]):
         self._awaited: Place | None = None
         self._closed = False
         self._bring_next()
-        for number in range(workers):
-            threading.Thread(target=self._work, name=f"fetch-{number + 1}", daemon=True).start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"fetch-{number + 1}", daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def results(self, lane: str, while_waiting: Callable[[], None]) -> Iterator[Result]:
         """Yield the results of a lane in order; each is let go of when the next is asked for.
@@ -180,6 +184,12 @@ class Prefetcher(Generic[Job, Result]):
                     self._held -= outcome.size
             dropped.outcomes.clear()
             self._changed.notify_all()
+
+    def join(self, seconds: float) -> None:
+        """Wait until the threads have ended, as they do when nothing is left; at most so long."""
+        ends_at = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, ends_at - time.monotonic()))
 
     def close(self) -> None:
         """Let the threads end after what they are doing, and hold nothing any more."""

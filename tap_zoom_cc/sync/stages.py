@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.report import counted
-from tap_zoom_cc.run.stopping import OutputError, StoppedError
+from tap_zoom_cc.run.stopping import SECONDS_TO_END, OutputError, StoppedError
 from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, progress_of, rest_after
 from tap_zoom_cc.sync.budget import BudgetSpentError
 from tap_zoom_cc.sync.check import pages_for
@@ -217,6 +217,8 @@ class StreamSync:
         Raises:
             RunError: what ended the run. What was read before it has been emitted by now.
         """
+        # Their connections end with them, and should not do so while the process ends.
+        self._prefetcher.join(SECONDS_TO_END)
         if self._client.fatal_error is not None:
             raise self._client.fatal_error
         self._outcome.conclude(full_table=self._bookmarks.full_table)

@@ -217,32 +217,44 @@ def holds_most(rows: int, parent: Parent) -> bool:
     return rows > parent.total * MOST_OF_PARENT
 
 
-def samples_of(window: Window, *, rows: int, parent: Parent | None) -> list[Window]:
-    """Return two seconds, far apart, that show whether parts of a window would be any smaller.
+def samples_of(window: Window, *, rows: int, parts: int, parent: Parent | None) -> list[Window]:
+    """Return three ranges, apart, that show whether parts of a window would be any smaller.
 
     They would not be if the server looks at days only, or at engagements that were open during the
-    range: then each of these seconds has as many rows as a part. They are needed where the first
-    cut within a day would be made, and of a part that has most rows of the window it was cut from.
+    range: then a range has as many rows as a part, although it is a quarter as long. Shorter ones
+    might be refused where parts would not be. They are needed where the first cut within a day
+    would be made, and of a part that has most rows of the window it was cut from.
+
+    Args:
+        window: what would be cut.
+        rows: its rows.
+        parts: into how many it would be cut.
+        parent: the window that it was cut from itself.
     """
     is_cut_first_within_a_day = not ends_of_days(window) and (
         parent is None or bool(ends_of_days(parent.window))
     )
     if not is_cut_first_within_a_day and not (parent and holds_most(rows, parent)):
         return []
-    third = (window.end - window.begin) / 3
-    begins = [whole_second(window.begin + number * third) for number in (1, 2)]
-    return [Window(begin, begin + SECOND) for begin in begins]
+    length = window.end - window.begin
+    quarter = max(SECOND, length / parts / 4 // SECOND * SECOND)
+    begins = [whole_second(window.begin + length * number / 4) for number in (1, 2, 3)]
+    return [Window(begin, begin + quarter) for begin in begins]
 
 
-def would_come_twice(rows: int, *, parts: int, samples: Sequence[int]) -> bool:
-    """Say whether most rows of a window would come twice if it was cut.
+def would_come_twice(rows: int, *, parts: int, samples: Sequence[int]) -> bool | None:
+    """Say whether most rows of a window would come twice if it was cut; None if it is open yet.
+
+    Two of three samples decide: a burst may lie in one, and the account's day may change within the
+    window, which leaves two on one side.
 
     Args:
         rows: those of the window.
         parts: into how many it would be cut.
-        samples: the rows of `samples_of` it.
+        samples: the rows of those `samples_of` it that were asked for.
     """
-    return bool(samples) and min(samples) * parts > rows * MOST_IN_ALL_PARTS
+    votes = [sample * parts > rows * MOST_IN_ALL_PARTS for sample in samples]
+    return next((vote for vote in (True, False) if votes.count(vote) > 1), None)
 
 
 def halves(window: Window) -> list[Window]:

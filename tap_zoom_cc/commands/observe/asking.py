@@ -57,12 +57,7 @@ class Traffic:
         """
         begin, end = asked.written
         request = log.request(account, asked.window.begin, asked.window.end).with_parameters(
-            {
-                "from": begin,
-                "to": end,
-                "page_size": asked.page_size,
-                "next_page_token": asked.page_token or None,
-            }
+            {"from": begin, "to": end, "next_page_token": asked.page_token or None}
         )
         # What is said of an observation names no account.
         request = replace(request, where=log.name)

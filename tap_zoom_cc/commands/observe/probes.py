@@ -32,8 +32,8 @@ SETTLED = timedelta(hours=1)
 What ended later may be missing in one answer and there in the next one.
 """
 
-HISTORY_DAYS = (365, 730, 90)
-"""How far back history is asked for: a year, then two if there is something, else a quarter."""
+HISTORY_DAYS = (90, 365, 730)
+"""How far back history is asked for, as long as there is something."""
 
 LONG_MONTHS, SHORT_MONTHS = (1, 3, 5, 7, 8, 10, 12), (4, 6, 9, 11)
 
@@ -86,8 +86,8 @@ class Log:
         """The HTTP status, and Zoom's code, that its first range was answered with."""
         if not self.seen or not self.seen[0].status:
             return "nothing"
-        first = self.seen[0]
-        return f"HTTP {first.status}" + ("" if first.code is None else f", code {first.code}")
+        code = self.seen[0].code
+        return f"HTTP {self.seen[0].status}{'' if code is None else f', code {code}'}"
 
     @property
     def witnesses(self) -> Witnesses:
@@ -115,8 +115,8 @@ def look(logs: Sequence[Log]) -> None:
         _ask_about_ranges(log, OTHER_RANGE_REQUESTS if number else RANGE_REQUESTS)
     for log in readable[:1]:
         _ask_about_width(log)
-        _ask_about_history(log)
         _ask_again(log)
+        _ask_about_history(log)
 
 
 def _ask_about_ranges(log: Log, most: int) -> None:
@@ -164,20 +164,16 @@ def _fifteenth(present: datetime, months: tuple[int, ...]) -> datetime:
 
 
 def _is_accepted(log: Log, begin: datetime, days: float) -> bool:
-    answer = log.ask(Asked("width", Window(begin, begin + days * DAY), page_size=1))
+    answer = log.ask(Asked("width", Window(begin, begin + days * DAY)))
     return answer is not None and answer.is_page
 
 
 def _ask_about_history(log: Log) -> None:
-    a_year, two_years, a_quarter = HISTORY_DAYS
-    answer = _ask_at(log, a_year)
-    if answer is not None:
-        _ask_at(log, two_years if answer.in_range else a_quarter)
-
-
-def _ask_at(log: Log, days: int) -> Seen | None:
-    end = log.present - days * DAY
-    return log.ask(Asked("history", Window(end - LONGEST_REQUEST, end), page_size=1))
+    for days in HISTORY_DAYS:
+        end = log.present - days * DAY
+        answer = log.ask(Asked("history", Window(end - LONGEST_REQUEST, end)))
+        if answer is None or not answer.in_range:
+            return
 
 
 def _ask_again(log: Log) -> None:

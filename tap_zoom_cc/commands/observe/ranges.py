@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import datetime, timedelta, timezone
-from itertools import accumulate, combinations
+from itertools import accumulate, combinations, product
 from operator import ne, or_
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -80,13 +80,8 @@ class Reading(NamedTuple):
 READINGS: tuple[Reading, ...] = tuple(
     Reading(selects_on, from_inclusive, to_inclusive, days, zone)
     for selects_on in ("start", "end", "overlap")
-    for from_inclusive, to_inclusive, days in (
-        (True, True, False),
-        (True, False, False),
-        (False, True, False),
-        (False, False, False),
-        (True, True, True),
-    )
+    for from_inclusive, to_inclusive, days in product((True, False), (True, False), (False, True))
+    if not days or (from_inclusive and to_inclusive)
     for zone in (None, *ZONES)
 )
 """All that are known: in most, the first and the last instant may belong to a range or not."""

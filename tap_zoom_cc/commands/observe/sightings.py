@@ -26,7 +26,6 @@ class Asked:
     purpose: Purpose
     window: Window
     offset: timedelta = UTC_OFFSET
-    page_size: int = 100
     page_token: str = ""
 
     @property
