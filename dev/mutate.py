@@ -27,7 +27,7 @@ import bootstrap
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from typing import TypeAlias
+    from typing import TypeAlias, TypeGuard
 
     Node: TypeAlias = ast.expr | ast.stmt | ast.keyword
 
@@ -92,7 +92,7 @@ OPERATORS: dict[type[ast.AST], tuple[str, str]] = {
     ast.FloorDiv: ("//", "*"),
 }
 OTHER_NAME = {"min": "max", "max": "min", "any": "all", "all": "any"}
-# Arguments whose absence changes nothing that a run does.
+# Arguments that change nothing of what a run does, whatever they say.
 DECIDES_NOTHING = {"frozen", "slots", "strict"}
 
 
@@ -116,6 +116,10 @@ class Mutant:
         return f"{self.path}:{self.line}: {before or '(nothing)'} -> {self.text or '(nothing)'}"
 
 
+def _decides_nothing(node: ast.AST) -> TypeGuard[ast.keyword]:
+    return isinstance(node, ast.keyword) and node.arg in DECIDES_NOTHING
+
+
 class Module:
     """A module's text, with the places where a change means something."""
 
@@ -129,7 +133,9 @@ class Module:
 
     def mutants(self) -> Iterator[Mutant]:
         """Give every mutant of the module, each of which can be compiled."""
-        for node in ast.walk(ast.parse(self._source)):
+        nodes = list(ast.walk(ast.parse(self._source)))
+        idle = {each.value for each in nodes if _decides_nothing(each)}
+        for node in (each for each in nodes if each not in idle):
             yield from self._of_operator(node)
             yield from self._of_value(node)
             yield from self._of_statement(node)
@@ -157,7 +163,7 @@ class Module:
                 if isinstance(function, ast.Name) and function.id in OTHER_NAME:
                     yield self._with(function, OTHER_NAME[function.id])
                 for keyword in keywords:
-                    if keyword.arg not in DECIDES_NOTHING:
+                    if not _decides_nothing(keyword):
                         yield self._without(keyword)
 
     def _of_statement(self, node: ast.AST) -> Iterator[Mutant]:
