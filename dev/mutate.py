@@ -53,7 +53,7 @@ ASKED_FIRST = {
     "run/stopping": "test_stopping",
     "streams": "test_completeness test_increments test_state",
     "sync/": "test_completeness test_increments test_late_engagements",
-    "sync/bookmarks": "test_state test_increments test_late_engagements",
+    "sync/bookmarks": "test_quiet test_state test_report test_increments test_late_engagements",
     "sync/budget": "test_pacing test_budget",
     "sync/check": "test_check test_readings test_completeness",
     "sync/emit": "test_emit test_completeness test_late_engagements",
