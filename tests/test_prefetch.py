@@ -320,6 +320,41 @@ def test_threads_that_wait_for_room_end_and_nothing_is_held_when_no_more_is_want
     assert [result() for result in results] == [None] * len(results)
 
 
+def test_what_is_being_read_when_no_more_is_wanted_is_told_and_not_kept() -> None:
+    """Its parts are not read either."""
+
+    class Rows:
+        """A result of which one can tell whether it still exists."""
+
+    results: list[weakref.ref[Rows]] = []
+    told: dict[Job, bool] = {}
+    turns = threading.Semaphore(0)
+    may_end = threading.Event()
+
+    def read(job: Job, is_wanted: Callable[[], bool]) -> Fetched[Rows] | Parts[Job]:
+        turns.release()
+        assert may_end.wait(PATIENCE_SECONDS)
+        told[job] = is_wanted()
+        if job == (0,):
+            return Parts([(0, 0), (0, 1)])
+        rows = Rows()
+        results.append(weakref.ref(rows))
+        return Fetched(rows, 1)
+
+    before = set(threading.enumerate())
+    reader = Prefetcher(read, {"lane": jobs(3)}, workers=2, capacity=MANY)
+    workers = set(threading.enumerate()) - before
+    for _ in workers:
+        assert turns.acquire(timeout=PATIENCE_SECONDS)
+    reader.close()
+    may_end.set()
+    for worker in workers:
+        worker.join(PATIENCE_SECONDS)
+        assert not worker.is_alive()
+    assert told == {(0,): False, (1,): False}
+    assert [result() for result in results] == [None]
+
+
 def test_an_empty_lane_and_an_unknown_one_have_no_results() -> None:
     reader = prefetcher(lambda job: Fetched(job, 1), {"empty": []})
     assert list(reader.results("empty", nothing)) == []
