@@ -10,5 +10,5 @@ cut short or withheld. JSON goes through msgspec, which decodes straight into th
 dataclasses.
 
 It is a development tool and not part of the wheel. ``python -m simulator --help`` starts it by
-hand; :class:`simulator.process.SimulatorProcess` starts it from Python.
+hand; `simulator.process.SimulatorProcess` starts it from Python.
 """

@@ -54,7 +54,7 @@ _ACCEPTED_SCOPES: dict[tuple[Endpoint, bool], tuple[str, ...]] = {
 def build_app(stage: Stage) -> Starlette:
     """Put the application together.
 
-    Whoever serves it sets ``app.state.server`` to a :class:`simulator.answers.Server`, which cuts
+    Whoever serves it sets ``app.state.server`` to a `simulator.answers.Server`, which cuts
     connections for the faults that need it.
 
     Args:
@@ -83,7 +83,7 @@ def build_app(stage: Stage) -> Starlette:
 
 
 class _Endpoints:
-    """Zoom's endpoints. Each makes its answer; :meth:`_exchange` is what all have in common."""
+    """Zoom's endpoints. Each makes its answer; `_exchange` is what all have in common."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage

@@ -2,7 +2,7 @@
 
 A history of a million engagements must start fast and stay small, so only the instants are kept,
 in compact arrays; ids are computed from a number and back, and rows come from
-:mod:`simulator.rows`. The same seed always gives the same engagements.
+`simulator.rows`. The same seed always gives the same engagements.
 """
 
 from __future__ import annotations

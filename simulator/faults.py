@@ -2,7 +2,7 @@
 
 Faults come in four phases of an answer: a delay before it, an answer instead of it, a page with
 something wrong in it, and a body that is spoiled on its way. When a fault strikes is a matter of
-counting and of the scenario's seed alone (:class:`FaultSchedule`); what it does is one entry in
+counting and of the scenario's seed alone (`FaultSchedule`); what it does is one entry in
 the table of its phase.
 """
 

@@ -1,7 +1,7 @@
 """The simulator as a process of its own, started and steered from Python.
 
 Tests, benchmark and demo measure the tap as users run it, so its opposite must not share their
-interpreter: :class:`SimulatorProcess` starts ``python -m simulator``, and speaks to its control
+interpreter: `SimulatorProcess` starts ``python -m simulator``, and speaks to its control
 endpoints.
 """
 
@@ -35,7 +35,7 @@ _ANSWER_SECONDS = 120
 
 
 class SimulatorProcess:
-    """A running simulator. Use it as a context manager, or call :meth:`close`.
+    """A running simulator. Use it as a context manager, or call `close`.
 
     Making one starts the simulator and waits until it listens.
 
@@ -141,7 +141,7 @@ class SimulatorProcess:
         return msgspec.json.decode(self._control("GET", "counts"), type=list[Count])
 
     def stats(self) -> Statistics:
-        """Give what the simulator has seen since the start or :meth:`reset_stats`."""
+        """Give what the simulator has seen since the start or `reset_stats`."""
         return msgspec.json.decode(self._control("GET", "stats"), type=Statistics)
 
     def reset_stats(self) -> None:

@@ -1,7 +1,7 @@
 """Makes up what a row holds: every field of Zoom's document, with values that could be Zoom's.
 
 What only the engagement itself knows, its id and times, stands as a blank such as ``<<start>>``;
-:mod:`simulator.rows` fills them.
+`simulator.rows` fills them.
 """
 
 from __future__ import annotations

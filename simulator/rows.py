@@ -1,7 +1,7 @@
 """What an engagement's row holds besides its identity and its times, ready to be sent.
 
 A history may have a million rows, so a row is never built field by field when it is asked for.
-A :class:`Body` is a row whose id, times and durations are still blank, encoded once; filling the
+A `Body` is a row whose id, times and durations are still blank, encoded once; filling the
 blanks gives the bytes of an answer. Histories share a few hundred bodies among their rows.
 """
 

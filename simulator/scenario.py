@@ -1,7 +1,7 @@
 """All that can be chosen about a simulated Zoom, as one tree of frozen dataclasses.
 
-A scenario is plain data: it comes from a JSON file or from a test, and
-:func:`dataclasses.replace` makes a variation of it. Nothing here acts.
+A scenario is plain data: it comes from a JSON file or from a test, and `dataclasses.replace` makes
+a variation of it. Nothing here acts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Told = Literal[
     "unreadable",
     "nothing",
 ]
-"""What an answer says of its range; :class:`Readings` says what each means."""
+"""What an answer says of its range; `Readings` says what each means."""
 
 STREAMS: tuple[Stream, ...] = get_args(Stream)
 
@@ -87,7 +87,7 @@ FaultKind = Literal[
     "missing_engagement_id",
     "missing_start_time",
 ]
-"""Every way of misbehaving; :mod:`simulator.faults` says what each does and when it can."""
+"""Every way of misbehaving; `simulator.faults` says what each does and when it can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +108,10 @@ class Account:
     needs ``engagement_id``, ``start_time`` and ``end_time`` (with ``Z`` or an offset). A refusal
     stands for a stream whose every request is refused. ``listed`` says whether the account is
     among the sub accounts that Zoom lists. ``utc_offset_hours`` is the account's time zone.
-    ``listed_until`` is when the account drops out of that
-    list. With ``ignores_range`` every answer is for the last 24 hours, whatever was asked for.
-    ``hours_shifted`` moves each range that is asked for (back, if negative), ``hours_answered``
-    keeps only its first hours; what an answer says of its range is what was answered.
+    ``listed_until`` is when the account drops out of that list. With ``ignores_range`` every answer
+    is for the last 24 hours, whatever was asked for. ``hours_shifted`` moves each range that is
+    asked for (back, if negative), ``hours_answered`` keeps only its first hours; what an answer
+    says of its range is what was answered.
     """
 
     id: str

@@ -89,9 +89,11 @@ def exit_code_of(command: Callable[[], object], logger: logging.Logger) -> int |
         where = f"{error.filename}: " if error.filename else ""
         lines = [f"The system refused something: {where}{error.strerror or type(error).__name__}"]
     except Exception as error:
-        if not isinstance(error, USER_ERRORS) and not _comes_from_a_stream_map(error):
+        # Of another error than the SDK's the text is left out: it may quote a value of a row.
+        told = str(error) if isinstance(error, USER_ERRORS) else _failed_expression(error)
+        if told is None:
             raise
-        lines = [f"stream_maps: an expression fails: {type(error).__name__}: {shorten(str(error))}"]
+        lines = [f"stream_maps: an expression fails: {type(error).__name__}: {shorten(told)}"]
     else:
         return exit_code
     for line in lines:
@@ -102,7 +104,13 @@ def exit_code_of(command: Callable[[], object], logger: logging.Logger) -> int |
     return EXIT_FAILED
 
 
-def _comes_from_a_stream_map(error: Exception) -> bool:
-    """Say whether an error came out of an expression in ``stream_maps``: it can be of any type."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_globals.get("__name__") == "singer_sdk.mapper" for frame, _ in frames)
+def _failed_expression(error: Exception) -> str | None:
+    """Return the expression in ``stream_maps`` that an error, of any type, came out of.
+
+    It is empty if the SDK does not show it, and None if the error came from elsewhere.
+    """
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    of_maps = [each for each in frames if each.f_globals.get("__name__") == "singer_sdk.mapper"]
+    if not of_maps:
+        return None
+    return next((str(each.f_locals["expr"]) for each in of_maps if "expr" in each.f_locals), "")

@@ -78,7 +78,7 @@ def read_input(
     Raises:
         InputError: with everything that is wrong.
     """
-    lines = certificate_problems()
+    lines: list[str] = []
     settings, values = None, dict[str, Any]()
     try:
         values = read_config(config, prefix)
@@ -86,6 +86,8 @@ def read_input(
         lines += proxy_problems((settings.api_url, settings.token_url))
     except InputError as error:
         lines += error.args
+    # The file of variables, which has been read by now, may name some, too.
+    lines += certificate_problems()
     given = dict[str, Any]()
     for name, file, check in (
         ("state", state, partial(state_mistakes, now=now)),

@@ -436,6 +436,20 @@ def test_certificates_that_cannot_be_used_are_named(
     assert_refused(simulator, run, variable, path, said)
 
 
+def test_certificates_that_a_file_of_variables_names_are_tried_as_well(
+    simulator: SimulatorProcess, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("CURL_CA_BUNDLE=/nowhere/ca.pem", "utf-8")
+    prelude = f"import os; os.chdir({str(tmp_path)!r}); os.environ.pop('CURL_CA_BUNDLE', None)"
+    run = run_tap(
+        settings(simulator),
+        arguments=["--config=ENV"],
+        environment={"REQUESTS_CA_BUNDLE": ""},
+        prelude=prelude,
+    )
+    assert_refused(simulator, run, "CURL_CA_BUNDLE", "/nowhere/ca.pem", "No such file")
+
+
 @pytest.mark.parametrize("place", ["", "proxy.invalid:port", "proxy.invalid:0", "[", "h:99999"])
 def test_a_proxy_without_a_host_or_a_port_that_can_be_is_named_and_its_password_is_not(
     simulator: SimulatorProcess, place: str

@@ -341,6 +341,17 @@ def test_refused_token_is_renewed_once_by_all_workers_together(
     assert zoom.stats().tokens_issued <= 1 + 2
 
 
+def test_token_that_cannot_be_renewed_is_asked_for_no_more(zoom: SimulatorProcess) -> None:
+    accounts = [Account(id=f"Account{number:02}", sms=1) for number in range(20)]
+    zoom.replace(replace(SCENARIO, accounts=tuple(accounts)))
+    died = Fault(kind="401_code_124", endpoint="sms", requests=(1,))
+    refused = Fault(kind="redirect", endpoint="token", requests=tuple(range(2, 100)))
+    run = _sync(zoom, died, refused, sub_account_ids=None).check(1)
+    assert any("token_url" in line for line in run.logged("ERROR")), run.stderr
+    # One for the run, and one that was to take its place.
+    assert zoom.stats().requests["token"] == {"": 2}
+
+
 def test_page_token_that_expires_sooner_than_it_is_used_is_named(zoom: SimulatorProcess) -> None:
     zoom.replace(replace(SCENARIO, limits=Limits(page_token_seconds=-1)))
     run = _sync(zoom).check(1)

@@ -22,7 +22,7 @@ import yaml
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.checkout import copy_checkout
 from tests.harness.pages import block
-from tests.harness.rows import without_nulls
+from tests.harness.rows import rows_of, without_nulls
 from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
 from tests.model_truth import KEYS, MODELS, PASSED_ON, Truth, described_columns
 from tests.postgres_server import connect, loader_settings, postgres_server
@@ -188,10 +188,10 @@ class Warehouse:
         """Return what a query selects."""
         if self.kind == "postgres":
             with connect(self.port) as connection:
-                return fetched(connection.cursor(), query)
+                return rows_of(connection.cursor(), query)
         path = str(self.project.output / "zoom_cc.duckdb")
         with duckdb.connect(path, read_only=True) as connection:
-            return fetched(connection, query)
+            return rows_of(connection, query)
 
     def truth(self) -> Truth:
         """Return what the models must hold now."""
@@ -252,13 +252,6 @@ def questions() -> list[Question]:
     found = re.findall(r"```sql\n(.*?)```\s+\|(.*?)\|\n", text, re.DOTALL)
     assert len(found) >= 3, "docs/models.md has lost its questions"
     return [Question(sql, [name.strip() for name in header.split("|")]) for sql, header in found]
-
-
-def fetched(cursor: Any, query: str) -> list[Row]:  # noqa: ANN401 (of any database)
-    """Return the rows that a query selects."""
-    cursor.execute(query)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def comparable(row: Row) -> Row:

@@ -223,6 +223,18 @@ def test_an_expression_that_fails_at_a_row_is_the_one_error_of_the_log(
     assert "no_such_field + 1" in line
 
 
+def test_an_expression_that_fails_at_a_value_is_named_and_the_value_is_not(
+    zoom: SimulatorProcess,
+) -> None:
+    maps = {"sms": {"consumer_number": "int('number ' + self)"}}
+    run = run_tap({**zoom.tap_config(), "start_date": BEGIN.isoformat(), "stream_maps": maps})
+    (line,) = run.check(1).logged("ERROR")
+    assert "stream_maps: an expression fails: ValueError: int('number ' + self)" in line
+    numbers = {row.get("consumer_number") or "" for row in truth(zoom, "sms")} - {""}
+    assert numbers
+    assert not any(number in run.stderr for number in numbers)
+
+
 @pytest.mark.programs
 def test_only_what_meltano_selects_is_asked_for_and_loaded(
     project: MeltanoProject, zoom: SimulatorProcess

@@ -23,7 +23,7 @@ import requests
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.pages import block
-from tests.harness.rows import KEYS, by_key
+from tests.harness.rows import KEYS, by_key, rows_of
 from tests.meltano_project import ROOT, MeltanoProject, needs_duckdb, shared_plugins
 from tests.postgres_server import connect, loader_settings, postgres_server
 
@@ -225,13 +225,6 @@ def without_nul(row: Row) -> Row:
     }
 
 
-def sql_rows(cursor: Any, query: str) -> list[Row]:  # noqa: ANN401 (of any database)
-    """Return the rows that a query selects."""
-    cursor.execute(query)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
 def countries(rows: list[Row]) -> dict[Key, object]:
     """Return the one field that was changed between the runs, by key; each key once."""
     found: dict[Key, object] = {
@@ -245,7 +238,7 @@ def latest_by_query(project: MeltanoProject, name: str) -> dict[Key, object]:
     """Run one of the example queries on files, with DuckDB, in the project's folder."""
     with duckdb.connect() as connection:
         connection.execute(f"set file_search_path = '{project.folder}'")
-        return countries(sql_rows(connection, (EXAMPLES / name).read_text("utf-8")))
+        return countries(rows_of(connection, (EXAMPLES / name).read_text("utf-8")))
 
 
 @needs_duckdb
@@ -256,7 +249,7 @@ def test_duckdb_has_each_engagement_once_and_as_it_is(
 
     with duckdb.connect(str(project.output / "zoom_cc.duckdb"), read_only=True) as connection:
         for stream in KEYS:
-            rows = sql_rows(connection, f"select * from main.{stream}")
+            rows = rows_of(connection, f"select * from main.{stream}")
             for row in rows:
                 for name, part in properties(stream).items():
                     if row[name] is not None and "array" in part["type"]:
@@ -277,7 +270,7 @@ def test_duckdb_has_each_engagement_once_when_the_tap_flattens(
 
     with duckdb.connect(str(project.output / "zoom_cc.duckdb"), read_only=True) as connection:
         for stream in KEYS:
-            rows = sql_rows(connection, f"select * from main.{stream}")
+            rows = rows_of(connection, f"select * from main.{stream}")
             expected = {
                 key: without_empty_texts(row) for key, row in truth(simulator, stream).items()
             }
@@ -349,7 +342,7 @@ def test_postgres_has_each_engagement_once_when_the_tap_flattens(
 
     with connect(postgres_port) as connection:
         for stream in KEYS:
-            rows = sql_rows(connection.cursor(), f"select * from flattened.{stream}")
+            rows = rows_of(connection.cursor(), f"select * from flattened.{stream}")
             expected = {key: without_nul(row) for key, row in truth(simulator, stream).items()}
             assert len(rows) == len(expected)
             assert by_key(stream, [unflattened(stream, row) for row in rows]) == expected
@@ -363,7 +356,7 @@ def test_postgres_has_each_engagement_once_and_as_it_is(
 
     with connect(postgres_port) as connection:
         for stream in KEYS:
-            rows = sql_rows(connection.cursor(), f"select * from zoom_cc.{stream}")
+            rows = rows_of(connection.cursor(), f"select * from zoom_cc.{stream}")
             expected = {key: without_nul(row) for key, row in truth(simulator, stream).items()}
             assert len(rows) == len(expected)
             assert by_key(stream, [in_full(stream, row) for row in rows]) == expected

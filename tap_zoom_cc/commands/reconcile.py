@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timezone
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
@@ -21,7 +21,7 @@ from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
 from tap_zoom_cc.sync.check import Answered, answered
 from tap_zoom_cc.sync.plan import AccountPlan
 from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
-from tap_zoom_cc.sync.windows import SECOND, Cut, Window
+from tap_zoom_cc.sync.windows import DAY, SECOND, Cut, Window
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from tap_zoom_cc.sync.plan import WindowJob
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
-
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,10 +49,10 @@ class Tally:
     """How long the longest engagement was open."""
     without_rows: set[str] = field(default_factory=set)
     """The accounts of which there is nothing to read: their bookmarks stay, and are not late."""
-    at_rest: frozenset[str] | None = None
-    """The accounts that are not asked, since they are quiet; None where none may rest."""
     skipped: set[str] = field(default_factory=set)
     """Those of them that Zoom refuses, so that they may have rows all the same."""
+    at_rest: frozenset[str] | None = None
+    """The accounts that are not asked, since they are quiet; None where none may rest."""
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many rows were changed: by what was done, and to which field."""
 
@@ -224,8 +224,7 @@ class Report:
 
     def fail(self, message: str) -> None:
         """Note something that could not be read: the run will end with exit code 1."""
-        with self._lock:
-            self.failures.append(message)
+        self.fail_run(message)
         self.logger.error(message)
 
     def fail_run(self, message: str) -> None:

@@ -6,7 +6,6 @@ one account after another, and keeps how far each was read in its state.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.report import counted
@@ -17,7 +16,7 @@ from tap_zoom_cc.sync.check import pages_for
 from tap_zoom_cc.sync.emit import Emitter
 from tap_zoom_cc.sync.fetch import WindowFetcher
 from tap_zoom_cc.sync.prefetch import Prefetcher
-from tap_zoom_cc.sync.windows import LONGEST_REQUEST, MOST_ROWS, Window
+from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, MOST_ROWS, Window
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.instants import format_instant
 from tap_zoom_cc.zoom.rules import Action
@@ -40,8 +39,6 @@ MEMORY_BYTES = 56 * 1024 * 1024
 
 FIRST_WINDOW_BYTES = 6 * 1024 * 1024
 """Assumed size of the first window: 1,800 voice calls of 3.5 kB."""
-
-DAY = timedelta(days=1)
 
 
 class StreamSync:

@@ -70,6 +70,7 @@ class ServerToServerOAuth:
         self._lock = threading.Lock()
         self._token = ""
         self._renew_at = 0.0
+        self._refused = ""
         self.server_time: datetime | None = None
         self.lifetime: float | None = None
         """Seconds that the last token lives, as its answer says."""
@@ -87,9 +88,11 @@ class ServerToServerOAuth:
         """Return a token that is valid for some time to come.
 
         Raises:
-            RunError: when no token is granted.
+            RunError: when no token is granted; once that is so, none is asked for any more.
         """
         with self._lock:
+            if self._refused:
+                raise RunError(self._refused)
             if self._clock() >= self._renew_at:
                 self._ask()
             return self._token
@@ -108,7 +111,8 @@ class ServerToServerOAuth:
         try:
             grant = retrying(self._post, stop=self._stop, on_retry=self._say_why)()
         except AnswerError as error:
-            raise RunError(str(error)) from error
+            self._refused = str(error)
+            raise RunError(self._refused) from error
         self._token = grant.access_token
         self.lifetime = grant.expires_in
         lifetime = grant.expires_in or 0.0

@@ -101,3 +101,10 @@ def assert_complete(simulator: SimulatorProcess, *runs: TapRun) -> None:
             assert_nothing_twice(stream, run.records(stream))
         rows = [row for run in runs for row in run.records(stream)]
         assert_same_rows(stream, rows, simulator.truth(stream))
+
+
+def rows_of(cursor: Any, query: str) -> list[Record]:  # noqa: ANN401 (of any database)
+    """Return the rows that a query selects."""
+    cursor.execute(query)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -17,7 +17,7 @@ from operator import ne, or_
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from tap_zoom_cc.commands.observe.sightings import UTC_OFFSET, Asked
-from tap_zoom_cc.sync.windows import SECOND, Window, whole_second
+from tap_zoom_cc.sync.windows import HOUR, SECOND, Window, whole_second
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tap_zoom_cc.commands.observe.sightings import Engagement, Seen
 
 MILLISECOND = timedelta(milliseconds=1)
-HOUR = timedelta(hours=1)
 DAY = timedelta(days=1) // MILLISECOND
 
 OTHER_OFFSET = timedelta(hours=-11)
