@@ -45,7 +45,7 @@ class Reserve(Protocol):
     """Is called before requests are sent, as `Budget.reserve` is; what it raises ends the range."""
 
     def __call__(self, requests: int, *, begins: bool = False, again: bool = False) -> None:
-        """Take that many requests out of what is allowed."""
+        """Take that many requests out of what is allowed; give them back if negative."""
 
 
 def _without_limit(requests: int, *, begins: bool = False, again: bool = False) -> None:
@@ -68,7 +68,8 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
         request: asks for the first page.
         paginator: each pass takes one like it.
         rows: takes in the pages, and then says whether it is whole.
-        reserve: called before each request, with 0 for one that was reserved before.
+        reserve: called before each request, with 0 for one that was reserved before, and after a
+            pass with what is given back, as a negative number.
         after_page: called with each page; says whether the range is not to be read on.
 
     Raises:
@@ -110,7 +111,8 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
 
     rows.begin_pass()
     reserved = 0
-    while not paginator.finished:
+    is_read_on = True
+    while is_read_on and not paginator.finished:
         is_first = paginator.count == 0
         needed = 1 if is_first else max(paginator.count + 1, pages_for(rows.total or 0))
         reserve(max(0, needed - reserved), begins=is_first)
@@ -118,9 +120,9 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
         page_request = request.with_parameters({"next_page_token": paginator.current_value})
         response = client.get(page_request, read, before_retry=lambda: reserve(1, again=True))
         paginator.advance(response)
-        if after_page(paginator.read(response)):
-            return False
-    return True
+        is_read_on = not after_page(paginator.read(response))
+    reserve(paginator.count - reserved)
+    return is_read_on
 
 
 class WindowFetcher:
