@@ -24,17 +24,19 @@ CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def proxy_problems(urls: Iterable[str]) -> list[str]:
-    """Say whether the environment names something as a proxy for these URLs that has no host.
+    """Say whether the environment names something as a proxy that has no host, or no such port.
 
     Its value may hold a password and is not told.
     """
     for url in urls:
         proxy = select_proxy(url, get_environ_proxies(url))
         try:
-            has_host = not proxy or bool(urlsplit(f"//{proxy.rpartition('//')[2]}").hostname)
+            parts = urlsplit(f"//{(proxy or '').rpartition('//')[2]}")
+            # To ask for a port that is none raises ValueError.
+            is_usable = not proxy or (bool(parts.hostname) and parts.port != 0)
         except ValueError:
-            has_host = False
-        if not has_host:
+            is_usable = False
+        if not is_usable:
             variable = f"{urlsplit(url).scheme}_proxy"
             return [f"{variable}: is no URL of a proxy such as http://proxy.example.com:3128"]
     return []

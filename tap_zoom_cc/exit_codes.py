@@ -31,13 +31,24 @@ if TYPE_CHECKING:
 
 USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
 
+COMMANDS = ("about", "discover", "test", "check", "reconcile", "observe")
+"""The options that are a command each, instead of a sync: the first one would hide the others."""
+
 
 class Command(SingerCommand):
-    """The SDK's command, with exit codes that tell the truth."""
+    """The SDK's command, with exit codes that tell the truth, also about what it did not do."""
 
     @override
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options; one that ends the command leaves none of its files open."""
+        """Read the options; one that ends the command leaves none of its files open.
+
+        Raises:
+            InputError: if they are two commands.
+        """
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        commands = [f"--{name}" for name in COMMANDS if name in given]
+        if len(commands) > 1:
+            raise InputError(f"{' and '.join(commands)}: give one of them at a time")
         try:
             return super().parse_args(ctx, args)
         except BaseException:

@@ -436,10 +436,11 @@ def test_certificates_that_cannot_be_used_are_named(
     assert_refused(simulator, run, variable, path, said)
 
 
-def test_a_proxy_without_a_host_is_named_and_its_password_is_not(
-    simulator: SimulatorProcess,
+@pytest.mark.parametrize("place", ["", "proxy.invalid:port", "proxy.invalid:0", "[", "h:99999"])
+def test_a_proxy_without_a_host_or_a_port_that_can_be_is_named_and_its_password_is_not(
+    simulator: SimulatorProcess, place: str
 ) -> None:
-    proxies = {"http_proxy": "http://user:sEcReT@", "no_proxy": "", "NO_PROXY": ""}
+    proxies = {"http_proxy": f"http://user:sEcReT@{place}", "no_proxy": "", "NO_PROXY": ""}
     run = run_tap(settings(simulator) | simulator.tap_config(), environment=proxies)
     assert_refused(simulator, run, "http_proxy: is no URL of a proxy")
 
@@ -872,6 +873,25 @@ def test_a_wrong_state_is_refused(simulator: SimulatorProcess, name: str) -> Non
     run = run_tap(settings(simulator), state=state)
     assert_refused(simulator, run, "state", *said)
     assert len(run.logged("ERROR")) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--check", "--reconcile=2026-01-01/2026-01-02"), "--check and --reconcile"),
+        (("--test", "--observe"), "--test and --observe"),
+        (("--discover", "--about"), "--about and --discover"),
+    ],
+)
+def test_two_commands_at_once_are_refused(
+    simulator: SimulatorProcess, options: tuple[str, ...], named: str
+) -> None:
+    simulator.replace(Scenario(accounts=(Account(id=ACCOUNT, sms=1),)))
+    run = run_tap(simulator.tap_config(), arguments=options).check(1)
+    (error,) = run.logged("ERROR")
+    assert f"{named}: give one of them at a time" in error
+    assert not run.stdout
+    assert not simulator.stats().log
 
 
 def test_an_unknown_option_is_refused(simulator: SimulatorProcess) -> None:

@@ -6,9 +6,18 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from simulator.scenario import STREAMS, Account, Fault, Scenario
 from tests.harness.constants import SHORT_WAITS, Constants
-from tests.harness.history import DAY, FIRST_RUN, SECOND_RUN, accounts_asked, scenario
+from tests.harness.history import (
+    DAY,
+    FIRST_RUN,
+    SECOND_RUN,
+    accounts_asked,
+    requests_sent,
+    scenario,
+)
 from tests.harness.rows import assert_complete, assert_same_rows
 from tests.harness.singer import bookmarks, selecting, state_of
 from tests.harness.tap import sync
@@ -47,9 +56,20 @@ def test_a_budget_of_requests_is_kept_and_reads_everything_in_the_end(
     assert_complete(simulator, *runs)
 
 
-def requests_sent(simulator: SimulatorProcess) -> int:
-    requests = simulator.stats().requests
-    return sum(sum(requests.get(stream, {}).values()) for stream in STREAMS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="503_json", endpoint="sms", requests=tuple(range(1, 8))),
+        Fault(kind="missing_total_records", endpoint="sms"),
+    ],
+    ids=["retries", "pages without a total"],
+)
+def test_a_budget_is_kept_though_requests_come_that_nobody_could_count_before(
+    simulator: SimulatorProcess, fault: Fault
+) -> None:
+    simulator.replace(scenario(Account(id="one", sms=9_000), faults=(fault,)))
+    sync(simulator, max_requests_per_run=6, sub_account_ids=["one"])
+    assert 3 <= requests_sent(simulator) <= 6
 
 
 def test_a_budget_goes_to_every_account_in_turn(simulator: SimulatorProcess) -> None:

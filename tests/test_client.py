@@ -6,12 +6,13 @@ import doctest
 import logging
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from itertools import count, cycle
 from typing import TYPE_CHECKING
 
 import pytest
 
 from simulator.scenario import Account as Played
-from simulator.scenario import Fault, Scenario
+from simulator.scenario import Fault, Refusal, Scenario
 from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop, StoppedError
@@ -19,8 +20,10 @@ from tap_zoom_cc.sync.budget import Budget
 from tap_zoom_cc.sync.fetch import WindowFetcher
 from tap_zoom_cc.sync.plan import WindowJob
 from tap_zoom_cc.sync.windows import Window
-from tap_zoom_cc.zoom import client
-from tap_zoom_cc.zoom.errors import RunError
+from tap_zoom_cc.zoom import client, retries
+from tap_zoom_cc.zoom.answers import Answer
+from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError
+from tap_zoom_cc.zoom.pacing import Pacer
 from tap_zoom_cc.zoom.pages import (
     Account,
     EngagementLog,
@@ -28,6 +31,9 @@ from tap_zoom_cc.zoom.pages import (
     PageReader,
     Request,
 )
+from tap_zoom_cc.zoom.retries import retrying
+from tap_zoom_cc.zoom.rules import TRIES, decide
+from tests.harness.clock import SleepingClock
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -84,3 +90,92 @@ def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
     ours.give_up(RunError("the daily limit is spent"))
     with pytest.raises(RunError, match="the daily limit is spent"):
         ours.get(Request("/accounts"), PageReader("accounts").read)
+
+
+def paced_by(clock: SleepingClock, simulator: SimulatorProcess) -> client.Client:
+    """Return a client that waits for its turn, and after a refusal, on a clock of its own."""
+    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
+    ours = client.Client(settings, clock, Report(logging.getLogger("test"), 5))
+    ours.pacer = Pacer(5, clock, clock)
+    return ours
+
+
+def sms_of(account_id: str) -> Request:
+    where = f"sms, account {account_id}"
+    path = f"/accounts/{account_id}/contact_center/sms"
+    return Request(path, {"from": "2024-01-01", "to": "2024-01-02"}, where, account_id)
+
+
+def test_an_answer_that_is_an_error_makes_the_run_faster_too(simulator: SimulatorProcess) -> None:
+    """After a refusal for the rate the run is slow: others than those for the rate show its end."""
+    faults = (Fault(kind="account_refuses", endpoint="sms"),)
+    simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
+    ours = paced_by(SleepingClock(), simulator)
+    with ours.pacer.turn():
+        pass
+    ours.pacer.cool_down(None)
+    slow = ours.pacer.interval
+    with pytest.raises(AccountError):
+        ours.get(sms_of("one"), PageReader("sms").read)
+    assert ours.pacer.interval < slow
+
+
+@pytest.mark.parametrize(("answered", "error"), [(True, AccountError), (False, RunError)])
+def test_refusals_end_the_run_only_if_nothing_was_answered_since_the_first_of_them(
+    simulator: SimulatorProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    answered: bool,
+    error: type[Exception],
+) -> None:
+    faults = (Fault(kind="429_per_second", endpoint="sms", headers=False),)
+    simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
+    ours = paced_by(SleepingClock(), simulator)
+
+    tries = count(1)
+
+    def before_retry() -> None:
+        if next(tries) == 1:
+            if answered:
+                ours.health.note_other_answer()
+        else:
+            ours.health.note_rate_refusal("another")
+            monkeypatch.setattr(retries, "PATIENCE_SECONDS", -1.0)
+
+    with pytest.raises(error):
+        ours.get(sms_of("one"), PageReader("sms").read, before_retry=before_retry)
+
+
+def test_one_account_that_refuses_the_token_costs_one_token(
+    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If others are answered with it: a token for each try would be many for many accounts."""
+    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.0)
+    refusal = Refusal(status=401, code=124, message="Invalid access token.")
+    faults = (Fault(kind="account_refuses", endpoint="sms", account_id="one", refusal=refusal),)
+    accounts = (Played(id="one"), Played(id="two"))
+    simulator.replace(Scenario(accounts=accounts, faults=faults))
+    ours = paced_by(SleepingClock(), simulator)
+    read = PageReader("sms").read
+
+    def before_retry() -> None:
+        ours.get(sms_of("two"), read)
+
+    with pytest.raises(AccountError, match="token was refused"):
+        ours.get(sms_of("one"), read, before_retry=before_retry)
+    assert simulator.stats().tokens_issued == 2
+
+
+def test_a_request_is_sent_a_bounded_number_of_times_even_if_its_errors_differ() -> None:
+    answers = cycle([Answer(503, wait=0.0), Answer(200, wait=0.0)])
+    tries = 0
+
+    def send() -> None:
+        nonlocal tries
+        tries += 1
+        answer = next(answers)
+        raise AnswerError(decide(answer, set()), answer)
+
+    with pytest.raises(AnswerError):
+        retrying(send, stop=Stop(), on_retry=lambda *_: None)()
+    assert tries == TRIES

@@ -194,6 +194,29 @@ def test_the_connection_is_not_open_before_the_turn_is_near(server: Server, url:
     assert steps == [("far", 0, 0), ("sent", 1, 1)]
 
 
+def test_the_place_is_given_back_when_the_request_was_sent_and_not_when_it_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else, where an answer takes long, others would open their connections after their turn."""
+    given_back = threading.Event()
+
+    @contextmanager
+    def approach() -> Iterator[None]:
+        yield
+        given_back.set()
+
+    def serve(connection: socket.socket) -> None:
+        read_head(connection)
+        if given_back.wait(PATIENCE_SECONDS):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    without_proxies(monkeypatch)
+    with raw_server(serve) as url:
+        session = session_for(url, approach=approach)
+        request = session.prepare_request(requests.Request("GET", url))
+        assert session.send(request, timeout=2 * PATIENCE_SECONDS).ok
+
+
 def test_nothing_is_connected_for_a_request_whose_turn_never_comes_near(
     server: Server, url: str
 ) -> None:

@@ -20,6 +20,7 @@ from tap_zoom_cc.zoom.connections import DeadlineError, session_for
 from tests.harness.clock import SteadyClock
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.raw_server import (
+    PATIENCE_SECONDS,
     make_certificate,
     needs_openssl,
     raw_server,
@@ -116,9 +117,14 @@ def pass_time(clock: SteadyClock) -> None:
     clock.now += DEADLINE_SECONDS * 1.5
 
 
-def get(session: requests.Session, url: str, connect_timeout: float = 30) -> requests.Response:
+def get(
+    session: requests.Session,
+    url: str,
+    connect_timeout: float = 30,
+    between_bytes: float | None = 30,
+) -> requests.Response:
     request = session.prepare_request(requests.Request("GET", url))
-    return session.send(request, timeout=(connect_timeout, 30))
+    return session.send(request, timeout=(connect_timeout, between_bytes))
 
 
 @pytest.mark.parametrize("answer", SLOW_ANSWERS)
@@ -133,10 +139,30 @@ def test_an_answer_that_takes_too_long_is_given_up(
         get(session_for(url, clock=clock), url)
 
 
-def test_an_answer_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("between_bytes", [2 * PATIENCE_SECONDS, None])
+def test_an_answer_that_never_comes_is_given_up(
+    between_bytes: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the deadline, however long the next byte might be waited for."""
+
+    def serve(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.settimeout(PATIENCE_SECONDS)
+        try:
+            connection.recv(1)
+        except TimeoutError:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
     monkeypatch.setattr(connections, "DEADLINE_SECONDS", SHORT_SECONDS)
-    with raw_server(read_to_the_end) as url, pytest.raises(DeadlineError):
-        get(session_for(url), url)
+    with raw_server(serve) as url, pytest.raises(DeadlineError):
+        get(session_for(url), url, between_bytes=between_bytes)
+
+
+def test_an_answer_is_given_up_before_its_deadline_when_no_byte_comes() -> None:
+    with raw_server(read_to_the_end) as url:
+        with pytest.raises(requests.Timeout) as given_up:
+            get(session_for(url), url, between_bytes=SHORT_SECONDS)
+        assert not isinstance(given_up.value, DeadlineError)
 
 
 def read_to_the_end(connection: socket.socket) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import count
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,6 +86,18 @@ def test_an_engagement_is_remembered_for_48_hours_after_its_end(
     assert target.gets(EARLIER, key)
     begin = end + later_hours * HOUR
     assert target.gets(Window(begin, begin + DAY), key) == (later_hours > 48)
+
+
+@pytest.mark.parametrize("hours", [(0, 100), (100, 0)], ids=["longer", "an older version"])
+def test_an_engagement_is_remembered_from_the_latest_end_that_it_came_with(
+    hours: tuple[int, int],
+) -> None:
+    target = Target()
+    for moment, lasts in zip((2, 0) if hours[0] else (0, 2), hours, strict=True):
+        target.gets(EARLIER, RowKey("one", BEGIN, EARLIER.end + lasts * HOUR), came_at=moment)
+    end = EARLIER.end + 100 * HOUR
+    later = Window(end + RETURN_PERIOD, end + RETURN_PERIOD + DAY)
+    assert not target.gets(later, RowKey("one", BEGIN, end), came_at=3)
 
 
 def test_what_cannot_come_again_takes_no_memory() -> None:

@@ -56,7 +56,15 @@ def test_each_kind_of_place_is_broken(mutate: ModuleType, text: str, expected: l
 
 
 @pytest.mark.parametrize(
-    "text", ['"""What it is."""', "if TYPE_CHECKING: a = b", "a: int", "a = {'b': 'c'}", "a = b"]
+    "text",
+    [
+        '"""What it is."""',
+        "if TYPE_CHECKING: a = b",
+        "a: int",
+        "a = {'b': 'c'}",
+        "a = b",
+        "a = dataclass(slots=True)",
+    ],
 )
 def test_what_decides_nothing_is_left_alone(mutate: ModuleType, text: str) -> None:
     assert not mutated(mutate, text)

@@ -149,17 +149,19 @@ def test_no_more_requests_are_near_than_have_their_turn_within_that_time() -> No
     def approach() -> None:
         with pacer.approach():
             near.release()
-            go_on.wait(30)
+            go_on.wait()
 
     threads = [threading.Thread(target=approach) for _ in range(6)]
     for thread in threads:
         thread.start()
-    for _ in range(int(NEAR_SECONDS)):
-        assert near.acquire(timeout=30)
-    assert not near.acquire(timeout=0.2)
-    go_on.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(int(NEAR_SECONDS)):
+            assert near.acquire(timeout=30)
+        assert not near.acquire(timeout=0.2)
+    finally:
+        go_on.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_nobody_opens_a_connection_after_the_pacer_was_closed(clock: SleepingClock) -> None:

@@ -320,10 +320,58 @@ def test_threads_that_wait_for_room_end_and_nothing_is_held_when_no_more_is_want
     assert [result() for result in results] == [None] * len(results)
 
 
+def test_what_is_being_read_when_no_more_is_wanted_is_told_and_not_kept() -> None:
+    """Its parts are not read either."""
+
+    class Rows:
+        """A result of which one can tell whether it still exists."""
+
+    results: list[weakref.ref[Rows]] = []
+    told: dict[Job, bool] = {}
+    turns = threading.Semaphore(0)
+    may_end = threading.Event()
+
+    def read(job: Job, is_wanted: Callable[[], bool]) -> Fetched[Rows] | Parts[Job]:
+        turns.release()
+        assert may_end.wait(PATIENCE_SECONDS)
+        told[job] = is_wanted()
+        if job == (0,):
+            return Parts([(0, 0), (0, 1)])
+        rows = Rows()
+        results.append(weakref.ref(rows))
+        return Fetched(rows, 1)
+
+    before = set(threading.enumerate())
+    reader = Prefetcher(read, {"lane": jobs(3)}, workers=2, capacity=MANY)
+    workers = set(threading.enumerate()) - before
+    for _ in workers:
+        assert turns.acquire(timeout=PATIENCE_SECONDS)
+    reader.close()
+    may_end.set()
+    for worker in workers:
+        worker.join(PATIENCE_SECONDS)
+        assert not worker.is_alive()
+    assert told == {(0,): False, (1,): False}
+    assert [result() for result in results] == [None]
+
+
 def test_an_empty_lane_and_an_unknown_one_have_no_results() -> None:
     reader = prefetcher(lambda job: Fetched(job, 1), {"empty": []})
     assert list(reader.results("empty", nothing)) == []
     assert list(reader.results("unknown", nothing)) == []
+
+
+def test_what_was_handed_over_leaves_its_room_to_what_follows() -> None:
+    """Else, once the capacity has been handed over, one job after the other would be read."""
+    together = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+
+    def read(job: Job) -> Fetched[Job]:
+        if job[0] >= 8:
+            together.wait()
+        return Fetched(job, 10)
+
+    reader = prefetcher(read, {"lane": jobs(10)}, workers=2, capacity=40)
+    assert list(reader.results("lane", give_up_after(PATIENCE_SECONDS))) == jobs(10)
 
 
 def test_a_lane_that_fails_leaves_no_room_taken() -> None:
@@ -335,18 +383,40 @@ def test_a_lane_that_fails_leaves_no_room_taken() -> None:
         if job == (0,):
             assert behind.wait(PATIENCE_SECONDS)
             raise ReadError
-        if job == (3,):
+        if job == (10,):
+            # The same thread has read and kept (1,). From now on a job counts for 30 bytes.
             behind.set()
-        if job[0] >= 10:
+            return Fetched(job, 50)
+        if job[0] > 10:
             together.wait()
         return Fetched(job, 10)
 
-    lanes: dict[str, list[Job]] = {"sick": jobs(4), "sound": [(10,), (11,)]}
-    reader = Prefetcher(lambda job, _: read(job), lanes, workers=2, capacity=40, assumed_size=10)
+    sound: list[Job] = [(10,), (11,), (12,)]
+    lanes = {"sick": jobs(2), "sound": sound}
+    reader = Prefetcher(lambda job, _: read(job), lanes, workers=2, capacity=60, assumed_size=10)
     with pytest.raises(ReadError):
         list(reader.results("sick", nothing))
     reader.drop("sick")
-    assert list(reader.results("sound", give_up_after(PATIENCE_SECONDS))) == [(10,), (11,)]
+    assert list(reader.results("sound", give_up_after(PATIENCE_SECONDS))) == sound
+
+
+def test_what_is_still_being_read_of_a_lane_that_was_dropped_takes_no_room() -> None:
+    may_end = threading.Event()
+    together = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+
+    def read(job: Job) -> Fetched[Job]:
+        if job == (0,):
+            assert may_end.wait(PATIENCE_SECONDS)
+        else:
+            together.wait()
+        return Fetched(job, 10)
+
+    sound: list[Job] = [(10,), (11,)]
+    lanes = {"dropped": jobs(1), "sound": sound}
+    reader = Prefetcher(lambda job, _: read(job), lanes, workers=2, capacity=20, assumed_size=10)
+    reader.drop("dropped")
+    may_end.set()
+    assert list(reader.results("sound", give_up_after(PATIENCE_SECONDS))) == sound
 
 
 def test_jobs_are_made_when_they_are_needed() -> None:

@@ -38,6 +38,7 @@ from simulator.scenario import (
     Scenario,
 )
 from tests.harness.constants import SHORT_WAITS
+from tests.harness.history import requests_sent
 from tests.harness.rows import key_of, keys_of, truth_of
 from tests.harness.singer import all_bookmarks
 from tests.harness.tap import sync
@@ -592,6 +593,8 @@ class Play:
         return Kill(death.signal_name, after_bytes, death.after_seconds)
 
     def _check(self, run: Run, ended: TapRun, faults: Counter[str]) -> None:
+        if run.max_requests is not None:
+            assert requests_sent(self.simulator) <= run.max_requests
         self._check_end(run, ended)
         self._check_rows(ended, faults)
         self._check_states(ended)
@@ -821,6 +824,19 @@ EXAMPLES = (
                 faults=(Fault(kind="page_repeated", endpoint="sms", limit=9),),
             ),
             Run(absent=0),
+        ),
+    ),
+    # Requests that nobody could count before: they are sent again, or no total says how many come.
+    Schedule(
+        accounts=(History(sms=60, voice_calls=60), History(sms=30)),
+        sizes=Sizes(page_size=3),
+        runs=(
+            Run(
+                seconds_later=10 * DAY,
+                faults=(Fault(kind="503_json", probability=0.5),),
+                max_requests=30,
+            ),
+            Run(faults=(Fault(kind="missing_total_records"),), max_requests=30),
         ),
     ),
     # More engagements are open at any time than a window may have.

@@ -60,13 +60,12 @@ class Fetched(Generic[Result]):
 class _Lane(Generic[Job, Result]):
     """A lane, and what was read of it and not let go of yet.
 
-    ``held`` are the bytes of its results. Its reader never asks for what comes after ``end``: that
-    is the place of its first error, or before all of its jobs when the lane was dropped.
+    Its reader never asks for what comes after ``end``: that is the place of its first error, or
+    before all of its jobs when the lane was dropped.
     """
 
     jobs: Lane[Job]
     outcomes: dict[Place, Fetched[Result] | Parts[Job] | Exception] = field(default_factory=dict)
-    held: int = 0
     end: Place | None = None
 
 
@@ -154,7 +153,6 @@ class Prefetcher(Generic[Job, Result]):
         with self._changed:
             done = lane.outcomes.pop(place, None)
             if isinstance(done, Fetched):
-                lane.held -= done.size
                 self._held -= done.size
             self._changed.notify_all()
 
@@ -181,9 +179,10 @@ class Prefetcher(Generic[Job, Result]):
         dropped = self._lanes[position]
         with self._changed:
             dropped.end = (position,)
+            for outcome in dropped.outcomes.values():
+                if isinstance(outcome, Fetched):
+                    self._held -= outcome.size
             dropped.outcomes.clear()
-            self._held -= dropped.held
-            dropped.held = 0
             self._changed.notify_all()
 
     def join(self, seconds: float) -> None:
@@ -275,7 +274,6 @@ class Prefetcher(Generic[Job, Result]):
             if not self._is_pointless(place):
                 lane.outcomes[place] = outcome
                 if isinstance(outcome, Fetched):
-                    lane.held += outcome.size
                     self._held += outcome.size
                 elif isinstance(outcome, Parts):
                     for number, job in enumerate(outcome.jobs):

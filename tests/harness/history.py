@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from simulator.scenario import Clock, Scenario
+from simulator.scenario import STREAMS, Clock, Scenario
 from tap_zoom_cc.sync.lookback import Progress, begin_of_reread, phase_of
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ def begin_after(
 def requests_to(simulator: SimulatorProcess, stream: Stream) -> list[dict[str, list[str]]]:
     """Return the query parameters of all requests to an endpoint, in order."""
     return [parse_qs(entry.query) for entry in simulator.stats().log if entry.endpoint == stream]
+
+
+def requests_sent(simulator: SimulatorProcess) -> int:
+    """Return how many requests came for engagements: those that ``max_requests_per_run`` counts."""
+    return sum(len(requests_to(simulator, stream)) for stream in STREAMS)
 
 
 def accounts_asked(simulator: SimulatorProcess, stream: Stream) -> list[str | None]:
