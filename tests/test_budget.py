@@ -135,6 +135,18 @@ def test_a_budget_gets_back_what_was_reserved_for_rows_that_do_not_come(
     assert bookmarks(run.state, "sms") == {"well": FIRST_RUN.isoformat()}
 
 
+def test_a_budget_is_never_too_small_where_all_was_read_up_to_end_date(
+    simulator: SimulatorProcess,
+) -> None:
+    accounts = tuple(Account(id=f"done{number}", sms=20) for number in range(3))
+    simulator.replace(scenario(*accounts))
+    since = (FIRST_RUN - 20 * DAY).isoformat()
+    state = sync(simulator, start_date=since).check().state
+    run = sync(simulator, state=state, start_date=since, max_requests_per_run=2).check()
+    assert bookmarks(run.state, "sms") == bookmarks(state, "sms")
+    assert any("max_requests_per_run is spent" in line for line in run.lines)
+
+
 def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_once(
     simulator: SimulatorProcess, discovered: dict[str, Any]
 ) -> None:
