@@ -240,7 +240,7 @@ def _drop_total(page: Page, _: Strike) -> None:
 
 
 def _raise_total(page: Page, strike: Strike) -> None:
-    page.total_records = page.listing.size + strike.fault.by
+    page.total_records = page.listing.size * strike.fault.times + strike.fault.by
 
 
 def _lower_total(page: Page, strike: Strike) -> None:

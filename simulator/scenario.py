@@ -235,7 +235,8 @@ class Fault:
     ``seconds`` is the delay of ``slow``; ``url`` where ``redirect`` points; ``headers`` whether a
     429 carries its headers; ``reset`` the ``X-RateLimit-Reset`` of ``429_per_second``: so many
     seconds from now by the machine's clock, or a text as it is; ``refusal`` what
-    ``account_refuses`` answers; ``by`` how far ``total_too_high`` and ``total_too_low`` are off.
+    ``account_refuses`` answers; ``by`` how far ``total_too_high`` and ``total_too_low`` are off,
+    and ``times`` by what ``total_too_high`` multiplies besides.
     """
 
     kind: FaultKind
@@ -250,6 +251,7 @@ class Fault:
     reset: float | str | None = None
     refusal: Refusal = Refusal()
     by: int = 1
+    times: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a probability that is none."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS, Account, Fault, Scenario
-from tests.harness.constants import Constants
+from tests.harness.constants import SHORT_WAITS, Constants
 from tests.harness.history import (
     DAY,
     FIRST_RUN,
@@ -113,6 +113,38 @@ def test_a_budget_used_up_by_retries_is_not_called_too_small_for_good(
     assert "because 3 of 4 requests had to be sent again" in error
     assert "no run would ever come further" not in error
     sync(simulator, **options).check()
+
+
+def test_a_budget_gets_back_what_was_reserved_for_rows_that_do_not_come(
+    simulator: SimulatorProcess,
+) -> None:
+    fault = Fault(kind="total_too_high", endpoint="sms", account_id="odd", by=600)
+    simulator.replace(
+        scenario(Account(id="odd", sms=35), Account(id="well", sms=60), faults=(fault,))
+    )
+    since = (FIRST_RUN - 20 * DAY).isoformat()
+    run = sync(
+        simulator,
+        constants=replace(SHORT_WAITS, page_size=10),
+        start_date=since,
+        max_requests_per_run=200,
+        max_concurrency=1,
+    ).check(1)
+    truth = [row for row in simulator.truth("sms") if row["start_time"] >= since]
+    assert_same_rows("sms", run.records("sms"), truth)
+    assert bookmarks(run.state, "sms") == {"well": FIRST_RUN.isoformat()}
+
+
+def test_a_budget_is_never_too_small_where_all_was_read_up_to_end_date(
+    simulator: SimulatorProcess,
+) -> None:
+    accounts = tuple(Account(id=f"done{number}", sms=20) for number in range(3))
+    simulator.replace(scenario(*accounts))
+    since = (FIRST_RUN - 20 * DAY).isoformat()
+    state = sync(simulator, start_date=since).check().state
+    run = sync(simulator, state=state, start_date=since, max_requests_per_run=2).check()
+    assert bookmarks(run.state, "sms") == bookmarks(state, "sms")
+    assert any("max_requests_per_run is spent" in line for line in run.lines)
 
 
 def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_once(

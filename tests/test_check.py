@@ -84,6 +84,14 @@ def test_totals_that_always_shrink_are_enough_when_a_later_pass_brings_nothing_n
     read([("ab", 4), ("cd", 3)], [("ab", 4), ("cd", 3)], whole_after=2)
 
 
+def test_totals_that_flicker_are_enough_when_a_later_pass_brings_nothing_new() -> None:
+    read([("ab", 4), ("c", 3), ("d", 5)], [("ab", 5), ("c", 4), ("d", 5)], whole_after=2)
+
+
+def test_totals_that_flicker_are_not_enough_while_all_of_them_are_too_high() -> None:
+    read([("ab", 5), ("c", 4)], [("ab", 5), ("c", 4)], whole_after=0)
+
+
 def test_totals_that_always_shrink_are_not_enough_while_passes_bring_news() -> None:
     read([("ab", 4), ("c", 3)], [("ab", 4), ("d", 3)], [("ab", 4), ("e", 3)], whole_after=0)
 

@@ -80,6 +80,22 @@ def test_rows_that_zoom_counts_but_does_not_deliver_fail_the_run_and_keep_the_bo
     )
 
 
+@pytest.mark.parametrize(
+    ("rows", "page_size", "most"), [(300, 100, 100), (3_000, 10, 3_000)], ids=["few", "many"]
+)
+def test_a_total_that_counts_something_else_has_no_month_cut_into_seconds(
+    simulator: SimulatorProcess, rows: int, page_size: int, most: int
+) -> None:
+    fault = Fault(kind="total_too_high", endpoint="sms", by=0, times=10_000)
+    simulator.replace(scenario(Account(id="odd", sms=rows), faults=(fault,)))
+    since = (FIRST_RUN - 20 * DAY).isoformat()
+    limits = replace(SHORT_WAITS, page_size=page_size)
+    run = sync(simulator, start_date=since, constants=limits).check(1)
+    truth = [row for row in simulator.truth("sms") if row["start_time"] >= since]
+    assert_same_rows("sms", run.records("sms"), truth)
+    assert len(requests_to(simulator, "sms")) <= most
+
+
 def test_on_count_mismatch_warn_accepts_and_goes_on(simulator: SimulatorProcess) -> None:
     simulator.replace(scenario(Account(id="short", sms=50), faults=(miscounted("total_too_high"),)))
     run = sync(simulator, on_count_mismatch="warn").check()
@@ -215,17 +231,19 @@ def test_where_the_newest_come_first_one_that_ends_and_one_that_goes_away_hide_n
     assert "busy" in bookmarks(run.state, "sms")
 
 
+@pytest.mark.parametrize(("page_size", "pages"), [(100, 3), (75, 4)], ids=["odd", "even"])
 def test_a_total_that_flickers_is_no_reason_to_fail_if_reading_again_brings_nothing_new(
-    simulator: SimulatorProcess,
+    simulator: SimulatorProcess, page_size: int, pages: int
 ) -> None:
     flickers = miscounted("total_too_high", requests=tuple(range(2, 40, 2)))
     simulator.replace(scenario(Account(id="short", sms=630), faults=(flickers,)))
     since = (FIRST_RUN - 20 * DAY).isoformat()
-    run = sync(simulator, start_date=since).check()
+    run = sync(simulator, start_date=since, constants=replace(SHORT_WAITS, page_size=page_size))
+    run.check()
     truth = [row for row in simulator.truth("sms") if row["start_time"] >= since]
-    assert 200 < len(truth) <= 300, "not three pages"
+    assert (pages - 1) * page_size < len(truth) <= pages * page_size
     assert_same_rows("sms", run.records("sms"), truth)
-    assert len(requests_to(simulator, "sms")) > 3
+    assert len(requests_to(simulator, "sms")) > pages
     assert bookmarks(run.state, "sms") == {"short": FIRST_RUN.isoformat()}
 
 

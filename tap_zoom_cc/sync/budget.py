@@ -34,7 +34,8 @@ class Budget:
         """Take that many requests out of the budget.
 
         Args:
-            requests: how many are about to be sent.
+            requests: how many are about to be sent; negative for those that were reserved and are
+                not needed.
             begins: whether a window begins with them; none does after one could not go on.
             again: whether they were sent before.
 
@@ -42,7 +43,7 @@ class Budget:
             BudgetSpentError: when fewer are left.
         """
         with self._lock:
-            if self._allowed is not None and requests:
+            if self._allowed is not None and requests > 0:
                 lacks = self.spent_requests + requests > self._allowed
                 if lacks or (begins and self.exhausted):
                     self.exhausted = True

@@ -65,6 +65,7 @@ class Pass:
     ids: set[str] = field(default_factory=set)
     first_total: int | None = None
     last_total: int | None = None
+    least_total: int | None = None
     has_shrunk: bool = False
     has_ended_in_order: bool = False
 
@@ -79,15 +80,19 @@ class Pass:
                 self.first_total = total
             self.has_shrunk = self.has_shrunk or total < (self.last_total or 0)
             self.last_total = total
+            self.least_total = total if self.least_total is None else min(total, self.least_total)
         self.has_ended_in_order = not ids or not page.next_page_token
         return len(self.ids) > before
 
     @property
     def reaches_its_total(self) -> bool:
-        """Whether it has as many rows as its last total; without one, whether it ended in order."""
-        if self.last_total is None:
+        """Whether it has as many rows as its least total; without one, whether it ended in order.
+
+        The least, because where totals flicker the one on the last page may be too high.
+        """
+        if self.least_total is None:
             return self.has_ended_in_order
-        return len(self.ids) >= self.last_total
+        return len(self.ids) >= self.least_total
 
     @property
     def is_whole(self) -> bool:
@@ -152,7 +157,8 @@ class RangeRows(Generic[KeyType]):
         """Judge a pass that came to its end, the first being number 1.
 
         No pass is whole where totals flicker, or where old rows go away one by one. There it is
-        enough that a later pass reaches its own total and brings nothing that earlier ones lacked.
+        enough that a later pass reaches its least total, and brings nothing that earlier ones
+        lacked.
         """
         settled = number > 1 and not self._news_of_pass and self._pass.reaches_its_total
         self.is_whole = self._pass.is_whole or settled
@@ -161,6 +167,11 @@ class RangeRows(Generic[KeyType]):
         """Say whether a row that is new in this pass shows that earlier passes missed rows."""
         del key
         return True
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing follows on the page that came last in this pass."""
+        return self._pass.has_ended_in_order
 
     @property
     def total(self) -> int | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from tap_zoom_cc.run.stopping import StoppedError
 from tap_zoom_cc.sync.check import Answered, WindowRows, answered, pages_for
 from tap_zoom_cc.sync.prefetch import Fetched, Parts
-from tap_zoom_cc.sync.windows import halves, parts_of, samples_of, would_come_twice
+from tap_zoom_cc.sync.windows import halves, is_too_much, parts_of, samples_of, would_come_twice
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, WindowExpiredError
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
@@ -45,7 +45,7 @@ class Reserve(Protocol):
     """Is called before requests are sent, as `Budget.reserve` is; what it raises ends the range."""
 
     def __call__(self, requests: int, *, begins: bool = False, again: bool = False) -> None:
-        """Take that many requests out of what is allowed."""
+        """Take that many requests out of what is allowed; give them back if negative."""
 
 
 def _without_limit(requests: int, *, begins: bool = False, again: bool = False) -> None:
@@ -68,7 +68,8 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
         request: asks for the first page.
         paginator: each pass takes one like it.
         rows: takes in the pages, and then says whether it is whole.
-        reserve: called before each request, with 0 for one that was reserved before.
+        reserve: called before each request, with 0 for one that was reserved before, and after a
+            pass with what is given back, as a negative number.
         after_page: called with each page; says whether the range is not to be read on.
 
     Raises:
@@ -110,7 +111,8 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
 
     rows.begin_pass()
     reserved = 0
-    while not paginator.finished:
+    is_read_on = True
+    while is_read_on and not paginator.finished:
         is_first = paginator.count == 0
         needed = 1 if is_first else max(paginator.count + 1, pages_for(rows.total or 0))
         reserve(max(0, needed - reserved), begins=is_first)
@@ -118,9 +120,9 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
         page_request = request.with_parameters({"next_page_token": paginator.current_value})
         response = client.get(page_request, read, before_retry=lambda: reserve(1, again=True))
         paginator.advance(response)
-        if after_page(paginator.read(response)):
-            return False
-    return True
+        is_read_on = not after_page(paginator.read(response))
+    reserve(paginator.count - reserved)
+    return is_read_on
 
 
 class WindowFetcher:
@@ -140,6 +142,8 @@ class WindowFetcher:
         self._budget = budget
         self._report: Report = client.report
         self._now = now
+        self._miscounted: set[str] = set()
+        """Accounts of which a window had fewer rows than announced."""
 
     def fetch(
         self, job: WindowJob, is_wanted: Callable[[], bool] = lambda: True
@@ -171,7 +175,7 @@ class WindowFetcher:
             nonlocal pages, may_be_cut
             parts[:] = self._halves_if_not_answered(job, page)
             if not parts and may_be_cut:
-                parts[:] = _smaller(job, rows)
+                parts[:] = self._smaller(job, rows)
                 if parts and self._would_come_twice(job, rows, len(parts), reserve):
                     may_be_cut = False
                     parts.clear()
@@ -188,10 +192,26 @@ class WindowFetcher:
             reserve=reserve,
             after_page=note_page,
         )
+        if not (parts or rows.is_whole):
+            self._miscounted.add(job.account.account_id)
         if parts:
             self._report.plan_more(self._log.name, len(parts) - 1)
             return Parts(parts)
         return Fetched(rows, rows.size)
+
+    def _smaller(self, job: WindowJob, rows: WindowRows) -> list[WindowJob]:
+        """Return the parts of a window that holds too much, else nothing.
+
+        A window of which no further page is announced is never cut. Where the account has given
+        fewer rows than it announced before, the rows that have come must be too much. Otherwise
+        totals that are wrong would have a month cut into seconds.
+        """
+        is_miscounted = job.account.account_id in self._miscounted
+        if rows.has_ended or (is_miscounted and not is_too_much(len(rows.rows), rows.size)):
+            return []
+        total = rows.expected_rows
+        windows = parts_of(job.window, rows=total, size=rows.expected_size, parent=job.parent)
+        return [job.part(window, total=total) for window in windows]
 
     def _would_come_twice(
         self, job: WindowJob, rows: WindowRows, parts: int, reserve: Reserve
@@ -242,10 +262,3 @@ class WindowFetcher:
         answer = Answer(OK, message=said)
         where = self._log.where(job.account.account_id)
         return AccountError(decide(answer, {condition}), answer, where)
-
-
-def _smaller(job: WindowJob, rows: WindowRows) -> list[WindowJob]:
-    """Return the parts of a window that holds too much, else nothing."""
-    total = rows.expected_rows
-    windows = parts_of(job.window, rows=total, size=rows.expected_size, parent=job.parent)
-    return [job.part(window, total=total) for window in windows]

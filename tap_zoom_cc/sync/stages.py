@@ -152,7 +152,9 @@ class StreamSync:
             if account_id in self._tally.without_rows:
                 self._report.plan_more(self._log.name, -len(self._plans[account_id]))
         except BudgetSpentError:
-            self._outcome.ran_out_of_budget()
+            progress = progress_of(self._bookmarks.states[account_id])
+            is_at_end = progress is not None and progress.bookmark >= self._range.end
+            self._outcome.ran_out_of_budget(is_at_end=is_at_end)
         except (RunError, StoppedError):
             self._report.logger.debug("%s: stopped", where)
         except (GeneratorExit, OutputError):
@@ -247,14 +249,15 @@ class Outcome:
         """Note that an account was read to its end."""
         self._accounts_not_refused += 1
 
-    def ran_out_of_budget(self) -> None:
+    def ran_out_of_budget(self, *, is_at_end: bool) -> None:
         """Note that the budget ended an account.
 
         Accounts come with the oldest bookmark first. If none has moved before the first one that
-        the budget ends, the next run will begin there again, and no run comes any further.
+        the budget ends, the next run will begin there again, and no run comes any further. There is
+        nothing to come to where an account was read up to ``end_date`` before.
         """
         self._accounts_not_refused += 1
-        self._is_stuck = self._is_stuck or not self.has_advanced
+        self._is_stuck = self._is_stuck or not (self.has_advanced or is_at_end)
 
     def refused(self, account_id: str, error: AccountError) -> None:
         """Note an account that cannot be read, as the rule of its last answer says."""

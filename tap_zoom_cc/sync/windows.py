@@ -201,7 +201,7 @@ def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> 
     than that is: rows may crowd at one end of a month. Before a cut within a day, `samples_of` the
     window may be asked for.
     """
-    if rows <= MOST_ROWS and size <= MOST_BYTES:
+    if not is_too_much(rows, size):
         return []
     if window.end - window.begin <= SECOND:
         return []
@@ -210,6 +210,11 @@ def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> 
     parts = max(2, -(-rows // AIMED_ROWS), -(-size // AIMED_BYTES))
     found = split(window, min(MOST_PARTS, parts))
     return found if len(found) > 1 else []
+
+
+def is_too_much(rows: int, size: int) -> bool:
+    """Say whether so many rows, or bytes of them, are more than a window may hold."""
+    return rows > MOST_ROWS or size > MOST_BYTES
 
 
 def holds_most(rows: int, parent: Parent) -> bool:

@@ -1218,6 +1218,12 @@ def test_the_total_can_be_wrong_for_good(
     assert len(client.all_rows("sms", JANUARY)) == right
 
 
+def test_the_total_can_be_a_multiple(play: Callable[[Scenario], Client]) -> None:
+    right = play(MANY).engagements("sms", JANUARY).json()["total_records"]
+    client = play_fault(play, "total_too_high", by=0, times=3)
+    assert client.engagements("sms", JANUARY).json()["total_records"] == 3 * right
+
+
 def test_rows_can_come_twice_in_a_page_and_on_the_next(play: Callable[[Scenario], Client]) -> None:
     right = [row["engagement_id"] for row in play(MANY).all_rows("sms", JANUARY)]
     client = play_fault(play, "duplicate_rows")
