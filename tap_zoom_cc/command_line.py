@@ -234,10 +234,16 @@ class CommandLineTap(ServingTap):
             """What will be read has to go somewhere: else not a single request is sent."""
         stop = Stop()
         end_on_signals(stop, cls.logger)
-        for line in misspelled_variables(CONFIG_SCHEMA["properties"], cls.env_prefix()):
-            cls.logger.warning(line)
-        now = datetime.now(timezone.utc)
-        given = read_input(config, state, catalog, prefix=cls.env_prefix(), now=now)
+        prefix, now = cls.env_prefix(), datetime.now(timezone.utc)
+        try:
+            given = read_input(config, state, catalog, prefix=prefix, now=now)
+        finally:
+            # The file of variables has been read by now, and may have some that are wrong, too.
+            for line in (
+                *misspelled_variables(CONFIG_SCHEMA["properties"], prefix),
+                *forget_unknown_log_levels(prefix),
+            ):
+                cls.logger.warning(line)
         tap = cls(
             stop=stop,
             settings=given.settings,

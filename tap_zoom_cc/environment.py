@@ -89,7 +89,7 @@ def certificate_problems() -> list[str]:
 
 
 def forget_unknown_log_levels(prefix: str) -> list[str]:
-    """Take log levels that do not exist out of the environment, and say so.
+    """Take log levels that do not exist out of the environment, and say so; empty ones say nothing.
 
     The SDK's own set-up would fail; other programs may know more levels, so that is no error.
 
@@ -98,10 +98,12 @@ def forget_unknown_log_levels(prefix: str) -> list[str]:
     """
     warnings = []
     for name in (f"{prefix}LOGLEVEL", "LOGLEVEL"):
-        level = os.environ.get(name, "")
+        level = os.environ.pop(name, "")
+        if not level:
+            continue
         try:
-            logging.NullHandler(level.upper() or logging.INFO)
+            logging.NullHandler(level.upper())
+            os.environ[name] = level
         except ValueError:
-            del os.environ[name]
             warnings.append(f"{name}: there is no level '{excerpt(level)}', so it is ignored")
     return warnings

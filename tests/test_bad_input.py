@@ -483,6 +483,32 @@ def test_a_log_level_that_does_not_exist_is_passed_over(
     assert run.records("sms")
 
 
+@pytest.mark.parametrize("variable", ["LOGLEVEL", "TAP_ZOOM_CC_LOGLEVEL"])
+def test_an_empty_log_level_is_none(simulator: SimulatorProcess, variable: str) -> None:
+    config = settings(simulator) | simulator.tap_config()
+    run = run_tap(config, environment={variable: ""}).check()
+    assert not run.logged("WARNING")
+    assert run.records("sms")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("LOGLEVEL=LOUD", "LOGLEVEL: there is no level 'LOUD'"),
+        ("TAP_ZOOM_CC_START_DAT=2024-01-01", "TAP_ZOOM_CC_START_DAT"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_variables_is_warned_of_as_well(
+    simulator: SimulatorProcess, tmp_path: Path, line: str, said: str
+) -> None:
+    (tmp_path / ".env").write_text(line, "utf-8")
+    prelude = f"import os; os.chdir({str(tmp_path)!r})"
+    config = settings(simulator) | simulator.tap_config()
+    run = run_tap(config, arguments=["--config=ENV"], prelude=prelude).check()
+    assert [warning for warning in run.logged("WARNING") if said in warning]
+    assert run.records("sms")
+
+
 def test_a_file_that_cannot_set_up_the_log_is_named(simulator: SimulatorProcess) -> None:
     run = run_tap(settings(simulator), environment={"SINGER_SDK_LOG_CONFIG": __file__}).check(1)
     assert len([line for line in run.lines if "SINGER_SDK_LOG_CONFIG: cannot be used" in line]) == 1
