@@ -230,8 +230,9 @@ class CommandLineTap(ServingTap):
             InputError: with everything that is wrong, one line each.
             OutputError: if standard output is closed.
         """
+        # What will be read has to go somewhere: else not a single request is sent.
         with writing():
-            """What will be read has to go somewhere: else not a single request is sent."""
+            pass
         stop = Stop()
         end_on_signals(stop, cls.logger)
         prefix, now = cls.env_prefix(), datetime.now(timezone.utc)

@@ -98,12 +98,11 @@ def forget_unknown_log_levels(prefix: str) -> list[str]:
     """
     warnings = []
     for name in (f"{prefix}LOGLEVEL", "LOGLEVEL"):
-        level = os.environ.pop(name, "")
-        if not level:
-            continue
+        level = os.environ.get(name)
         try:
-            logging.NullHandler(level.upper())
-            os.environ[name] = level
+            logging.NullHandler(logging.INFO if level is None else level.upper())
         except ValueError:
-            warnings.append(f"{name}: there is no level '{excerpt(level)}', so it is ignored")
+            del os.environ[name]
+            if level:
+                warnings.append(f"{name}: there is no level '{excerpt(level)}', so it is ignored")
     return warnings
