@@ -26,10 +26,10 @@ from tap_zoom_cc.sync.bookmarks import (
     Bookmarks,
     bookmark_of,
     lag_of,
+    longest_rest,
     waits_since,
 )
 from tap_zoom_cc.sync.plan import SyncRange, in_order
-from tap_zoom_cc.sync.quiet import longest_rest
 from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom import pages
