@@ -26,7 +26,7 @@ from tap_zoom_cc.zoom.bodies import (
 )
 from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.errors import AnswerError
-from tap_zoom_cc.zoom.retries import retrying
+from tap_zoom_cc.zoom.pacing import retrying
 from tap_zoom_cc.zoom.rules import TRIES, decide
 from tests.harness.raw_server import raw_server, read_head, without_proxies
 
