@@ -27,7 +27,6 @@ from tap_zoom_cc.zoom.pacing import Pacer, retrying
 from tap_zoom_cc.zoom.pages import (
     Account,
     EngagementLog,
-    NextPageTokenPaginator,
     PageReader,
     Request,
 )
@@ -70,7 +69,7 @@ def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
         "sms",
         "/accounts/{account_id}/contact_center/sms",
         {},
-        NextPageTokenPaginator(PageReader("engagements")),
+        PageReader("engagements"),
     )
     now = datetime.now(timezone.utc)
     job = WindowJob(Account("one"), Window(now - timedelta(days=1), now))

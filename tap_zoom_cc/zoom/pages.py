@@ -174,10 +174,6 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
         self._page: Page | None = None
         self.pages_without_news = 0
 
-    def anew(self) -> NextPageTokenPaginator:
-        """Return one like this that is before the first page."""
-        return NextPageTokenPaginator(self.reader)
-
     def read(self, response: requests.Response) -> Page:
         """Return the page in a response, decoded once.
 
@@ -202,20 +198,12 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
 
 @dataclass(frozen=True, slots=True)
 class EngagementLog:
-    """One endpoint: the stream's name, the path, what every request asks for, and its paginator.
-
-    The paginator has not begun; each reading of a range takes one of its own from it.
-    """
+    """One endpoint: the stream's name, the path, what every request asks for, and its pages."""
 
     name: str
     path: str
     parameters: Mapping[str, object]
-    paginator: NextPageTokenPaginator
-
-    @property
-    def reader(self) -> PageReader:
-        """What reads a page of it."""
-        return self.paginator.reader
+    reader: PageReader
 
     def where(self, account_id: str) -> str:
         """Return stream and account for a message."""
