@@ -24,8 +24,7 @@ import requests
 from tap_zoom_cc.run.stopping import StoppedError
 from tap_zoom_cc.zoom.answers import Answer, read_answer, shorten
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
-from tap_zoom_cc.zoom.bodies import BodyTooLargeError
-from tap_zoom_cc.zoom.connections import session_for
+from tap_zoom_cc.zoom.connections import BodyTooLargeError, session_for
 from tap_zoom_cc.zoom.errors import AnswerError, RunError, error_for, no_answer
 from tap_zoom_cc.zoom.health import Health
 from tap_zoom_cc.zoom.pacing import Pacer, retrying

@@ -165,8 +165,7 @@ class Pacer:
             self._stop.sleep(min(wait, LONGEST_SLEEP_SECONDS))
         self._stop.check()
         if self._closed:
-            message = "nothing more is sent in this run"
-            raise StoppedError(message)
+            raise StoppedError("nothing more is sent in this run")
 
     def _next_turn(self) -> float:
         with self._state:

@@ -128,8 +128,7 @@ class PageReader:
         # What other languages take for empty, such as 0 and false, can only mean the end, too.
         page.next_page_token = page.next_page_token or None
         if page.rows is None and page.next_page_token and page.total_records is None:
-            message = "the answer names a next page but neither rows nor their total"
-            raise ValueError(message)
+            raise ValueError("the answer names a next page but neither rows nor their total")
         return page
 
     def _read_slowly(self, body: bytes) -> Page:
