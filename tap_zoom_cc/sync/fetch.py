@@ -16,6 +16,7 @@ from tap_zoom_cc.sync.prefetch import Fetched, Parts
 from tap_zoom_cc.sync.windows import halves, is_too_much, parts_of, samples_of, would_come_twice
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, WindowExpiredError
+from tap_zoom_cc.zoom.pages import NextPageTokenPaginator
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.sync.plan import WindowJob
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.errors import AnswerError
-    from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, Page, Request
+    from tap_zoom_cc.zoom.pages import EngagementLog, Page, PageReader, Request
 
 MOST_PASSES = 3
 """How often a range is read to its end while no pass is whole."""
@@ -124,7 +125,7 @@ def _without_limit(requests: int, *, begins: bool = False, again: bool = False) 
 def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     client: Client,
     request: Request,
-    paginator: NextPageTokenPaginator,
+    reader: PageReader,
     rows: RangeRows[KeyType],
     *,
     reserve: Reserve = _without_limit,
@@ -135,7 +136,7 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     Args:
         client: sends the requests.
         request: asks for the first page.
-        paginator: each pass takes one like it.
+        reader: decodes the pages.
         rows: takes in the pages, and then says whether it is whole.
         reserve: called before each request, with 0 for one that was reserved before, and after a
             pass with what is given back, as a negative number.
@@ -150,7 +151,7 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     while passes < MOST_PASSES and not rows.is_whole:
         try:
             if not _read_pass(
-                client, request, paginator.anew(), rows, reserve=reserve, after_page=after_page
+                client, request, reader, rows, reserve=reserve, after_page=after_page
             ):
                 return
         except WindowExpiredError as error:
@@ -165,13 +166,14 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
 def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
     client: Client,
     request: Request,
-    paginator: NextPageTokenPaginator,
+    reader: PageReader,
     rows: RangeRows[KeyType],
     *,
     reserve: Reserve,
     after_page: Callable[[Page], bool],
 ) -> bool:
     """Read all pages once, and say whether the pass came to its end."""
+    paginator = NextPageTokenPaginator(reader)
 
     def read(response: requests.Response) -> requests.Response:
         has_news = rows.add(paginator.read(response))
@@ -256,7 +258,7 @@ class WindowFetcher:
         read_in_passes(
             self._client,
             job.request(self._log),
-            self._log.paginator,
+            self._log.reader,
             rows,
             reserve=reserve,
             after_page=note_page,
@@ -293,7 +295,7 @@ class WindowFetcher:
             read_in_passes(
                 self._client,
                 job.part(window).request(self._log),
-                self._log.paginator,
+                self._log.reader,
                 sample,
                 reserve=reserve,
                 after_page=lambda _: True,
