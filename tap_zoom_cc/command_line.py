@@ -1,15 +1,23 @@
-"""The command ``tap-zoom-cc``: its options, and what is checked before anything is requested."""
+"""The command ``tap-zoom-cc``: its options, what is checked at its start, and its exit code."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from abc import abstractmethod
+from contextlib import suppress
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.cli import plugin_cli
+from singer_sdk.exceptions import (
+    ConfigValidationError,
+    MapExpressionError,
+    StreamMapConfigError,
+)
+from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
@@ -18,22 +26,26 @@ from tap_zoom_cc.commands.observe.command import observe_option
 from tap_zoom_cc.commands.reconcile import reconcile_option
 from tap_zoom_cc.configuration import CONFIG_SCHEMA
 from tap_zoom_cc.environment import forget_unknown_log_levels, misspelled_variables
-from tap_zoom_cc.exit_codes import Command
 from tap_zoom_cc.inputs import InputError, read_config, read_input, settings_from
-from tap_zoom_cc.run.log import leave_out_chatter
-from tap_zoom_cc.run.stopping import Stop, end_on_signals
+from tap_zoom_cc.run.log import leave_out_chatter, printable
+from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError, Stop, end_on_signals
 from tap_zoom_cc.services import Services, ServingTap
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import TextIO
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn, TextIO
 
     import click
     from typing_extensions import Self
 
     from tap_zoom_cc.run.settings import Settings
+
+USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
+
+COMMANDS = ("about", "discover", "test", "check", "reconcile", "observe")
+"""The options that are a command each, instead of a sync: the first one would hide the others."""
 
 
 class CommandLineTap(ServingTap):
@@ -256,3 +268,84 @@ class CommandLineTap(ServingTap):
         if not any(stream.selected for stream in tap.streams.values()):
             raise InputError("catalog: no stream is selected, so nothing would be read")
         return tap
+
+
+class Command(SingerCommand):
+    """The SDK's command, with exit codes that tell the truth, also about what it did not do."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options; one that ends the command leaves none of its files open.
+
+        Raises:
+            InputError: if they are two commands.
+        """
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        commands = [f"--{name}" for name in COMMANDS if name in given]
+        if len(commands) > 1:
+            raise InputError(f"{' and '.join(commands)}: give one of them at a time")
+        try:
+            return super().parse_args(ctx, args)
+        except BaseException:
+            ctx.close()
+            raise
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run, and end the process."""
+        sys.exit(exit_code_of(partial(super().main, *args, **kwargs), self.logger))
+
+
+def exit_code_of(command: Callable[[], object], logger: logging.Logger) -> int | str | None:
+    """Run a command to its end; what the user can mend becomes lines, and code 1.
+
+    This is the one place where an error becomes an exit code.
+
+    Args:
+        command: returns, or ends the process with an exit code.
+        logger: for the lines, one for each thing that is wrong.
+
+    Raises:
+        Exception: what is nobody's input but a fault of the tap.
+    """
+    exit_code: int | str | None = 0
+    try:
+        try:
+            command()
+        except SystemExit as end:
+            exit_code = end.code
+        with writing():
+            """Whatever was printed has to leave, too."""
+    except InputError as error:
+        lines = list(error.args)
+    except OutputError as error:
+        lines = [str(error)]
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        lines = [f"The system refused something: {where}{error.strerror or type(error).__name__}"]
+    except Exception as error:
+        # Of another error than the SDK's the text is left out: it may quote a value of a row.
+        told = str(error) if isinstance(error, USER_ERRORS) else _failed_expression(error)
+        if told is None:
+            raise
+        lines = [f"stream_maps: an expression fails: {type(error).__name__}: {shorten(told)}"]
+    else:
+        return exit_code
+    for line in lines:
+        logger.error(printable(line))
+    # What could not leave would fail once more when the process ends, and change its exit code.
+    with suppress(OutputError), writing():
+        pass
+    return EXIT_FAILED
+
+
+def _failed_expression(error: Exception) -> str | None:
+    """Return the expression in ``stream_maps`` that an error, of any type, came out of.
+
+    It is empty if the SDK does not show it, and None if the error came from elsewhere.
+    """
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    of_maps = [each for each in frames if each.f_globals.get("__name__") == "singer_sdk.mapper"]
+    if not of_maps:
+        return None
+    return next((str(each.f_locals["expr"]) for each in of_maps if "expr" in each.f_locals), "")
