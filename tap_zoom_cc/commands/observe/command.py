@@ -9,9 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import click
-
-from tap_zoom_cc.commands.observe.asking import MOST_REQUESTS, Traffic
+from tap_zoom_cc.commands.observe.asking import Traffic
 from tap_zoom_cc.commands.observe.probes import Log, busiest, look
 from tap_zoom_cc.commands.observe.verdicts import (
     SELECTED,
@@ -22,14 +20,14 @@ from tap_zoom_cc.commands.observe.verdicts import (
     verdicts,
 )
 from tap_zoom_cc.run.report import counted
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
+from tap_zoom_cc.run.stopping import StoppedError, in_background
 from tap_zoom_cc.sync.windows import DAY, whole_second
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.errors import RunError
 from tap_zoom_cc.zoom.pages import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from tap_zoom_cc.services import Services
@@ -48,25 +46,9 @@ SHOWN_VALUE = re.compile(
 """Values of headers that are shown: a word, a number, or a time, in seconds since 1970, too."""
 
 
-def observe_option(
-    callback: Callable[[click.Context, click.Option, str | None], None],
-) -> click.Option:
-    """Return the option of the command line: alone, or with the ID of an account."""
-    return click.Option(
-        ["--observe"],
-        is_flag=False,
-        flag_value=BUSIEST,
-        metavar="[ACCOUNT_ID]",
-        help=(
-            "Find out from one account what Zoom's documents leave open, by at most "
-            f"{MOST_REQUESTS} requests, and print a table of it without personal data."
-        ),
-        callback=callback,
-        expose_value=False,
-    )
-
-
-def observe(streams: Sequence[EngagementStream], services: Services, account_id: str) -> int:
+def observe_account(
+    streams: Sequence[EngagementStream], services: Services, account_id: str
+) -> None:
     """Observe one account and print what was found, even if something ends it early.
 
     Args:
@@ -74,10 +56,12 @@ def observe(streams: Sequence[EngagementStream], services: Services, account_id:
         services: what the run shares.
         account_id: the account to observe, or `BUSIEST` of the first few.
 
-    Returns:
-        The exit code: 0 if at least one log could be read, and nothing ended it early.
+    Raises:
+        RunError: if no log could be read, or something ended it early.
+        StoppedError: if the run is to end.
+        OutputError: if nobody reads what is printed.
     """
-    logger, stop, settings = services.report.logger, services.stop, services.settings
+    settings = services.settings
     traffic = Traffic(services.client)
     observed = [_without_filters(stream, services) for stream in streams]
     candidates: list[list[Log]] = []
@@ -96,26 +80,24 @@ def observe(streams: Sequence[EngagementStream], services: Services, account_id:
                 log.ask_for_newest()
         look(busiest(candidates))
 
-    problem, exit_code = "", 0
+    def write(end: str) -> bool:
+        logs = busiest(candidates)
+        is_readable = any(log.is_readable for log in logs)
+        if is_readable:
+            answers = counted(traffic.statuses.total(), "answer")
+            title = f"Observed by tap-zoom-cc {version('tap-zoom-cc')}, from {answers}{end}"
+            with writing():
+                sys.stdout.write(markdown(logs, settings.lookbacks, traffic, title))
+        return is_readable
+
     try:
-        in_background(find_out, stop, services.report.show_retries)
-    except RunError as error:
-        problem, exit_code = str(error), EXIT_FAILED
-    except StoppedError:
-        problem, exit_code = stop.reason, stop.exit_code
-    logs = busiest(candidates)
-    if any(log.is_readable for log in logs):
-        answers = counted(traffic.statuses.total(), "answer")
-        end = "; something ended it early." if problem else "."
-        title = f"Observed by tap-zoom-cc {version('tap-zoom-cc')}, from {answers}{end}"
-        with writing():
-            sys.stdout.write(markdown(logs, settings.lookbacks, traffic, title))
-    elif not problem:
-        reasons = ", ".join(f"{log.name} answers {log.refusal}" for log in logs)
-        problem, exit_code = f"Nothing can be observed: {reasons}; --check says why", EXIT_FAILED
-    if problem:
-        logger.error(problem)
-    return exit_code
+        in_background(find_out, services.stop, services.report.show_retries)
+    except (RunError, StoppedError):
+        write("; something ended it early.")
+        raise
+    if not write("."):
+        reasons = ", ".join(f"{log.name} answers {log.refusal}" for log in busiest(candidates))
+        raise RunError(f"Nothing can be observed: {reasons}; --check says why")
 
 
 def _without_filters(stream: EngagementStream, services: Services) -> EngagementLog:
