@@ -57,9 +57,6 @@ class EngagementStream(ZoomStream):
     rows_key: ClassVar[str]
     """The key of an answer that holds the rows."""
 
-    title: ClassVar[str]
-    """The stream's name in titles."""
-
     engagement: ClassVar[str]
     """What a row is, in a sentence."""
 
@@ -286,7 +283,6 @@ class SmsStream(EngagementStream):
     name = "sms"
     path = "/accounts/{account_id}/contact_center/sms"
     rows_key = "sms"
-    title = "SMS"
     engagement = "an SMS engagement"
     default_lookback_days = 14
 
@@ -297,7 +293,6 @@ class VoiceCallsStream(EngagementStream):
     name = "voice_calls"
     path = "/accounts/{account_id}/contact_center/voice_calls"
     rows_key = "voice_calls"
-    title = "Voice calls"
     engagement = "a call"
     default_lookback_days = 2
 
