@@ -12,7 +12,7 @@ from tap_zoom_cc.run.stopping import in_background
 from tap_zoom_cc.sync.check import RangeRows
 from tap_zoom_cc.sync.fetch import MOST_PASSES, Budget, read_in_passes
 from tap_zoom_cc.zoom.errors import AccountError, RunError
-from tap_zoom_cc.zoom.pages import Account, NextPageTokenPaginator, PageReader, Request
+from tap_zoom_cc.zoom.pages import Account, PageReader, Request
 from tap_zoom_cc.zoom.rules import NO_ANSWER
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LISTING = Request("/accounts", {"page_size": 300}, where="sub_accounts")
 """The request for Zoom's list of sub accounts, with the most rows that a page of it has."""
 
-LISTING_PAGINATOR = NextPageTokenPaginator(PageReader("accounts"))
+LISTING_READER = PageReader("accounts")
 
 
 class Accounts:
@@ -73,7 +73,7 @@ class Accounts:
         rows = RangeRows(_read_id)
         try:
             for _ in read_in_passes(
-                self._client, LISTING, LISTING_PAGINATOR, rows, budget=Budget(None)
+                self._client, LISTING, LISTING_READER, rows, budget=Budget(None)
             ):
                 """Each page was taken in by `rows`."""
         except AccountError as error:

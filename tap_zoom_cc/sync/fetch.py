@@ -26,6 +26,7 @@ from tap_zoom_cc.sync.windows import (
 )
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, WindowExpiredError
+from tap_zoom_cc.zoom.pages import NextPageTokenPaginator
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from tap_zoom_cc.zoom.pages import (
         Account,
         EngagementLog,
-        NextPageTokenPaginator,
         Page,
+        PageReader,
         Request,
     )
 
@@ -124,7 +125,7 @@ class Budgets:
 def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     client: Client,
     request: Request,
-    paginator: NextPageTokenPaginator,
+    reader: PageReader,
     rows: RangeRows[KeyType],
     *,
     budget: Budget,
@@ -137,7 +138,7 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     Args:
         client: sends the requests.
         request: asks for the first page.
-        paginator: each pass takes one like it.
+        reader: decodes the pages.
         rows: takes in the pages, and then says whether it is whole.
         budget: what the requests are taken out of.
         is_wanted: whether anybody waits for the range; nothing more is sent for it if not.
@@ -152,9 +153,7 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     while passes < MOST_PASSES and not rows.is_whole:
         rows.begin_pass()
         try:
-            yield from _read_pass(
-                client, request, paginator.anew(), rows, budget=budget, is_wanted=is_wanted
-            )
+            yield from _read_pass(client, request, reader, rows, budget=budget, is_wanted=is_wanted)
         except WindowExpiredError as error:
             expiries += 1
             if expiries == MOST_EXPIRIES:
@@ -167,7 +166,7 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
 def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
     client: Client,
     request: Request,
-    paginator: NextPageTokenPaginator,
+    reader: PageReader,
     rows: RangeRows[KeyType],
     *,
     budget: Budget,
@@ -186,6 +185,7 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
         paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
         return response
 
+    paginator = NextPageTokenPaginator(reader)
     reserved = sent = 0
     try:
         while not paginator.finished:
@@ -275,7 +275,7 @@ class WindowFetcher:
         return read_in_passes(
             self.client,
             request,
-            self.log.paginator,
+            self.log.reader,
             rows,
             budget=self.budget,
             is_wanted=is_wanted,
