@@ -134,6 +134,7 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     """Read a range from its first page to its last until a pass is whole, at most `MOST_PASSES`.
 
     Yields each page once it was taken in; who asks for no more of them has to close the generator.
+    Pages are reserved before they are asked for; what is not sent in the end is given back.
 
     Args:
         client: sends the requests.
@@ -149,30 +150,6 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
         RunError: if nothing can be read any more.
         StoppedError: if the run is to end, or nobody waits for the range.
     """
-    passes = expiries = 0
-    while passes < MOST_PASSES and not rows.is_whole:
-        rows.begin_pass()
-        try:
-            yield from _read_pass(client, request, reader, rows, budget=budget, is_wanted=is_wanted)
-        except WindowExpiredError as error:
-            expiries += 1
-            if expiries == MOST_EXPIRIES:
-                raise AccountError(error.rule, error.answer, request.where) from error
-            continue
-        passes += 1
-        rows.end_pass(passes)
-
-
-def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
-    client: Client,
-    request: Request,
-    reader: PageReader,
-    rows: RangeRows[KeyType],
-    *,
-    budget: Budget,
-    is_wanted: Callable[[], bool],
-) -> Generator[Page, None, None]:
-    """Read all pages once. They are reserved first; what is not sent in the end is given back."""
 
     def reserve(requests: int, *, begins: bool = False, again: bool = False) -> None:
         if not is_wanted():
@@ -185,21 +162,32 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
         paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
         return response
 
-    paginator = NextPageTokenPaginator(reader)
-    reserved = sent = 0
-    try:
-        while not paginator.finished:
-            is_first = paginator.count == 0
-            needed = 1 if is_first else max(paginator.count + 1, pages_for(rows.last_total or 0))
-            reserve(max(0, needed - reserved), begins=is_first)
-            reserved = max(reserved, needed)
-            page_request = request.with_parameters({"next_page_token": paginator.current_value})
-            sent += 1
-            response = client.get(page_request, read, before_retry=lambda: reserve(1, again=True))
-            paginator.advance(response)
-            yield paginator.read(response)
-    finally:
-        budget.reserve(sent - reserved)
+    passes = expiries = 0
+    while passes < MOST_PASSES and not rows.is_whole:
+        rows.begin_pass()
+        paginator = NextPageTokenPaginator(reader)
+        reserved = sent = 0
+        try:
+            while not paginator.finished:
+                page_request = request.with_parameters({"next_page_token": paginator.current_value})
+                needed = max(sent + 1, pages_for(rows.last_total or 0))
+                reserve(max(0, needed - reserved), begins=not sent)
+                reserved = max(reserved, needed)
+                sent += 1
+                response = client.get(
+                    page_request, read, before_retry=lambda: reserve(1, again=True)
+                )
+                paginator.advance(response)
+                yield paginator.read(response)
+        except WindowExpiredError as error:
+            expiries += 1
+            if expiries == MOST_EXPIRIES:
+                raise AccountError(error.rule, error.answer, request.where) from error
+        else:
+            passes += 1
+            rows.end_pass(passes)
+        finally:
+            budget.reserve(sent - reserved)
 
 
 @dataclass(frozen=True, slots=True)
