@@ -129,10 +129,8 @@ def _instant(state: Mapping[str, object], name: str) -> datetime | None:
 def waits_since(state: Mapping[str, object] | None, longest: timedelta) -> datetime | None:
     """Return from when a partition waits to be read: its bookmark, or the end of its rest.
 
-    Args:
-        state: of the partition; None is returned without a bookmark. There is no rest where a sync
-            that was cut short is to go on.
-        longest: the most that it may rest.
+    None is returned without a bookmark. There is no rest where a sync that was cut short is to go
+    on. ``longest`` is the most that it may rest.
     """
     progress = progress_of(state)
     if not state or progress is None:
@@ -155,11 +153,7 @@ def in_order(
 
     A run that ends early has then served those that wait the longest, and the next one goes on.
     Quiet accounts do not push in before busy ones when their rest ends: they wait from then on.
-
-    Args:
-        account_ids: the accounts.
-        states: of their partitions, as far as they have one.
-        longest: the most that one may rest.
+    ``states`` are those of the accounts' partitions, as far as they have one.
     """
     waiting = {
         name: waits_since(states.get(name), longest) or BEGINNING_OF_TIME for name in account_ids
@@ -172,10 +166,7 @@ def lag_of(
 ) -> Lag:
     """Return how far the bookmarks of a stream are behind.
 
-    Args:
-        states: of the partitions that should be read, by account.
-        end: up to where they should be read.
-        longest_rest: the most that one may rest.
+    ``states`` are those of the partitions, by account, that should be read up to ``end``.
     """
     waiting = {name: waits_since(state, longest_rest) for name, state in states.items()}
     known = [(since, name) for name, since in waiting.items() if since]

@@ -129,13 +129,10 @@ class Prefetcher(Generic[Job, Result]):
     def results(self, name: str, while_waiting: Callable[[], None]) -> Iterator[Result]:
         """Yield the results of a lane in order; each is let go of when the next is asked for.
 
-        Args:
-            name: the lane to walk through.
-            while_waiting: called about twice a second while there is nothing to hand over; what it
-                raises ends the walk.
+        ``while_waiting`` is called about twice a second while there is nothing to hand over.
 
         Raises:
-            Exception: what ``read`` raised for a job, at that job's place.
+            Exception: what ``read`` raised for a job, at that job's place, or ``while_waiting``.
         """
         lane = self._lanes[name]
         ahead: list[Place] = [(lane.position, 0)]

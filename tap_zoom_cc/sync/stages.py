@@ -81,17 +81,9 @@ class StreamSync:
         decoder: RowDecoder,
         workers: int,
     ) -> None:
-        """Plan all accounts and begin to fetch.
+        """Plan all accounts and begin to fetch, in as many threads as there are ``workers``.
 
-        Args:
-            log: says how the endpoint is asked.
-            client: sends the requests; ends the sync early when it is told to stop.
-            accounts: the accounts by ID.
-            sync_range: what is read, whatever the account.
-            bookmarks: how far the accounts were read, in the order in which they are emitted.
-            budget: the requests that the stream may send.
-            decoder: turns rows into records.
-            workers: the number of threads that fetch.
+        Accounts are emitted in the order of the bookmarks. The client's stop ends the sync early.
         """
         self._log = log
         self._client = client
