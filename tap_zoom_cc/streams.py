@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, ClassVar
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_zoom_cc.accounts import LISTING, LISTING_PAGINATOR
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError
-from tap_zoom_cc.services import ZoomStream
+from tap_zoom_cc.services import LISTING, LISTING_PAGINATOR, ZoomStream
 from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
     Bookmarks,
