@@ -6,7 +6,6 @@ import logging
 import sys
 from abc import abstractmethod
 from datetime import datetime, timezone
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.cli import plugin_cli
@@ -19,10 +18,10 @@ from tap_zoom_cc.commands.reconcile import reconcile_option
 from tap_zoom_cc.configuration import CONFIG_SCHEMA
 from tap_zoom_cc.environment import forget_unknown_log_levels, misspelled_variables
 from tap_zoom_cc.exit_codes import Command
-from tap_zoom_cc.inputs import InputError, read_config, read_input, settings_from
+from tap_zoom_cc.inputs import InputError, read_config, read_input
 from tap_zoom_cc.run.log import leave_out_chatter
 from tap_zoom_cc.run.stopping import Stop, end_on_signals
-from tap_zoom_cc.services import Services, ServingTap
+from tap_zoom_cc.services import ServingTap
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
 
@@ -56,18 +55,6 @@ class CommandLineTap(ServingTap):
         self._stop = stop or Stop()
         self._settings = settings
         super().__init__(**sdk_arguments)
-
-    @cached_property
-    @override
-    def services(self) -> Services:
-        """What the streams of a run share; settings that were not checked before are checked.
-
-        Raises:
-            InputError: if they are wrong.
-        """
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        settings = self._settings or settings_from(self.config, now=started)
-        return Services(settings, started, self._stop, self.logger)
 
     @abstractmethod
     def sync(self) -> int:

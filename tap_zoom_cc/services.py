@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
@@ -18,25 +19,25 @@ from typing_extensions import override
 
 from tap_zoom_cc.rows.decoder import RowDecoder
 from tap_zoom_cc.rows.misfits import fields_of, text_of
-from tap_zoom_cc.run.report import Report
+from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
-from tap_zoom_cc.sync.budget import Budgets
 from tap_zoom_cc.sync.check import RangeRows
 from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
-from tap_zoom_cc.zoom.client import Client
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.filters import SCHEMAS
 from tap_zoom_cc.zoom.pages import Account, NextPageTokenPaginator, PageReader, Request
 from tap_zoom_cc.zoom.rules import NO_ANSWER
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from tap_zoom_cc.rows.misfits import Notices
+    from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.run.stopping import Stop
+    from tap_zoom_cc.sync.budget import Budgets
+    from tap_zoom_cc.zoom.client import Client
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
@@ -46,79 +47,9 @@ LISTING = Request("/accounts", {"page_size": 300}, where="sub_accounts")
 LISTING_PAGINATOR = NextPageTokenPaginator(PageReader("accounts"))
 
 
-class Accounts:
-    """The accounts to read, found when they are first asked for, and then the same for the run."""
-
-    def __init__(self, settings: Settings, client: Client) -> None:
-        """Know which accounts are wanted, and who can list them; nothing is listed yet."""
-        self._settings = settings
-        self._client = client
-
-    @cached_property
-    def by_id(self) -> dict[str, Account]:
-        """The accounts by ID.
-
-        Raises:
-            RunError: if there is none, or the list cannot be had.
-            StoppedError: when the run is to end first.
-        """
-        settings = self._settings
-        named = settings.sub_account_ids
-        ids: Iterable[str] = self.rows if named is None else named
-        accounts = {account_id: Account(account_id, listed=named is None) for account_id in ids}
-        if settings.include_own_account:
-            accounts[settings.account_id] = Account(settings.account_id, own=True)
-        if not accounts:
-            message = (
-                "Zoom lists no sub account, so nothing would be read; name accounts in "
-                "sub_account_ids, or set include_own_account to read the app's own account"
-            )
-            raise RunError(message)
-        self._client.report.accounts = len(accounts)
-        return accounts
-
-    @cached_property
-    def rows(self) -> dict[str, msgspec.Raw]:
-        """Every sub account that Zoom lists by its ID, as undecoded JSON; listed once a run.
-
-        Raises:
-            RunError: if the list cannot be had, or lacks accounts that Zoom counts.
-            StoppedError: if the run is to end.
-        """
-        return in_background(self._list, self._client.stop, self._client.report.show_retries)
-
-    def _list(self) -> dict[str, msgspec.Raw]:
-        report, where = self._client.report, LISTING.where
-        rows = RangeRows(_read_id)
-        try:
-            read_in_passes(self._client, LISTING, LISTING_PAGINATOR, rows)
-        except AccountError as error:
-            # Without an answer the accounts could not be read either, whoever names them.
-            is_refused = error.answer.status != NO_ANSWER
-            advice = "; or name the accounts in sub_account_ids" if is_refused else ""
-            message = f"{error}{advice}"
-            raise RunError(message) from error
-        if not rows.is_whole:
-            message = (
-                f"{where}: Zoom announced {rows.expected or 'an unknown number of'} sub "
-                f"accounts but listed {len(rows.rows)} in {MOST_PASSES} passes; run again, or name "
-                "the accounts in sub_account_ids"
-            )
-            if self._settings.mismatch_fails:
-                raise RunError(message)
-            report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
-        report.logger.info("%s: Zoom lists %d", where, len(rows.rows))
-        return {account_id: row for account_id, (_, row, _) in rows.rows.items()}
-
-
 class _Id(msgspec.Struct):
     # A path of dots alone would lead to the account's own endpoint.
-    id: Annotated[str, msgspec.Meta(pattern=r"[^.]")]
-
-    @property
-    def row_id(self) -> str:
-        """What tells the account from all others."""
-        return self.id
+    row_id: Annotated[str, msgspec.Meta(pattern=r"[^.]")] = msgspec.field(name="id")
 
 
 _id_decoder = msgspec.json.Decoder(_Id)
@@ -133,24 +64,22 @@ def _read_id(row: msgspec.Raw) -> _Id:
     try:
         return _id_decoder.decode(row)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        text = text_of(fields_of(row), "id")
-        return msgspec.convert({"id": text}, _Id)
+        return msgspec.convert({"id": text_of(fields_of(row), "id")}, _Id)
 
 
+@dataclass(frozen=True, eq=False)
 class Services:
-    """One run's services. Everything in it may be used by all threads."""
+    """One run's services, all for all threads; what has to be requested is, when it is asked for.
 
-    def __init__(
-        self, settings: Settings, started: datetime, stop: Stop, logger: logging.Logger
-    ) -> None:
-        """Set up what follows from the checked settings; nothing is requested yet."""
-        self.settings = settings
-        self.started = started
-        self.stop = stop
-        self.report = Report(logger, settings.requests_per_second, settings.max_requests_per_run)
-        self.client = Client(settings, stop, self.report)
-        self.accounts = Accounts(settings, self.client)
-        self.budgets = Budgets(settings.max_requests_per_run)
+    ``started`` is the start of the run by this machine's clock, in UTC.
+    """
+
+    settings: Settings
+    started: datetime
+    stop: Stop
+    report: Report
+    client: Client
+    budgets: Budgets
 
     @cached_property
     def present(self) -> datetime:
@@ -177,11 +106,67 @@ class Services:
             )
         return server_time
 
+    @cached_property
+    def accounts(self) -> dict[str, Account]:
+        """The accounts to read by ID, found once: the same for the whole run.
+
+        Raises:
+            RunError: if there is none, or the list cannot be had.
+            StoppedError: when the run is to end first.
+        """
+        settings = self.settings
+        named = settings.sub_account_ids
+        ids = self.sub_accounts if named is None else named
+        accounts = {account_id: Account(account_id, listed=named is None) for account_id in ids}
+        if settings.include_own_account:
+            accounts[settings.account_id] = Account(settings.account_id, own=True)
+        if not accounts:
+            message = (
+                "Zoom lists no sub account, so nothing would be read; name accounts in "
+                "sub_account_ids, or set include_own_account to read the app's own account"
+            )
+            raise RunError(message)
+        self.report.accounts = len(accounts)
+        return accounts
+
+    @cached_property
+    def sub_accounts(self) -> dict[str, msgspec.Raw]:
+        """Every sub account that Zoom lists by its ID, as undecoded JSON; listed once a run.
+
+        Raises:
+            RunError: if the list cannot be had, or lacks accounts that Zoom counts.
+            StoppedError: if the run is to end.
+        """
+        return in_background(self._list, self.stop, self.report.show_retries)
+
+    def _list(self) -> dict[str, msgspec.Raw]:
+        where = LISTING.where
+        rows = RangeRows(_read_id)
+        try:
+            read_in_passes(self.client, LISTING, LISTING_PAGINATOR, rows)
+        except AccountError as error:
+            # Without an answer the accounts could not be read either, whoever names them.
+            is_refused = error.answer.status != NO_ANSWER
+            advice = "; or name the accounts in sub_account_ids" if is_refused else ""
+            message = f"{error}{advice}"
+            raise RunError(message) from error
+        if not rows.is_whole:
+            message = (
+                f"{where}: Zoom announced {rows.expected or 'an unknown number of'} sub "
+                f"accounts but listed {len(rows.rows)} in {MOST_PASSES} passes; run again, or name "
+                "the accounts in sub_account_ids"
+            )
+            if self.settings.mismatch_fails:
+                raise RunError(message)
+            self.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
+        self.report.logger.info("%s: Zoom lists %d", where, len(rows.rows))
+        return {account_id: row for account_id, (_, row, _) in rows.rows.items()}
+
 
 class ServingTap(Tap):
     """A tap that has services for its streams."""
 
-    @property
+    @cached_property
     @abstractmethod
     def services(self) -> Services:
         """The services of the run. Discovery asks for none: its settings may be wrong."""
@@ -199,18 +184,13 @@ class ZoomStream(RESTStream[str | None]):
 
     def __init__(self, tap: ServingTap) -> None:
         """Belong to a tap, whose services are asked for when the run begins."""
+        # The SDK asks for the schema with every row, so it is looked up once.
+        super().__init__(tap, schema=SCHEMAS.get_schema(self.name))
         self._serving_tap = tap
-        super().__init__(tap)
 
     @property
     def _services(self) -> Services:
         return self._serving_tap.services
-
-    @cached_property
-    @override
-    def schema(self) -> dict[str, object]:
-        """The JSON schema of a row; looked up once, for the SDK asks for it with every row."""
-        return SCHEMAS.get_schema(self.name)
 
     @property
     @override
@@ -262,4 +242,6 @@ class ZoomStream(RESTStream[str | None]):
             SyncFailedError: if something could not be read, of any stream.
         """
         super().log_sync_costs()
-        self._services.report.raise_if_failed()
+        report = self._services.report
+        if report.failures:
+            raise SyncFailedError(report.verdict)

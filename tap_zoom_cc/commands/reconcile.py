@@ -131,7 +131,7 @@ def _announce(streams: Sequence[EngagementStream], services: Services, days: Cut
         names = ", ".join(stream.name for stream in ENGAGEMENT_STREAMS)
         raise RunError(f"--reconcile counts {names}, and the catalog selects none of them")
     settings, logger = services.settings, services.report.logger
-    accounts = len(services.accounts.by_id)
+    accounts = len(services.accounts)
     requests = len(streams) * accounts * len(days)
     allowed = settings.max_requests_per_run
     if allowed is not None and requests > allowed:
@@ -146,7 +146,7 @@ def _announce(streams: Sequence[EngagementStream], services: Services, days: Cut
         counted(requests, "request"),
     )
     services.report.unit = "day"
-    services.report.expect([stream.name for stream in streams])
+    services.report.streams = [stream.name for stream in streams]
     for stream in streams:
         services.report.plan_more(stream.name, accounts * len(days))
         if filters := settings.filters[stream.name]:

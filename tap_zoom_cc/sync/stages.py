@@ -276,7 +276,7 @@ class Outcome:
     def conclude(self, *, full_table: bool) -> None:
         """Report what only the end shows: nothing was read, or the budget leaves no way forward."""
         name = self._stream_name
-        self._report.end(name)
+        self._report.tallies[name].has_ended = True
         if self._accounts_without_rows and not self._accounts_not_refused:
             self._report.fail(
                 f"{name}: not one account could be read: refused, or without what the filters "
