@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from logging import ERROR, INFO
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from singer_sdk import RESTStream, Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
@@ -48,6 +48,7 @@ class TapZoomCC(CommandLineTap):
     package_name = "tap-zoom-cc"
     config_jsonschema = CONFIG_SCHEMA
     message_writer_class = BufferedWriter
+    message_writer: BufferedWriter
 
     # Not ACTIVATE_VERSION (it could delete good rows when one account fails) and not BATCH (it
     # would put STATE before the rows).
@@ -111,7 +112,7 @@ class TapZoomCC(CommandLineTap):
             self._stop.ask(str(error), EXIT_FAILED)
         except StoppedError:
             self.logger.debug("stopped before the first stream")
-        self._flush()
+        self.message_writer.flush()
         lags = {stream.name: stream.lag(account_ids, now) for stream in streams}
         log_end(report, {name: lag for name, lag in lags.items() if lag})
         if self._stop.asked:
@@ -131,7 +132,7 @@ class TapZoomCC(CommandLineTap):
             tell=lambda is_readable, line: self.logger.log(INFO if is_readable else ERROR, line),
             show=partial(write_row, self),
         )
-        self._flush()
+        self.message_writer.flush()
         return exit_code
 
     @override
@@ -150,10 +151,6 @@ class TapZoomCC(CommandLineTap):
     @override
     def observe(self, account_id: str) -> int:
         return observe(self._engagement_streams(), self.services, account_id)
-
-    def _flush(self) -> None:
-        """Send off the messages that were collected."""
-        cast("BufferedWriter", self.message_writer).flush()
 
     def _engagement_streams(self) -> list[EngagementStream]:
         return [
