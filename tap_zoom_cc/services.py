@@ -204,11 +204,12 @@ class ZoomStream(RESTStream[str | None]):
     @cached_property
     def decoder(self) -> RowDecoder:
         """What turns the endpoint's rows into records."""
+        schema = self.effective_schema
         return RowDecoder(
-            self.effective_schema,
-            lambda name: self.mask[("properties", name)],
+            schema,
             self._warn_of,
             added=self.primary_keys[:-1],
+            deselected=[name for name in schema["properties"] if not self.mask["properties", name]],
         )
 
     def _warn_of(self, notices: Notices) -> None:

@@ -219,7 +219,7 @@ class WindowRows(RangeRows["RowKey"]):
 
     def in_order_of_start(self) -> list[tuple[RowKey, msgspec.Raw, float]]:
         """Return the rows, earliest start first."""
-        return sorted(self.rows.values(), key=lambda row: (row[0].start_time, row[0].engagement_id))
+        return sorted(self.rows.values(), key=lambda row: (row[0].start_time, row[0].row_id))
 
 
 def pages_for(rows: int) -> int:

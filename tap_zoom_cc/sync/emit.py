@@ -54,10 +54,10 @@ class Emitted:
         end = key.end_time
         if end is None or end < key.start_time:
             end = max(window.end, key.start_time)
-        known = self._versions.get(key.engagement_id)
+        known = self._versions.get(key.row_id)
         if known is None:
             if end >= window.end - RETURN_PERIOD:
-                self._versions[key.engagement_id] = _Version(end, hash(bytes(row)), came_at)
+                self._versions[key.row_id] = _Version(end, hash(bytes(row)), came_at)
             return True
         known.end = max(known.end, end)
         if came_at < known.came_at:
