@@ -23,7 +23,7 @@ from tap_zoom_cc.environment import certificate_problems, proxy_problems
 from tap_zoom_cc.input_schemas import catalog_mistakes, settings_mistakes, state_mistakes
 from tap_zoom_cc.run.settings import Settings
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
-from tap_zoom_cc.sync.quiet import longest_rest
+from tap_zoom_cc.sync.bookmarks import longest_rest
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
 from tap_zoom_cc.zoom.filters import query_parameters
 from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant

@@ -25,7 +25,7 @@ from tap_zoom_cc.sync.check import RangeRows
 from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.filters import SCHEMAS
-from tap_zoom_cc.zoom.pages import Account, NextPageTokenPaginator, PageReader, Request
+from tap_zoom_cc.zoom.pages import Account, PageReader, Request
 from tap_zoom_cc.zoom.rules import NO_ANSWER
 
 if TYPE_CHECKING:
@@ -36,15 +36,16 @@ if TYPE_CHECKING:
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.run.stopping import Stop
-    from tap_zoom_cc.sync.budget import Budgets
+    from tap_zoom_cc.sync.fetch import Budgets
     from tap_zoom_cc.zoom.client import Client
+    from tap_zoom_cc.zoom.pages import NextPageTokenPaginator
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 LISTING = Request("/accounts", {"page_size": 300}, where="sub_accounts")
 """The request for Zoom's list of sub accounts, with the most rows that a page of it has."""
 
-LISTING_PAGINATOR = NextPageTokenPaginator(PageReader("accounts"))
+LISTING_READER = PageReader("accounts")
 
 
 class _Id(msgspec.Struct):
@@ -143,7 +144,7 @@ class Services:
         where = LISTING.where
         rows = RangeRows(_read_id)
         try:
-            read_in_passes(self.client, LISTING, LISTING_PAGINATOR, rows)
+            read_in_passes(self.client, LISTING, LISTING_READER, rows)
         except AccountError as error:
             # Without an answer the accounts could not be read either, whoever names them.
             is_refused = error.answer.status != NO_ANSWER

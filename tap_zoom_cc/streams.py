@@ -19,7 +19,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError
-from tap_zoom_cc.services import LISTING, LISTING_PAGINATOR, ZoomStream
+from tap_zoom_cc.services import LISTING, LISTING_READER, ZoomStream
 from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
     Bookmarks,
@@ -52,9 +52,6 @@ class EngagementStream(ZoomStream):
     name: str = ""
     rows_key: ClassVar[str]
     """The key of an answer that holds the rows."""
-
-    title: ClassVar[str]
-    """The stream's name in titles."""
 
     engagement: ClassVar[str]
     """What a row is, in a sentence."""
@@ -89,7 +86,7 @@ class EngagementStream(ZoomStream):
     def log_endpoint(self) -> EngagementLog:
         """How the endpoint is asked, as values for those who ask."""
         return EngagementLog(
-            self.name, self.path, self.get_url_params(None, None), self.get_new_paginator()
+            self.name, self.path, self.get_url_params(None, None), self.get_new_paginator().reader
         )
 
     @cached_property
@@ -270,7 +267,6 @@ class SmsStream(EngagementStream):
     name = "sms"
     path = "/accounts/{account_id}/contact_center/sms"
     rows_key = "sms"
-    title = "SMS"
     engagement = "an SMS engagement"
     default_lookback_days = 14
 
@@ -281,7 +277,6 @@ class VoiceCallsStream(EngagementStream):
     name = "voice_calls"
     path = "/accounts/{account_id}/contact_center/voice_calls"
     rows_key = "voice_calls"
-    title = "Voice calls"
     engagement = "a call"
     default_lookback_days = 2
 
@@ -309,7 +304,7 @@ class SubAccountsStream(ZoomStream):
 
     @override
     def get_new_paginator(self) -> NextPageTokenPaginator:
-        return LISTING_PAGINATOR.anew()
+        return NextPageTokenPaginator(LISTING_READER)
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:

@@ -1,10 +1,9 @@
-"""The tap: its streams, what they share, and what each of its commands does."""
+"""The tap: its streams, what they share, and how they are synced."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from functools import cached_property, partial
-from logging import ERROR, INFO
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from singer_sdk import RESTStream, Tap
@@ -12,17 +11,14 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
 from tap_zoom_cc.command_line import CommandLineTap
-from tap_zoom_cc.commands.check import check_access, write_line, write_row
-from tap_zoom_cc.commands.observe.command import observe
-from tap_zoom_cc.commands.reconcile import count_days, days_from
 from tap_zoom_cc.configuration import CONFIG_SCHEMA
-from tap_zoom_cc.inputs import InputError, settings_from
+from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report, SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError, StoppedError
 from tap_zoom_cc.run.summary import log_end
 from tap_zoom_cc.services import Services
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, EngagementStream, SubAccountsStream
-from tap_zoom_cc.sync.budget import Budgets
+from tap_zoom_cc.sync.fetch import Budgets
 from tap_zoom_cc.writer import BufferedWriter
 from tap_zoom_cc.zoom.client import Client
 from tap_zoom_cc.zoom.errors import RunError
@@ -93,7 +89,7 @@ class TapZoomCC(CommandLineTap):
         Raises:
             OutputError: if the target is gone.
         """
-        services, streams = self.services, self._engagement_streams()
+        services, streams = self.services, self.engagement_streams()
         report, now = services.report, services.started
         account_ids: Collection[str] = ()
         try:
@@ -124,35 +120,7 @@ class TapZoomCC(CommandLineTap):
         return 0
 
     @override
-    def test(self) -> int:
-        self.write_schemas()
-        exit_code = check_access(
-            self._engagement_streams(),
-            self.services,
-            tell=lambda is_readable, line: self.logger.log(INFO if is_readable else ERROR, line),
-            show=partial(write_row, self),
-        )
-        self.message_writer.flush()
-        return exit_code
-
-    @override
-    def check(self) -> int:
-        return check_access(self._engagement_streams(), self.services, tell=write_line)
-
-    @override
-    def reconcile(self, days: str) -> int:
-        services = self.services
-        try:
-            range_ = days_from(days, now=services.started)
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        return count_days(self._engagement_streams(), services, range_)
-
-    @override
-    def observe(self, account_id: str) -> int:
-        return observe(self._engagement_streams(), self.services, account_id)
-
-    def _engagement_streams(self) -> list[EngagementStream]:
+    def engagement_streams(self) -> list[EngagementStream]:
         return [
             stream
             for stream in self.streams.values()
