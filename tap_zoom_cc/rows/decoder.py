@@ -13,8 +13,8 @@ column.
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, cast
 
 import msgspec
 
@@ -31,12 +31,11 @@ from tap_zoom_cc.rows.types import NOT_COMPILED, Part, UnfitError
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from tap_zoom_cc.rows.misfits import Learned
     from tap_zoom_cc.rows.types import Record, Schema
-
-Instant: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
+    from tap_zoom_cc.zoom.json_text import Json
 
 MOST_LEARNED = 64
 """How many undeclared fields a decoder is compiled for: ever new ones must not cost memory."""
@@ -50,8 +49,8 @@ class RowKey(msgspec.Struct, gc=False, frozen=True):
 
     row_id: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="engagement_id")
     """What tells the row from all others of its account."""
-    start_time: Instant
-    end_time: Instant | None = None
+    start_time: datetime
+    end_time: datetime | None = None
 
 
 _key_decoder = msgspec.json.Decoder(RowKey)
@@ -67,13 +66,26 @@ def read_key(row: msgspec.Raw) -> RowKey:
         ValueError: if the row is no object, or has no key or no start.
     """
     try:
-        return _key_decoder.decode(row)
+        key = _key_decoder.decode(row)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        fields = fields_of(row)
+        return _read_odd_key(fields_of(row))
+    start, end = key.start_time, key.end_time
+    if start.tzinfo is None or (end and end.tzinfo is None):
+        instants = [
+            each.replace(tzinfo=each.tzinfo or timezone.utc) for each in (start, end) if each
+        ]
+        return RowKey(key.row_id, *instants)
+    return key
+
+
+def _read_odd_key(fields: Mapping[str, Json]) -> RowKey:
+    """Read the key of a row that has something unusual; a bare date is enough for that."""
     instants = {}
     for name in ("start_time", "end_time"):
-        with suppress(ValueError, TypeError):
-            instants[name] = parse_instant(cast("str", fields.get(name)))
+        value = fields.get(name)
+        with suppress(ValueError):
+            if isinstance(value, str):
+                instants[name] = parse_instant(value)
     if "start_time" not in instants:
         raise ValueError("a row has no start_time, or one that is no date-time")
     row_id = text_of(fields, "engagement_id")

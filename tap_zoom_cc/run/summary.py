@@ -85,17 +85,13 @@ def _gauges(
     may_rest = [tally.at_rest for tally in tallies if tally.at_rest is not None]
     if may_rest:
         yield Gauge.ACCOUNTS_AT_REST, len(frozenset[str]().union(*may_rest)), {}
-    latest = max(
-        ((lag.age, name, lag) for name, lag in lags.items() if lag.oldest),
-        default=None,
-        key=lambda each: each[:2],
-    )
-    if latest:
-        age, name, lag = latest
+    ages = [(lag.age, name, lag.account_id, lag.oldest) for name, lag in lags.items() if lag.oldest]
+    if ages:
+        age, name, account_id, bookmark = max(ages)
         tags: dict[str, object] = {
             metrics.Tag.STREAM.value: name,
-            metrics.Tag.CONTEXT.value: {"account_id": lag.account_id},
-            "bookmark": lag.oldest.isoformat() if lag.oldest else None,
+            metrics.Tag.CONTEXT.value: {"account_id": account_id},
+            "bookmark": bookmark.isoformat(),
         }
         yield Gauge.BOOKMARK_AGE, age.total_seconds(), tags
 
