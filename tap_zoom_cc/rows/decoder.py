@@ -71,10 +71,8 @@ def read_key(row: msgspec.Raw) -> RowKey:
         return _read_odd_key(fields_of(row))
     start, end = key.start_time, key.end_time
     if start.tzinfo is None or (end and end.tzinfo is None):
-        instants = [
-            each.replace(tzinfo=each.tzinfo or timezone.utc) for each in (start, end) if each
-        ]
-        return RowKey(key.row_id, *instants)
+        start = start.replace(tzinfo=start.tzinfo or timezone.utc)
+        return RowKey(key.row_id, start, end and end.replace(tzinfo=end.tzinfo or timezone.utc))
     return key
 
 
