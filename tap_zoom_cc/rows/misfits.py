@@ -118,7 +118,7 @@ def _conform(value: Json, part: Part, pointer: str, unmapped: Unmapped) -> objec
         if is_broken:
             found = part.read(msgspec.json.encode(in_order))
         else:
-            found = converted(value, "" if part.is_instant else part.kind)
+            found = converted(value, part.kind)
     except DOES_NOT_FIT:
         unmapped.add(pointer, value, ("unfit", part.path))
         return None
@@ -127,11 +127,7 @@ def _conform(value: Json, part: Part, pointer: str, unmapped: Unmapped) -> objec
 
 
 def converted(value: Json, kind: str) -> str | int | float | bool:
-    """Return a value of another type in the declared one.
-
-    Args:
-        value: the value, repaired.
-        kind: ``string``, ``integer``, ``number`` or ``boolean``; there is none of another.
+    """Return a value, repaired, in the declared type, if that is text, a number or a boolean.
 
     Raises:
         UnfitError: if it would not be the same value.

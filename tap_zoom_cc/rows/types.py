@@ -56,10 +56,10 @@ class Part:
     """A place in a schema.
 
     Attributes:
-        kind: the one type that is declared besides null; empty where anything goes.
+        kind: the one type that is declared besides null, of which a date-time is one by itself,
+            ``instant``; empty where anything goes.
         path: where that is, for messages: ``legs[].seconds``; empty for the row itself.
         way: the names of the fields that lead there.
-        is_instant: whether it is declared as a date-time.
         properties: of an object, the parts of which it consists; None for any object.
         items: of an array, what its entries are; None for what is no array.
     """
@@ -67,7 +67,6 @@ class Part:
     kind: str
     path: str
     way: tuple[str, ...] = ()
-    is_instant: bool = False
     properties: Mapping[str, Part] | None = None
     items: Part | None = None
 
@@ -89,8 +88,9 @@ class Part:
             return cls(kind, path, way, properties=parts)
         if kind == "array":
             return cls(kind, path, way, items=cls.of(schema.get("items"), f"{path}[]", way))
-        is_instant = kind == "string" and schema.get("format") == "date-time"
-        return cls(kind, path, way, is_instant)
+        if kind == "string" and schema.get("format") == "date-time":
+            kind = "instant"
+        return cls(kind, path, way)
 
     @cached_property
     def read(self) -> Callable[[bytes], object]:
@@ -117,8 +117,7 @@ class Part:
         if self.properties is not None:
             return self._compiled_object(self.properties, aside)
         if self.items is None:
-            kind = "instant" if self.is_instant else self.kind
-            return _SIMPLE_TYPES.get(kind, (msgspec.Raw, anything))
+            return _SIMPLE_TYPES.get(self.kind, (msgspec.Raw, anything))
         entry_type, finish = self.items.compiled(aside)
         list_type = list[entry_type] | None  # type: ignore[valid-type]
         if finish is None:
