@@ -18,7 +18,7 @@ import requests
 from tap_zoom_cc.zoom.answers import Answer, read_answer
 from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.errors import AnswerError, RunError, no_answer
-from tap_zoom_cc.zoom.instants import date_of
+from tap_zoom_cc.zoom.instants import parse_http_date
 from tap_zoom_cc.zoom.pacing import with_retries
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
@@ -132,7 +132,7 @@ class ServerToServerOAuth:
                 )
         except (requests.RequestException, ValueError) as error:
             raise self._refusal(*no_answer(error)) from error
-        self.server_time = date_of(response) or self.server_time
+        self.server_time = parse_http_date(response.headers.get("Date")) or self.server_time
         if response.status_code != OK:
             raise self._refusal(read_answer(response, datetime.now(timezone.utc)))
         try:

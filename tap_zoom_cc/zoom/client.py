@@ -114,7 +114,7 @@ class Client:
                 raise
             raise self.fatal_error from None
         self.health.note_answer(
-            request.where, prepared.headers["Authorization"], self.pacer.sent_at
+            request.where, prepared.headers["Authorization"], self.pacer.last.sent_at
         )
         self.pacer.speed_up()
         return result
@@ -220,6 +220,6 @@ class _Exchange(Generic[Result]):
             refused = self.prepared.headers["Authorization"]
             if health.may_be_dead(refused, since=self.token_refused_at):
                 client.authenticator.discard(refused)
-            self.token_refused_at = client.pacer.sent_at
+            self.token_refused_at = client.pacer.last.sent_at
         kind = WindowExpiredError if rule.action is Action.READ_AGAIN else AccountError
         return kind(rule, answer, request.where)

@@ -74,6 +74,13 @@ LONGEST_WAIT_SECONDS = 30.0
 SENT_AGAIN = (Action.RETRY, Action.COOL_DOWN, Action.RENEW_TOKEN)
 
 
+class LastRequest(threading.local):
+    """The last request of each thread."""
+
+    sent_at = -inf
+    """When it left, in seconds, by the pacer's clock."""
+
+
 class Pacer:
     """Lets one request after another through, at most ``requests_per_second``. Thread-safe.
 
@@ -96,7 +103,7 @@ class Pacer:
         self._clock = clock
         self._near = threading.Semaphore(max(1, int(requests_per_second * NEAR_SECONDS)))
         self._turn = threading.Lock()
-        self._turns = threading.local()
+        self.last = LastRequest()
         self._state = threading.Lock()
         self._sent: deque[float] = deque([-inf] * count, maxlen=count)
         self._margin = FIRST_MARGIN
@@ -109,12 +116,6 @@ class Pacer:
     def interval(self) -> float:
         """The mean seconds between two requests at present."""
         return (self._shortest_period + self._margin) * self._slowness / len(self._sent)
-
-    @property
-    def sent_at(self) -> float:
-        """When the calling thread's last request left, on `time.monotonic`'s clock, in seconds."""
-        last: float = getattr(self._turns, "last", -inf)
-        return last
 
     @contextmanager
     def approach(self) -> Iterator[None]:
@@ -142,8 +143,8 @@ class Pacer:
             self._wait_for_turn()
             yield
             with self._state:
-                self._turns.last = self._clock()
-                self._sent.append(self._turns.last)
+                self.last.sent_at = self._clock()
+                self._sent.append(self.last.sent_at)
 
     def _wait_for_turn(self, seconds_before: float = 0.0) -> None:
         left = inf
@@ -173,7 +174,7 @@ class Pacer:
         """
         with self._state:
             now = self._clock()
-            if self.sent_at > self._cooled_at:
+            if self.last.sent_at > self._cooled_at:
                 self._slowness = min(self._slowness * SLOW_DOWN, SLOWEST)
                 self._margin = min(self._margin + WIDEN_MARGIN, LONGEST_MARGIN)
                 self._cooled_at = now
