@@ -26,10 +26,10 @@ from tap_zoom_cc.sync.bookmarks import (
     Bookmarks,
     bookmark_of,
     lag_of,
+    longest_rest,
     waits_since,
 )
 from tap_zoom_cc.sync.plan import SyncRange, in_order
-from tap_zoom_cc.sync.quiet import longest_rest
 from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom import pages
@@ -56,9 +56,6 @@ class EngagementStream(ZoomStream):
     name: str = ""
     rows_key: ClassVar[str]
     """The key of an answer that holds the rows."""
-
-    title: ClassVar[str]
-    """The stream's name in titles."""
 
     engagement: ClassVar[str]
     """What a row is, in a sentence."""
@@ -286,7 +283,6 @@ class SmsStream(EngagementStream):
     name = "sms"
     path = "/accounts/{account_id}/contact_center/sms"
     rows_key = "sms"
-    title = "SMS"
     engagement = "an SMS engagement"
     default_lookback_days = 14
 
@@ -297,7 +293,6 @@ class VoiceCallsStream(EngagementStream):
     name = "voice_calls"
     path = "/accounts/{account_id}/contact_center/voice_calls"
     rows_key = "voice_calls"
-    title = "Voice calls"
     engagement = "a call"
     default_lookback_days = 2
 

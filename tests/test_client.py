@@ -18,8 +18,7 @@ from simulator.scenario import Fault, Refusal, Scenario
 from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop, StoppedError
-from tap_zoom_cc.sync.budget import Budget
-from tap_zoom_cc.sync.fetch import WindowFetcher
+from tap_zoom_cc.sync.fetch import Budget, WindowFetcher
 from tap_zoom_cc.sync.plan import WindowJob
 from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom import client, pacing
