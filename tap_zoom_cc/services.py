@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 from singer_sdk import RESTStream, Tap
@@ -22,7 +22,7 @@ from tap_zoom_cc.rows.misfits import fields_of, text_of
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.check import RangeRows
-from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
+from tap_zoom_cc.sync.fetch import MOST_PASSES, Budget, read_in_passes
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.filters import SCHEMAS
 from tap_zoom_cc.zoom.pages import Account, PageReader, Request
@@ -51,6 +51,7 @@ LISTING_READER = PageReader("accounts")
 class _Id(msgspec.Struct):
     # A path of dots alone would lead to the account's own endpoint.
     row_id: Annotated[str, msgspec.Meta(pattern=r"[^.]")] = msgspec.field(name="id")
+    end_time: ClassVar[None] = None
 
 
 _id_decoder = msgspec.json.Decoder(_Id)
@@ -144,7 +145,10 @@ class Services:
         where = LISTING.where
         rows = RangeRows(_read_id)
         try:
-            read_in_passes(self.client, LISTING, LISTING_READER, rows)
+            for _ in read_in_passes(
+                self.client, LISTING, LISTING_READER, rows, budget=Budget(None)
+            ):
+                """Each page was taken in by `rows`."""
         except AccountError as error:
             # Without an answer the accounts could not be read either, whoever names them.
             is_refused = error.answer.status != NO_ANSWER
@@ -153,7 +157,7 @@ class Services:
             raise RunError(message) from error
         if not rows.is_whole:
             message = (
-                f"{where}: Zoom announced {rows.expected or 'an unknown number of'} sub "
+                f"{where}: Zoom announced {rows.first_total or 'an unknown number of'} sub "
                 f"accounts but listed {len(rows.rows)} in {MOST_PASSES} passes; run again, or name "
                 "the accounts in sub_account_ids"
             )

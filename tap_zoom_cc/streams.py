@@ -23,12 +23,11 @@ from tap_zoom_cc.services import LISTING, LISTING_READER, ZoomStream
 from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
     Bookmarks,
-    bookmark_of,
+    in_order,
     lag_of,
-    waits_since,
+    progress_of,
 )
-from tap_zoom_cc.sync.plan import SyncRange, in_order
-from tap_zoom_cc.sync.stages import StreamSync
+from tap_zoom_cc.sync.stages import StreamSync, SyncRange
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom import pages
 from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, PageReader
@@ -102,7 +101,7 @@ class EngagementStream(ZoomStream):
             conditions = set()
             if services.settings.filters[self.name]:
                 conditions.add(Condition.FILTERED)
-            if account.listed and not bookmark_of(self._states.get(account_id)):
+            if account.listed and not progress_of(self._states.get(account_id)):
                 conditions.add(Condition.NEVER_READ)
             found[account_id] = replace(account, conditions=frozenset(conditions))
         return found
@@ -113,7 +112,7 @@ class EngagementStream(ZoomStream):
     @override
     def partitions(self) -> list[dict[str, str]]:
         """One for each account, that which waits the longest first."""
-        bookmarks = {name: bookmark_of(state) for name, state in self._states.items()}
+        bookmarks = {name: progress_of(state) for name, state in self._states.items()}
         if self._services.settings.sub_account_ids is None:
             for account_id in bookmarks.keys() - self.accounts.keys():
                 if bookmarks[account_id]:
@@ -122,9 +121,8 @@ class EngagementStream(ZoomStream):
                         f"{self.name}, account {account_id}: has a bookmark, but Zoom does not "
                         "list it any more; what came after the bookmark is not read",
                     )
-        rest = self._services.settings.longest_rest
-        waiting = {name: waits_since(state, rest) for name, state in self._states.items()}
-        return [{"account_id": name} for name in in_order(self.accounts, waiting)]
+        ordered = in_order(self.accounts, self._states, self._services.settings.longest_rest)
+        return [{"account_id": name} for name in ordered]
 
     @cached_property
     def _states(self) -> dict[str, dict[str, object]]:
@@ -216,7 +214,6 @@ class EngagementStream(ZoomStream):
             services.client,
             accounts=self.accounts,
             sync_range=SyncRange(
-                stream=self.name,
                 start_date=settings.start_date,
                 end_date=settings.end_date,
                 lookback=settings.lookbacks[self.name],

@@ -10,6 +10,7 @@ import json
 import sys
 from dataclasses import dataclass
 from datetime import date, datetime, time, timezone
+from itertools import repeat
 from typing import TYPE_CHECKING, TypeAlias
 
 from tap_zoom_cc.inputs import InputError
@@ -17,7 +18,6 @@ from tap_zoom_cc.run.log import excerpt
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED
 from tap_zoom_cc.sync.check import Answered, answered
-from tap_zoom_cc.sync.plan import AccountPlan
 from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
 from tap_zoom_cc.sync.windows import DAY, SECOND, Cut, Window
 from tap_zoom_cc.writer import writing
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.streams import EngagementStream
-    from tap_zoom_cc.sync.plan import WindowJob
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
 
@@ -46,7 +45,8 @@ class Count:
     total_records: int
 
 
-Counts: TypeAlias = "Prefetcher[WindowJob, Count]"
+Job: TypeAlias = "tuple[Account, Window]"
+"""An account, and a day of it."""
 
 
 def days_from(text: str, *, now: datetime) -> Cut:
@@ -150,12 +150,9 @@ def _count_stream(
         OutputError: if nobody reads the lines any more.
     """
     report, log = services.report, stream.log_endpoint
-    plans = {
-        name: AccountPlan(account, days, accepts_less=False) for name, account in accounts.items()
-    }
-    counts: Counts = Prefetcher(
-        lambda job, _: _count(log, services.client, job),
-        plans,
+    counts: Prefetcher[Job, Count] = Prefetcher(
+        lambda job, _: _count(log, services.client, *job),
+        {name: zip(repeat(account), days) for name, account in accounts.items()},
         workers=services.settings.max_concurrency,
         capacity=0,
     )
@@ -183,7 +180,7 @@ def _count_stream(
     finally:
         counts.close()
     places = map(log.where, accounts)
-    if not report.failures and not any(map(services.client.health.has_answered, places)):
+    if not report.failures and services.client.health.answered.isdisjoint(places):
         report.fail(f"{stream.name}: no account knows what the filters name; correct the filters")
 
 
@@ -200,7 +197,7 @@ def _line(stream: EngagementStream, account_id: str, count: Count, services: Ser
     return f"{json.dumps(line, ensure_ascii=True)}\n"
 
 
-def _count(log: EngagementLog, client: Client, job: WindowJob) -> Fetched[Count]:
+def _count(log: EngagementLog, client: Client, account: Account, day: Window) -> Fetched[Count]:
     """Ask how many engagements a day has; called in worker threads.
 
     The range ends a second before midnight: of a server that looks at days only, or for which the
@@ -211,8 +208,8 @@ def _count(log: EngagementLog, client: Client, job: WindowJob) -> Fetched[Count]
         RunError: if nothing can be counted any more.
         StoppedError: if the run is to end.
     """
-    asked = Window(job.window.begin, job.window.end - SECOND)
-    request = log.request(job.account, asked.begin, asked.end).with_parameters({"page_size": 1})
+    asked = Window(day.begin, day.end - SECOND)
+    request = log.request(account, asked.begin, asked.end).with_parameters({"page_size": 1})
 
     def read(response: requests.Response) -> Page:
         page = log.reader.read(response)
@@ -229,11 +226,11 @@ def _count(log: EngagementLog, client: Client, job: WindowJob) -> Fetched[Count]
             raise
         client.report.logger.info("%s; counted as none", error)
         client.report.read_page(log.name, more=1, begins=True)
-        return Fetched(Count(job.window.begin, 0), 0)
+        return Fetched(Count(day.begin, 0), 0)
     client.report.read_page(log.name, more=1, begins=True)
     if answered(asked, page) is not Answered.ASKED:
         answer = Answer(
             OK, message=f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"
         )
         raise AccountError(decide(answer, {Condition.OTHER_RANGE}), answer, request.where)
-    return Fetched(Count(job.window.begin, page.total_records or 0), 0)
+    return Fetched(Count(day.begin, page.total_records or 0), 0)
