@@ -286,7 +286,7 @@ def _settings_of(values: Mapping[str, Any], now: datetime) -> Settings:
         longest_rest=longest_rest(
             timedelta(hours=float(values["quiet_accounts_hours"])), end_date=end_date, now=now
         ),
-        mismatch_fails=values["on_count_mismatch"] == "fail",
+        accepts_less=values["on_count_mismatch"] == "warn",
         api_url=values["api_url"].rstrip("/"),
         token_url=values["token_url"].rstrip("/"),
         user_agent=values.get("user_agent") or "",

@@ -161,7 +161,7 @@ class Services:
                 f"accounts but listed {len(rows.rows)} in {MOST_PASSES} passes; run again, or name "
                 "the accounts in sub_account_ids"
             )
-            if self.settings.mismatch_fails:
+            if not self.settings.accepts_less:
                 raise RunError(message)
             self.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
         self.report.logger.info("%s: Zoom lists %d", where, len(rows.rows))

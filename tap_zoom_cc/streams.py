@@ -27,7 +27,7 @@ from tap_zoom_cc.sync.bookmarks import (
     lag_of,
     progress_of,
 )
-from tap_zoom_cc.sync.stages import StreamSync, SyncRange
+from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom import pages
 from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, PageReader
@@ -197,7 +197,7 @@ class EngagementStream(ZoomStream):
             RunError: when there is no token, or no list of accounts.
             StoppedError: when the run is to end first.
         """
-        services, settings = self._services, self._services.settings
+        services = self._services
         to_come = [
             stream
             for stream in self._serving_tap.streams.values()
@@ -212,19 +212,12 @@ class EngagementStream(ZoomStream):
         return StreamSync(
             self.log_endpoint,
             services.client,
+            settings=services.settings,
+            now=services.present,
             accounts=self.accounts,
-            sync_range=SyncRange(
-                start_date=settings.start_date,
-                end_date=settings.end_date,
-                lookback=settings.lookbacks[self.name],
-                now=services.present,
-                accepts_less=not settings.mismatch_fails,
-                longest_rest=settings.longest_rest,
-            ),
             bookmarks=bookmarks,
             budget=services.budgets.open(streams_to_come=len(to_come)),
             decoder=self.decoder,
-            workers=settings.max_concurrency,
         )
 
     @override

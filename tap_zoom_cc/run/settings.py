@@ -32,7 +32,8 @@ class Settings:
     max_requests_per_run: int | None
     longest_rest: timedelta
     """The most that an account which is quiet may rest in this run; 0 asks all."""
-    mismatch_fails: bool
+    accepts_less: bool
+    """Whether missing rows are a warning, and no failure."""
     api_url: str
     token_url: str
     user_agent: str
