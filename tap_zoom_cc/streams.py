@@ -24,13 +24,12 @@ from tap_zoom_cc.services import ZoomStream
 from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
     Bookmarks,
-    bookmark_of,
+    in_order,
     lag_of,
     longest_rest,
-    waits_since,
+    progress_of,
 )
-from tap_zoom_cc.sync.plan import SyncRange, in_order
-from tap_zoom_cc.sync.stages import StreamSync
+from tap_zoom_cc.sync.stages import StreamSync, SyncRange
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom import pages
 from tap_zoom_cc.zoom.filters import query_parameters
@@ -114,7 +113,7 @@ class EngagementStream(ZoomStream):
         found = set()
         if self._services.settings.filters[self.name]:
             found.add(Condition.FILTERED)
-        if account.listed and not bookmark_of(self._states.get(account.account_id)):
+        if account.listed and not progress_of(self._states.get(account.account_id)):
             found.add(Condition.NEVER_READ)
         return frozenset(found)
 
@@ -124,7 +123,7 @@ class EngagementStream(ZoomStream):
     @override
     def partitions(self) -> list[dict[str, str]]:
         """One for each account, that which waits the longest first."""
-        bookmarks = {name: bookmark_of(state) for name, state in self._states.items()}
+        bookmarks = {name: progress_of(state) for name, state in self._states.items()}
         if self._services.settings.sub_account_ids is None:
             for account_id in bookmarks.keys() - self.accounts.keys():
                 if bookmarks[account_id]:
@@ -133,9 +132,8 @@ class EngagementStream(ZoomStream):
                         f"{self.name}, account {account_id}: has a bookmark, but Zoom does not "
                         "list it any more; what came after the bookmark is not read",
                     )
-        rest = self._longest_rest
-        waiting = {name: waits_since(state, rest) for name, state in self._states.items()}
-        return [{"account_id": name} for name in in_order(self.accounts, waiting)]
+        ordered = in_order(self.accounts, self._states, self._longest_rest)
+        return [{"account_id": name} for name in ordered]
 
     @property
     def _longest_rest(self) -> timedelta:
@@ -232,7 +230,6 @@ class EngagementStream(ZoomStream):
             services.client,
             accounts=self.accounts,
             sync_range=SyncRange(
-                stream=self.name,
                 start_date=settings.start_date,
                 end_date=settings.end_date,
                 lookback=settings.lookbacks[self.name],

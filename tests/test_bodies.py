@@ -25,7 +25,7 @@ from tap_zoom_cc.zoom.connections import (
     session_for,
 )
 from tap_zoom_cc.zoom.errors import AnswerError
-from tap_zoom_cc.zoom.pacing import retrying
+from tap_zoom_cc.zoom.pacing import with_retries
 from tap_zoom_cc.zoom.rules import TRIES, decide
 from tests.harness.raw_server import raw_server, read_head, without_proxies
 
@@ -208,7 +208,7 @@ def test_no_body_of_a_failed_try_is_held_until_garbage_is_collected() -> None:
     gc.disable()
     try:
         with pytest.raises(AnswerError):
-            retrying(send, stop=Stop(), on_retry=none_is_held)()
+            with_retries(send, stop=Stop(), on_retry=none_is_held)
     finally:
         gc.enable()
     assert len(held) == TRIES

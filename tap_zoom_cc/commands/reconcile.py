@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import date, datetime, time, timezone
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.inputs import InputError
@@ -16,7 +17,6 @@ from tap_zoom_cc.run.log import excerpt
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED
 from tap_zoom_cc.sync.check import Answered, answered
-from tap_zoom_cc.sync.plan import AccountPlan
 from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
 from tap_zoom_cc.sync.windows import DAY, SECOND, Cut, Window
 from tap_zoom_cc.writer import writing
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.streams import EngagementStream
-    from tap_zoom_cc.sync.plan import WindowJob
     from tap_zoom_cc.zoom.client import Client
-    from tap_zoom_cc.zoom.pages import EngagementLog, Page
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
 
 
 def days_from(text: str, *, now: datetime) -> Cut:
@@ -138,13 +137,9 @@ def _count_stream(stream: EngagementStream, services: Services, days: Cut) -> No
     """
     report, client, log = services.report, services.client, stream.log_endpoint
     filters = services.settings.filters[stream.name] or None
-    plans = {
-        account_id: AccountPlan(account, days, accepts_less=False)
-        for account_id, account in stream.accounts.items()
-    }
-    counts: Prefetcher[WindowJob, int] = Prefetcher(
-        lambda job, _: Fetched(_count(log, client, job), 0),
-        plans,
+    counts: Prefetcher[tuple[Account, Window], int] = Prefetcher(
+        lambda job, _: Fetched(_count(log, client, *job), 0),
+        {name: zip(repeat(account), days) for name, account in stream.accounts.items()},
         workers=services.settings.max_concurrency,
         capacity=0,
     )
@@ -154,7 +149,7 @@ def _count_stream(stream: EngagementStream, services: Services, days: Cut) -> No
         report.show_progress()
 
     try:
-        for account_id in plans:
+        for account_id in stream.accounts:
             lines = []
             totals = counts.results(account_id, while_waiting)
             try:
@@ -178,11 +173,12 @@ def _count_stream(stream: EngagementStream, services: Services, days: Cut) -> No
                 sys.stdout.writelines(lines)
     finally:
         counts.close()
-    if not report.failures and not any(client.health.has_answered(log.where(id_)) for id_ in plans):
+    places = map(log.where, stream.accounts)
+    if not report.failures and client.health.answered.isdisjoint(places):
         report.fail(f"{stream.name}: no account knows what the filters name; correct the filters")
 
 
-def _count(log: EngagementLog, client: Client, job: WindowJob) -> int:
+def _count(log: EngagementLog, client: Client, account: Account, day: Window) -> int:
     """Ask how many engagements a day has; called in worker threads.
 
     The range ends a second before midnight: of a server that looks at days only, or for which the
@@ -193,8 +189,8 @@ def _count(log: EngagementLog, client: Client, job: WindowJob) -> int:
         RunError: if nothing can be counted any more.
         StoppedError: if the run is to end.
     """
-    asked = Window(job.window.begin, job.window.end - SECOND)
-    request = log.request(job.account, asked.begin, asked.end).with_parameters({"page_size": 1})
+    asked = Window(day.begin, day.end - SECOND)
+    request = log.request(account, asked.begin, asked.end).with_parameters({"page_size": 1})
 
     def read(response: requests.Response) -> tuple[Page, int]:
         page = log.reader.read(response)
