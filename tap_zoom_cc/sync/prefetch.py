@@ -80,15 +80,14 @@ class Prefetcher(Generic[Job, Result]):
 
         Args:
             read: reads one job, and is given a function that says whether anybody will still ask
-                for it; it is called in several threads.
+                for it; called in several threads, as is ``may_run_ahead``.
             lanes: the jobs of each lane, in order; lanes are read in their order too. A job may be
                 made when it is asked for, which is when the one before it is about to be read.
             workers: the number of threads.
             capacity: bytes of results that may wait, counting those still being read at the mean
                 size so far.
             assumed_size: the bytes of a result, until one is known.
-            may_run_ahead: whether a job may begin before those in front of it are read; called in
-                several threads.
+            may_run_ahead: whether a job may begin before those in front of it are read.
         """
         self._read = read
         self._capacity = capacity
