@@ -380,6 +380,14 @@ def test_half_a_character_becomes_a_replacement_and_is_said(
     assert any(what == "repaired" for what, _ in changes) is ("\ufffd" in expected)
 
 
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
+def test_a_declared_name_that_cannot_be_compiled_is_declared_all_the_same(name: str) -> None:
+    declared = {**SCHEMA["properties"], name: {"type": ["integer", "null"]}}
+    decoder = RowDecoder({**SCHEMA, "properties": declared}, lambda _: None)
+    record = decoder.decode(msgspec.Raw(json.dumps({**ROW, name: 7}).encode()))
+    assert record == {**EMPTY, name: 7}
+
+
 def test_a_name_with_half_a_character_is_one_with_a_replacement() -> None:
     record, _ = decode(json.dumps(ROW).encode()[:-1] + rb', "na\ud800me": 1}')
     assert unmapped(record) == {"/na\ufffdme": 1}

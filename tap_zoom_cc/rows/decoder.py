@@ -118,7 +118,7 @@ class RowDecoder:
         properties = schema.get("properties")
         declared = properties if isinstance(properties, dict) else {}
         self._keeps_unmapped = COLUMN in declared and COLUMN not in deselected
-        self._deselected = frozenset(deselected) & declared.keys() - {COLUMN, *added}
+        self._deselected = frozenset(deselected)
         left_out = {COLUMN, *added, *deselected}
         of_zoom = {name: part for name, part in declared.items() if name not in left_out}
         self._part = Part.of({"type": "object", "properties": of_zoom})
