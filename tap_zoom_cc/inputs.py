@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotenv import find_dotenv, load_dotenv
 
-from tap_zoom_cc.configuration import CONFIG_SCHEMA
+from tap_zoom_cc.configuration import CONFIG_SCHEMA, VARIABLE_PREFIX
 from tap_zoom_cc.environment import certificate_problems, proxy_problems
 from tap_zoom_cc.input_schemas import catalog_mistakes, settings_mistakes, state_mistakes
 from tap_zoom_cc.run.settings import Settings
@@ -61,21 +61,11 @@ class Input:
 
 
 def read_input(
-    config: Sequence[str],
-    state: TextIO | None,
-    catalog: TextIO | None,
-    *,
-    prefix: str,
-    now: datetime,
+    config: Sequence[str], state: TextIO | None, catalog: TextIO | None, *, now: datetime
 ) -> Input:
-    """Read and check all that a run is given.
+    """Read and check all that a run is given: settings as of `read_config`, and both files.
 
-    Args:
-        config: as `read_config` takes them.
-        state: the file of ``--state``.
-        catalog: the file of ``--catalog``.
-        prefix: what the names of the tap's environment variables begin with.
-        now: the start of the run, in UTC.
+    ``now`` is the start of the run, in UTC.
 
     Raises:
         InputError: with everything that is wrong.
@@ -83,7 +73,7 @@ def read_input(
     lines: list[str] = []
     settings, values = None, dict[str, Any]()
     try:
-        values = read_config(config, prefix)
+        values = read_config(config)
         settings = settings_from(values, now=now)
         lines += proxy_problems((settings.api_url, settings.token_url))
     except InputError as error:
@@ -109,12 +99,11 @@ def read_input(
 # Files and variables
 
 
-def read_config(paths: Sequence[str], prefix: str) -> dict[str, Any]:
+def read_config(paths: Sequence[str]) -> dict[str, Any]:
     """Read the settings of files and of the environment; later ones replace earlier ones.
 
     Args:
         paths: of JSON files; ``ENV`` stands for the environment, which replaces what files say.
-        prefix: what the names of the tap's environment variables begin with.
 
     Raises:
         InputError: if a file cannot be read, or is no JSON object.
@@ -131,8 +120,10 @@ def read_config(paths: Sequence[str], prefix: str) -> dict[str, Any]:
             load_dotenv(find_dotenv(usecwd=True))
         except (OSError, ValueError) as error:
             raise InputError(f".env: cannot be read: {type(error).__name__}") from error
-        variables = {name: f"{prefix}{name.upper()}" for name in CONFIG_SCHEMA["properties"]}
-        config |= {name: os.environ[each] for name, each in variables.items() if each in os.environ}
+        for name in CONFIG_SCHEMA["properties"]:
+            variable = f"{VARIABLE_PREFIX}{name.upper()}"
+            if variable in os.environ:
+                config[name] = os.environ[variable]
     return {name: value for name, value in with_texts_read(config).items() if value is not None}
 
 
