@@ -18,8 +18,7 @@ from simulator.scenario import Fault, Refusal, Scenario
 from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop, StoppedError
-from tap_zoom_cc.sync.fetch import Budget, WindowFetcher
-from tap_zoom_cc.sync.plan import WindowJob
+from tap_zoom_cc.sync.fetch import Budget, WindowFetcher, WindowJob
 from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom import client, pacing
 from tap_zoom_cc.zoom.answers import Answer
@@ -73,7 +72,8 @@ def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
         PageReader("engagements"),
     )
     now = datetime.now(timezone.utc)
-    job = WindowJob(Account("one"), Window(now - timedelta(days=1), now))
+    day = Window(now - timedelta(days=1), now)
+    job = WindowJob(Account("one"), day, sync=day)
     with pytest.raises(StoppedError):
         WindowFetcher(log, ours, Budget(None), now).fetch(
             job, lambda: not simulator.stats().requests.get("sms")
