@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.streams import EngagementStream
+
 USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
 
 COMMANDS = ("about", "discover", "test", "check", "reconcile", "observe")
@@ -224,12 +225,8 @@ class CommandLineTap(ServingTap):
         tap.write_schemas()
         if value == CliTestOptionValue.Schema.value:
             ctx.exit()
-
-        def tell(is_readable: bool, line: str) -> None:  # noqa: FBT001 (as `check_access` calls it)
-            cls.logger.log(logging.INFO if is_readable else logging.ERROR, line)
-
-        show = partial(write_row, tap)
-        ctx.exit(check_access(tap.engagement_streams(), tap.services, tell, show))
+        streams, show = tap.engagement_streams(), partial(write_row, tap)
+        ctx.exit(check_access(streams, tap.services, cls.logger.log, show))
 
     @classmethod
     def _from_input(
