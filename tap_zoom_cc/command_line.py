@@ -79,7 +79,7 @@ OPTIONS = (
 
 
 class CommandLineTap(ServingTap):
-    """A tap with a command line, which refuses wrong input in words; its runs are abstract."""
+    """A tap with a command line, which refuses wrong input in words; how it syncs is abstract."""
 
     def __init__(
         self,
