@@ -8,7 +8,7 @@ import traceback
 from abc import abstractmethod
 from contextlib import suppress
 from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,10 +23,10 @@ from tap_zoom_cc.commands.observe.asking import MOST_REQUESTS
 from tap_zoom_cc.commands.observe.command import BUSIEST, observe_account
 from tap_zoom_cc.commands.reconcile import count_days
 from tap_zoom_cc.environment import forget_unknown_log_levels, misspelled_variables
-from tap_zoom_cc.inputs import InputError, read_config, read_input, settings_from
+from tap_zoom_cc.inputs import InputError, read_config, read_input
 from tap_zoom_cc.run.log import leave_out_chatter, printable
 from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError, Stop, StoppedError, end_on_signals
-from tap_zoom_cc.services import Services, ServingTap
+from tap_zoom_cc.services import ServingTap
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
@@ -98,18 +98,6 @@ class CommandLineTap(ServingTap):
         self._stop = stop or Stop()
         self._settings = settings
         super().__init__(**sdk_arguments)
-
-    @cached_property
-    @override
-    def services(self) -> Services:
-        """What the streams of a run share; settings that were not checked before are checked.
-
-        Raises:
-            InputError: if they are wrong.
-        """
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        settings = self._settings or settings_from(self.config, now=started)
-        return Services(settings, started, self._stop, self.logger)
 
     @abstractmethod
     def sync(self) -> int:

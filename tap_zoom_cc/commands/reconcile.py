@@ -99,7 +99,7 @@ def _announce(streams: Sequence[EngagementStream], services: Services, days: Cut
         RunError: if that takes more requests than ``max_requests_per_run``.
     """
     settings, logger = services.settings, services.report.logger
-    accounts = len(services.accounts.by_id)
+    accounts = len(services.accounts)
     requests = len(streams) * accounts * len(days)
     allowed = settings.max_requests_per_run
     if allowed is not None and requests > allowed:
@@ -114,7 +114,7 @@ def _announce(streams: Sequence[EngagementStream], services: Services, days: Cut
         counted(requests, "request"),
     )
     services.report.unit = "day"
-    services.report.expect([stream.name for stream in streams])
+    services.report.streams = [stream.name for stream in streams]
     for stream in streams:
         services.report.plan_more(stream.name, accounts * len(days))
         if filters := settings.filters[stream.name]:

@@ -65,7 +65,7 @@ def observe_account(
     def find_out() -> None:
         present = whole_second(services.present)
         chosen = (
-            list(services.accounts.by_id.values())[:FIRST_ACCOUNTS]
+            list(services.accounts.values())[:FIRST_ACCOUNTS]
             if account_id == BUSIEST
             else [Account(account_id, own=account_id == settings.account_id)]
         )
