@@ -61,11 +61,9 @@ class RangeRows(Generic[KeyType]):
     def __init__(
         self, read_key: Callable[[msgspec.Raw], KeyType], now: datetime | None = None
     ) -> None:
-        """Start without rows.
+        """Start without rows; what ends after ``now``, the start of the run, is left to the next.
 
-        Args:
-            read_key: reads a row's key; raises ``ValueError`` or ``msgspec.MsgspecError``.
-            now: the start of the run: what ends later is left to the next one.
+        ``read_key`` raises ``ValueError`` or ``msgspec.MsgspecError`` if a row has no key.
         """
         self._read_key = read_key
         self._now = now

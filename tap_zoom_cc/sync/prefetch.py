@@ -80,15 +80,14 @@ class Prefetcher(Generic[Job, Result]):
 
         Args:
             read: reads one job, and is given a function that says whether anybody will still ask
-                for it; it is called in several threads.
+                for it; called in several threads, as is ``may_run_ahead``.
             lanes: the jobs of each lane, in order; lanes are read in their order too. A job may be
                 made when it is asked for, which is when the one before it is about to be read.
             workers: the number of threads.
             capacity: bytes of results that may wait, counting those still being read at the mean
                 size so far.
             assumed_size: the bytes of a result, until one is known.
-            may_run_ahead: whether a job may begin before those in front of it are read; called in
-                several threads.
+            may_run_ahead: whether a job may begin before those in front of it are read.
         """
         self._read = read
         self._capacity = capacity
@@ -129,13 +128,10 @@ class Prefetcher(Generic[Job, Result]):
     def results(self, name: str, while_waiting: Callable[[], None]) -> Iterator[Result]:
         """Yield the results of a lane in order; each is let go of when the next is asked for.
 
-        Args:
-            name: the lane to walk through.
-            while_waiting: called about twice a second while there is nothing to hand over; what it
-                raises ends the walk.
+        ``while_waiting`` is called about twice a second while there is nothing to hand over.
 
         Raises:
-            Exception: what ``read`` raised for a job, at that job's place.
+            Exception: what ``read`` raised for a job, at that job's place, or ``while_waiting``.
         """
         lane = self._lanes[name]
         ahead: list[Place] = [(lane.position, 0)]
