@@ -97,17 +97,15 @@ class Services:
         """
         authenticator = self.client.authenticator
         in_background(authenticator.token, self.stop, self.report.show_retries)
-        server_time = authenticator.server_time
-        if server_time is None or server_time >= self.started:
-            return self.started
-        ahead = self.started - server_time
+        present = min(authenticator.server_time or self.started, self.started)
+        ahead = self.started - present
         if ahead > CLOCK_TOLERANCE:
             self.report.warn_once(
                 "clock",
                 f"this machine's clock is {ahead.total_seconds():.0f} s ahead of Zoom's; the run "
                 "ends at Zoom's time; set the clock",
             )
-        return server_time
+        return present
 
     @cached_property
     def accounts(self) -> dict[str, Account]:

@@ -93,7 +93,8 @@ def conform_members(
         if name in properties:
             record[name] = _conform(value, properties[name], place, unmapped)
         else:
-            change: FieldChange = ("undeclared", join(part.path, readable))
+            path = f"{part.path}.{shown(readable)}" if part.path else shown(readable)
+            change: FieldChange = ("undeclared", path)
             unmapped.add(place, value, change)
             unmapped.undeclared.append(((*part.way, name), change))
     return record
@@ -214,11 +215,6 @@ class Unmapped(msgspec.Struct):
 def step(name: str) -> str:
     """Return a name as a step of a JSON Pointer."""
     return "/" + name.replace("~", "~0").replace("/", "~1")
-
-
-def join(path: str, name: str) -> str:
-    """Return the path, for messages, of a field whose name comes from outside."""
-    return f"{path}.{shown(name)}" if path else shown(name)
 
 
 def shown(text: str) -> str:

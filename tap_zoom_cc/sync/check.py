@@ -108,8 +108,8 @@ class RangeRows(Generic[KeyType]):
             known = self.rows.get(key.row_id)
             if known is None:
                 self.size += BYTES_PER_KEY
-                ended = self._now is None or key.end_time is None or key.end_time <= self._now
-                self._has_news = self._has_news or ended
+                is_news = self._now is None or key.end_time is None or key.end_time <= self._now
+                self._has_news = self._has_news or is_news
             self.size += len(memoryview(row)) - (len(memoryview(known[1])) if known else 0)
             self.rows[key.row_id] = (key, row, came_at)
             self._ids.add(key.row_id)

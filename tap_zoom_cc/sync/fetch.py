@@ -97,16 +97,16 @@ class Budgets:
 
     allowed: int | None
     """For the whole run; None is no limit."""
+    streams: int
+    """How many streams are read."""
     _opened: list[Budget] = field(default_factory=list)
 
-    def open(self, *, streams_to_come: int) -> Budget:
-        """Return a stream's even share of what earlier streams have left.
-
-        ``streams_to_come`` is how many are still to be read, this one included.
-        """
+    def open(self) -> Budget:
+        """Return the next stream's even share of what the streams before it have left."""
         share = self.allowed
         if share is not None:
             spent = sum(budget.spent_requests for budget in self._opened)
+            streams_to_come = self.streams - len(self._opened)
             share = -(-(share - spent) // streams_to_come)
         self._opened.append(Budget(share))
         return self._opened[-1]

@@ -56,7 +56,10 @@ class _Lane(Generic[Job, Result]):
     jobs: Iterator[Job]
     outcomes: dict[Place, Fetched[Result] | Parts[Job] | Exception] = field(default_factory=dict)
     end: Place = (sys.maxsize,)
-    """The first place that the reader never asks for: behind the first error, or the last job."""
+    """The first place that the reader never asks for: behind the first error, or the last job.
+
+    Of places that begin alike, the longer one comes later; so ``(*place, 0)`` is next to ``place``.
+    """
 
     def wants(self, place: Place) -> bool:
         """Say whether the reader may still ask for a place."""
@@ -196,7 +199,7 @@ class Prefetcher(Generic[Job, Result]):
             thread.join(max(0.0, ends_at - time.monotonic()))
 
     def _work(self) -> None:
-        """Read one job after the other until there are no more."""
+        """Read one job after the other until there are no more, and keep what became of each."""
         while (taken := self._take()) is not None:
             place, job, lane = taken
             outcome: Fetched[Result] | Parts[Job] | Exception
@@ -204,7 +207,23 @@ class Prefetcher(Generic[Job, Result]):
                 outcome = self._read(job, partial(lane.wants, place))
             except Exception as error:  # noqa: BLE001 (raised again in the reader's thread)
                 outcome = error
-            self._keep(place, lane, outcome)
+            with self._changed:
+                self._running -= 1
+                if self._awaited == place:
+                    self._awaited = None
+                if isinstance(outcome, Fetched):
+                    self._read_bytes += outcome.size
+                    self._read_results += 1
+                if lane.wants(place):
+                    lane.outcomes[place] = outcome
+                    if isinstance(outcome, Fetched):
+                        self._held += outcome.size
+                    elif isinstance(outcome, Parts):
+                        for number, part in enumerate(outcome.jobs):
+                            heapq.heappush(self._waiting, ((*place, number), part, lane))
+                    else:
+                        lane.end = (*place, 0)
+                self._changed.notify_all()
             # It would keep a window's rows in memory while the thread waits for the next job.
             del outcome
 
@@ -235,28 +254,3 @@ class Prefetcher(Generic[Job, Result]):
                 self._changed.wait()
             self._changed.notify_all()
             return None
-
-    def _keep(
-        self,
-        place: Place,
-        lane: _Lane[Job, Result],
-        outcome: Fetched[Result] | Parts[Job] | Exception,
-    ) -> None:
-        """Keep what became of a job until its reader comes, unless that is never."""
-        with self._changed:
-            self._running -= 1
-            if self._awaited == place:
-                self._awaited = None
-            if isinstance(outcome, Fetched):
-                self._read_bytes += outcome.size
-                self._read_results += 1
-            if lane.wants(place):
-                lane.outcomes[place] = outcome
-                if isinstance(outcome, Fetched):
-                    self._held += outcome.size
-                elif isinstance(outcome, Parts):
-                    for number, job in enumerate(outcome.jobs):
-                        heapq.heappush(self._waiting, ((*place, number), job, lane))
-                else:
-                    lane.end = (*place, 0)
-            self._changed.notify_all()

@@ -132,9 +132,23 @@ class StreamSync:
                 )
         windows = sum(map(len, plans.values()))
         self._report.plan_more(name, windows)
-        first = min((cut.begin for cut in plans.values() if len(cut)), default=None)
+        self._tally.accounts = len(plans)
         self._tally.at_rest = frozenset(at_rest) if settings.longest_rest else None
-        self._report.begin(name, len(plans), str(Window(first, end)) if first else "", windows)
+        accounts = counted(len(plans), "account")
+        if at_rest:
+            accounts += f" ({len(at_rest)} at rest)"
+        first = min((cut.begin for cut in plans.values() if len(cut)), default=None)
+        if first is None:
+            self._report.logger.info("%s: %s, nothing to read", name, accounts)
+        else:
+            self._report.logger.info(
+                "%s: %s, %s, expected: %s or more, at %g a second",
+                name,
+                accounts,
+                Window(first, end),
+                counted(windows, "request"),
+                settings.requests_per_second,
+            )
         if new_accounts and not settings.start_date:
             self._report.logger.info(
                 "%s: start_date is not set, so of %s without a bookmark only the last %d days are "
