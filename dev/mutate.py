@@ -64,7 +64,6 @@ ASKED_FIRST = {
     "zoom/auth": "test_tokens test_secrets",
     "zoom/client": "test_client test_tokens test_completeness test_errors test_faults",
     "zoom/connections": "test_connections test_deadlines test_bodies",
-    "zoom/health": "test_tokens test_client test_errors test_faults",
     "zoom/filters": "test_filters",
     "zoom/json_text": "test_json_text",
     "zoom/pacing": "test_pacing test_client test_deadlines test_clock test_faults",
