@@ -21,8 +21,8 @@ from tap_zoom_cc.rows.decoder import RowDecoder
 from tap_zoom_cc.rows.misfits import fields_of, remark, text_of
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
-from tap_zoom_cc.sync.check import RangeRows
-from tap_zoom_cc.sync.fetch import MOST_PASSES, Budget, read_in_passes
+from tap_zoom_cc.sync.fetch import Budget, read_in_passes
+from tap_zoom_cc.sync.window_rows import MOST_PASSES, RangeRows
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.filters import SCHEMAS
 from tap_zoom_cc.zoom.pages import Account, PageReader, Request

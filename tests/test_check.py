@@ -10,12 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_zoom_cc.sync.check import (
+from tap_zoom_cc.sync.window_rows import WindowRows
+from tap_zoom_cc.sync.windows import (
+    AIMED_BYTES,
+    LONGEST_WINDOW,
+    MOST_BYTES,
     Answered,
-    WindowRows,
+    Window,
     answered,
+    parts_of,
 )
-from tap_zoom_cc.sync.windows import AIMED_BYTES, LONGEST_WINDOW, MOST_BYTES, Window, parts_of
 
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 WINDOW = Window(BEGIN, BEGIN + LONGEST_WINDOW)

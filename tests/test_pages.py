@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import requests
 
-from tap_zoom_cc.sync.check import WindowRows, pages_for
+from tap_zoom_cc.sync.window_rows import WindowRows, pages_for
 from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom.instants import parse_instant
 from tap_zoom_cc.zoom.pages import (

@@ -16,9 +16,8 @@ from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.log import excerpt
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED
-from tap_zoom_cc.sync.check import Answered, answered
 from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
-from tap_zoom_cc.sync.windows import DAY, SECOND, Cut, Window
+from tap_zoom_cc.sync.windows import DAY, SECOND, Answered, Cut, Window, answered
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.stopping import StoppedError
-from tap_zoom_cc.sync.check import Answered, WindowRows, answered, pages_for
 from tap_zoom_cc.sync.prefetch import Fetched, Parts
+from tap_zoom_cc.sync.window_rows import MOST_PASSES, WindowRows, pages_for
 from tap_zoom_cc.sync.windows import (
+    Answered,
     Parent,
+    answered,
     halves,
     is_too_much,
     parts_of,
@@ -35,13 +37,10 @@ if TYPE_CHECKING:
 
     import requests
 
-    from tap_zoom_cc.sync.check import KeyType, RangeRows
+    from tap_zoom_cc.sync.window_rows import KeyType, RangeRows
     from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page, PageReader, Request
-
-MOST_PASSES = 3
-"""How often a range is read to its end while no pass is whole."""
 
 MOST_EXPIRIES = 4
 """How often a page token may expire before the range is given up."""
