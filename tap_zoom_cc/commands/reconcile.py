@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import date, datetime, time, timezone
 from itertools import repeat
 from typing import TYPE_CHECKING
@@ -189,7 +190,8 @@ def _count(log: EngagementLog, client: Client, account: Account, day: Window) ->
         StoppedError: if the run is to end.
     """
     asked = Window(day.begin, day.end - SECOND)
-    request = log.request(account, asked.begin, asked.end).with_parameters({"page_size": 1})
+    request = log.request(account, asked.begin, asked.end)
+    request = replace(request, parameters={**request.parameters, "page_size": 1})
 
     def read(response: requests.Response) -> tuple[Page, int]:
         page = log.reader.read(response)

@@ -58,42 +58,44 @@ class Key(Protocol):
 KeyType = TypeVar("KeyType", bound=Key)
 
 
+@dataclass(slots=True)
+class Pass:
+    """What has come since the range was last begun to be read from its first page."""
+
+    ids: set[str] = field(default_factory=set)
+    has_news: bool = False
+    """Whether there were rows that earlier passes lacked, and that this run should have."""
+    has_shrunk: bool = False
+    """Whether a total was less than the one before."""
+    least_total: int = 0
+    first_total: int | None = None
+    """How many rows Zoom announced first; None before it did."""
+    last_total: int | None = None
+    """How many it announced last."""
+    has_ended: bool = False
+    """Whether nothing follows on the page that came last."""
+
+
+@dataclass(kw_only=True, eq=False)
 class RangeRows(Generic[KeyType]):
     """The rows of one range, by ID, over as many passes as it takes."""
 
-    def __init__(
-        self, read_key: Callable[[msgspec.Raw], KeyType], now: datetime | None = None
-    ) -> None:
-        """Start without rows; what ends after ``now``, the start of the run, is left to the next.
-
-        ``read_key`` raises ``ValueError`` or ``msgspec.MsgspecError`` if a row has no key.
-        """
-        self._read_key = read_key
-        self._now = now
-        self.rows: dict[str, tuple[KeyType, msgspec.Raw, float]] = {}
-        """By ID: the key, the row, and when it came, by the steady clock in seconds."""
-        self.size = 0
-        """The bytes that they take."""
-        self.expected_rows = 0
-        """How many rows the range has, as far as known."""
-        self.expected_size = 0
-        """How many bytes they take, as far as known."""
-        self.is_whole = False
-        """Whether all rows of the range are there, as far as its pages can tell."""
-        self.begin_pass()
-
-    def begin_pass(self) -> None:
-        """Begin to read the range from its first page."""
-        self._ids: set[str] = set()
-        self._has_news = False
-        self._has_shrunk = False
-        self._least_total = 0
-        self.first_total: int | None = None
-        """How many rows Zoom announced first in this pass; None before it did."""
-        self.last_total: int | None = None
-        """How many it announced last in this pass."""
-        self.has_ended = False
-        """Whether nothing follows on the page that came last in this pass."""
+    read_key: Callable[[msgspec.Raw], KeyType]
+    """Raises ``ValueError`` or ``msgspec.MsgspecError`` if a row has no key."""
+    now: datetime | None = None
+    """The start of the run: what ends after it is left to the next one."""
+    rows: dict[str, tuple[KeyType, msgspec.Raw, float]] = field(default_factory=dict)
+    """By ID: the key, the row, and when it came, by the steady clock in seconds."""
+    size: int = 0
+    """The bytes that they take."""
+    expected_rows: int = 0
+    """How many rows the range has, as far as known."""
+    expected_size: int = 0
+    """How many bytes they take, as far as known."""
+    is_whole: bool = False
+    """Whether all rows of the range are there, as far as its pages can tell."""
+    this_pass: Pass = field(default_factory=Pass)
+    """Is replaced where the range is read from its first page again."""
 
     def add(self, page: Page) -> bool:
         """Take in a page; of two rows with one ID the later counts.
@@ -104,30 +106,31 @@ class RangeRows(Generic[KeyType]):
         Raises:
             msgspec.MsgspecError, ValueError: if a row lacks its key; nothing is taken in.
         """
-        keys = [self._read_key(row) for row in page.rows or []]
+        this = self.this_pass
+        keys = [self.read_key(row) for row in page.rows or []]
         came_at = time.monotonic()
-        seen = len(self._ids)
+        seen = len(this.ids)
         for key, row in zip(keys, page.rows or [], strict=True):
             known = self.rows.get(key.row_id)
             if known is None:
                 self.size += BYTES_PER_KEY
-                is_news = self._now is None or key.end_time is None or key.end_time <= self._now
-                self._has_news = self._has_news or is_news
+                is_news = self.now is None or key.end_time is None or key.end_time <= self.now
+                this.has_news = this.has_news or is_news
             self.size += len(memoryview(row)) - (len(memoryview(known[1])) if known else 0)
             self.rows[key.row_id] = (key, row, came_at)
-            self._ids.add(key.row_id)
+            this.ids.add(key.row_id)
         total = page.total_records
         # An empty page after others may announce none: that takes nothing back.
         if total is not None and (keys or not seen):
-            if self.first_total is None:
-                self.first_total = self._least_total = total
-            self._has_shrunk = self._has_shrunk or total < (self.last_total or 0)
-            self._least_total = min(total, self._least_total)
-            self.last_total = total
-        self.has_ended = not keys or not page.next_page_token
-        self.expected_rows = max(self.last_total or 0, len(self.rows))
+            if this.first_total is None:
+                this.first_total = this.least_total = total
+            this.has_shrunk = this.has_shrunk or total < (this.last_total or 0)
+            this.least_total = min(total, this.least_total)
+            this.last_total = total
+        this.has_ended = not keys or not page.next_page_token
+        self.expected_rows = max(this.last_total or 0, len(self.rows))
         self.expected_size = self.expected_rows * self.size // max(1, len(self.rows))
-        return len(self._ids) > seen
+        return len(this.ids) > seen
 
     def end_pass(self, number: int) -> None:
         """Judge a pass that came to its end, the first being number 1.
@@ -144,21 +147,21 @@ class RangeRows(Generic[KeyType]):
         enough that a later pass reaches its least total, and brings nothing that earlier ones
         lacked. The least, because where totals flicker the one on the last page may be too high.
         """
-        if self.first_total is None:
-            self.is_whole = self.has_ended
+        this = self.this_pass
+        if this.first_total is None:
+            self.is_whole = this.has_ended
             return
-        is_whole = len(self._ids) >= self.first_total and not self._has_shrunk
-        is_settled = number > 1 and not self._has_news and len(self._ids) >= self._least_total
+        is_whole = len(this.ids) >= this.first_total and not this.has_shrunk
+        is_settled = number > 1 and not this.has_news and len(this.ids) >= this.least_total
         self.is_whole = is_whole or is_settled
 
 
+@dataclass(eq=False)
 class WindowRows(RangeRows[RowKey]):
     """The rows of one window of an account."""
 
-    def __init__(self, window: Window, now: datetime | None = None) -> None:
-        """Start without rows of a window; ``now`` is the start of the run."""
-        super().__init__(read_key, now)
-        self.window = window
+    window: Window
+    read_key: Callable[[msgspec.Raw], RowKey] = field(default=read_key, kw_only=True)
 
 
 def pages_for(rows: int) -> int:
@@ -260,16 +263,16 @@ class Emitter:
 
         It may not pass a window that lacks rows, nor any window after that.
         """
-        came = len(rows.rows)
-        if rows.last_total is not None and came > rows.last_total:
+        came, totals = len(rows.rows), rows.this_pass
+        if totals.last_total is not None and came > totals.last_total:
             self.report.warn_once(
                 f"surplus {self.where}",
-                f"{self.where}: {came} engagements came where Zoom announced {rows.last_total}, "
+                f"{self.where}: {came} engagements came where Zoom announced {totals.last_total}, "
                 f"from {rows.window}; all are loaded",
             )
         if rows.is_whole:
             return self._all_whole
-        announced = "an unknown number of" if rows.first_total is None else rows.first_total
+        announced = "an unknown number of" if totals.first_total is None else totals.first_total
         message = (
             f"{self.where}: Zoom announced {announced} engagements from {rows.window} "
             f"but delivered {came} in {MOST_PASSES} passes, none of which was whole"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -38,7 +37,7 @@ from tap_zoom_cc.zoom.pacing import Pacer, with_retries
 from tap_zoom_cc.zoom.rules import OK, PLACES_OF_AN_OUTAGE, Action, Condition, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
@@ -136,7 +135,7 @@ class Client:
         self.stop = stop
         self.report = report
         self.authenticator = ServerToServerOAuth(settings, stop, report)
-        self.pacer = Pacer(settings.requests_per_second, stop)
+        self.pacer = Pacer(settings.requests_per_second, stop, on_turn=report.count_request)
         self.health = Health()
         self.fatal_error: RunError | None = None
         """What ended all requests of the run."""
@@ -204,15 +203,7 @@ class Client:
         session: requests.Session | None = getattr(self._sessions, "session", None)
         if session is None:
             # A session that knew the client would be kept alive by it.
-            pacer, report = self.pacer, self.report
-
-            @contextmanager
-            def turn() -> Iterator[None]:
-                with pacer.turn():
-                    report.count_request()
-                    yield
-
-            session = session_for(self.url, turn, pacer.approach)
+            session = session_for(self.url, self.pacer.turn, self.pacer.approach)
             session.headers["User-Agent"] = self._user_agent
             self._sessions.session = session
         return session
