@@ -1,6 +1,6 @@
 """Breaks the tap on purpose, one line at a time, and says which breaks no test sees.
 
-`python dev/mutate.py sync/check.py zoom/ --count 40` makes 40 mutants of them: a comparison
+`python dev/mutate.py sync/windows.py zoom/ --count 40` makes 40 mutants of them: a comparison
 that takes in its border, a statement left out, an argument not given. For each, the tests run that
 `ASKED_FIRST` names for the module, and with `--all-tests` the whole test command after them. A
 mutant that survives shows a promise without a test, or code without a use.
@@ -54,17 +54,15 @@ ASKED_FIRST = {
     "streams": "test_completeness test_increments test_state",
     "sync/": "test_completeness test_increments test_late_engagements",
     "sync/bookmarks": "test_quiet test_state test_report test_increments test_late_engagements",
-    "sync/check": "test_check test_readings test_completeness",
-    "sync/emit": "test_emit test_completeness test_late_engagements",
     "sync/fetch": "test_pacing test_budget test_completeness test_faults",
     "sync/lookback": "test_lookback test_late_engagements",
     "sync/prefetch": "test_prefetch test_completeness",
-    "sync/windows": "test_windows test_readings test_completeness",
+    "sync/window_rows": "test_check test_emit test_completeness test_late_engagements",
+    "sync/windows": "test_windows test_check test_readings test_completeness",
     "zoom/": "test_client test_completeness test_errors test_faults",
     "zoom/auth": "test_tokens test_secrets",
     "zoom/client": "test_client test_tokens test_completeness test_errors test_faults",
     "zoom/connections": "test_connections test_deadlines test_bodies",
-    "zoom/health": "test_tokens test_client test_errors test_faults",
     "zoom/filters": "test_filters",
     "zoom/json_text": "test_json_text",
     "zoom/pacing": "test_pacing test_client test_deadlines test_clock test_faults",

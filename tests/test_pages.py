@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import requests
 
-from tap_zoom_cc.sync.check import WindowRows, pages_for
+from tap_zoom_cc.sync.window_rows import Pass, WindowRows, pages_for
 from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom.instants import parse_instant
 from tap_zoom_cc.zoom.pages import (
@@ -38,7 +38,7 @@ def rows(*names: str) -> list[dict[str, str]]:
 def follow(*pages: dict[str, object]) -> tuple[list[str | None], WindowRows]:
     """Read pages in order as a stream does; return the tokens that were asked with."""
     paginator, reading = NextPageTokenPaginator(READER), WindowRows(WINDOW)
-    reading.begin_pass()
+    reading.this_pass = Pass()
     asked: list[str | None] = []
     for page in pages:
         assert not paginator.finished
@@ -124,7 +124,7 @@ def test_an_empty_last_page_takes_no_announced_row_back() -> None:
         {"sms": rows("a"), "next_page_token": "one", "total_records": 3},
         {"sms": [], "next_page_token": "", "total_records": 0},
     )
-    assert reading.first_total == 3
+    assert reading.this_pass.first_total == 3
     assert not reading.is_whole
 
 
@@ -193,7 +193,7 @@ def test_a_page_with_a_malformed_row_is_not_taken_in_at_all() -> None:
     with pytest.raises(ValueError, match="start_time"):
         reading.add(READER.read(answer(page)))
     assert not reading.rows
-    assert reading.last_total is None
+    assert reading.this_pass.last_total is None
 
 
 @pytest.mark.parametrize(
