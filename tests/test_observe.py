@@ -334,6 +334,10 @@ def ask(world: World, stream: Stream, asked: Asked) -> Seen:
     except ApiError as error:
         return Seen(asked, error.status, json.loads(error.body)["code"])
     body = page.encode(lambda offset: world.page_tokens.issue(page.owner, page.listing, offset))
+    return seen_in_body(body, stream, asked)
+
+
+def seen_in_body(body: bytes, stream: Stream, asked: Asked) -> Seen:
     response = requests.Response()
     response.raw = BytesIO(body)
     return seen_in(PageReader(stream).read(response), asked)
@@ -585,6 +589,17 @@ def test_one_shorter_answer_is_not_enough_to_say_why() -> None:
     told = ((NOW - timedelta(days=7)).isoformat(), NOW.isoformat())
     findings = findings_of(log_of(Seen(Asked("base", LAST_WEEKS), 200, told=told)))
     assert findings["sms", KEPT] == findings["sms", COVERED] == UNDETERMINED
+
+
+@pytest.mark.parametrize("missing", [("start_time", "end_time"), ("start_time",), ("end_time",)])
+def test_the_year_1_is_no_time_of_an_engagement(missing: tuple[str, ...]) -> None:
+    row = explicit("one", NOW - timedelta(hours=3), NOW - timedelta(hours=2))
+    other = {**row, "engagement_id": "two", **dict.fromkeys(missing, "0001-01-01T00:00:00Z")}
+    body = json.dumps({"sms": [other, row], "total_records": 2}).encode()
+    log = Log("sms", lambda asked: seen_in_body(body, "sms", asked), NOW)
+    log.ask_for_newest()
+    look([log])
+    assert findings_of(log)["sms", LONGEST] == "1:00:00, of 1 engagement seen"
 
 
 LAST_WEEKS = Window(NOW - timedelta(days=28), NOW)

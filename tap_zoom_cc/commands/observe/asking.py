@@ -16,7 +16,7 @@ import msgspec
 from tap_zoom_cc.sync.windows import LONGEST_REQUEST, Window
 from tap_zoom_cc.zoom.answers import read_answer
 from tap_zoom_cc.zoom.errors import AnswerError
-from tap_zoom_cc.zoom.instants import parse_instant
+from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, parse_instant
 from tap_zoom_cc.zoom.rules import OK
 
 if TYPE_CHECKING:
@@ -79,12 +79,6 @@ class Seen:
     def is_page(self) -> bool:
         """Whether it is the page that was asked for."""
         return self.status == OK
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it holds all engagements of its range."""
-        has_all = self.total in {None, len(self.rows)}
-        return self.is_page and has_all and not self.asked.page_token and not self.token
 
     @property
     def in_range(self) -> list[Engagement]:
@@ -199,7 +193,10 @@ class _Row(msgspec.Struct):
 
 
 def seen_in(page: Page, asked: Asked) -> Seen:
-    """Return what is seen in a page: of its rows those with an ID, a start and an end."""
+    """Return what is seen in a page: of its rows those with an ID, a start and an end.
+
+    A program that has no time may write the year 1: what lies before Zoom is no time of a row.
+    """
     rows = []
     for raw in page.rows or []:
         try:
@@ -207,7 +204,8 @@ def seen_in(page: Page, asked: Asked) -> Seen:
             start, end = parse_instant(row.start_time), parse_instant(row.end_time)
         except (ValueError, msgspec.MsgspecError, RecursionError):
             continue
-        rows.append(Engagement(row.engagement_id, start, end))
+        if min(start, end) >= BEFORE_ZOOM:
+            rows.append(Engagement(row.engagement_id, start, end))
     return Seen(
         asked,
         OK,

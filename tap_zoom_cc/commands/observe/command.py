@@ -116,8 +116,9 @@ def look(logs: Sequence[Log]) -> None:
     for number, log in enumerate(readable):
         _ask_about_ranges(log, OTHER_RANGE_REQUESTS if number else RANGE_REQUESTS)
     for log in readable[:1]:
-        while (asked := next_width(log)) and log.ask(asked):
-            pass
+        while asked := next_width(log):
+            if log.ask(asked) is None:
+                break
         first = log.seen[0]
         if first.token:
             # The newest engagements again, and then the second page by the first token.

@@ -143,7 +143,8 @@ def readings_left(log: Log) -> list[Reading]:
         for answer, found in answers:
             expected = witnesses.expected(reading, answer.asked)
             # Of an answer that is only the first page, rows that are missing say nothing.
-            if found & ~expected or (answer.is_whole and expected & ~found):
+            is_whole = not answer.token and answer.total in {None, len(answer.rows)}
+            if found & ~expected or (is_whole and expected & ~found):
                 break
         else:
             left.append(reading)

@@ -11,7 +11,6 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_zoom_cc.commands.observe.asking import UTC_OFFSET
 from tap_zoom_cc.commands.observe.ranges import READINGS, WIDTHS, accepted, readings_left
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, SECOND, Window
@@ -200,7 +199,7 @@ def _kept_for(log: Log) -> timedelta | None:
     """Return how far back answers begin, whatever is asked for; None if some do not."""
     age = _shared(log, lambda each: log.present - each.told.begin)
     whole = (log.present - each.asked.begin for each in _named(log) if not each.is_short)
-    return age if age and max(whole, default=UTC_OFFSET) <= age + A_DAY_OR_SO else None
+    return age if age and max(whole, default=timedelta(0)) <= age + A_DAY_OR_SO else None
 
 
 def _covered(log: Log) -> str:
@@ -209,7 +208,7 @@ def _covered(log: Log) -> str:
     if length := _shared(log, lambda each: each.told.end - each.told.begin):
         return f"only its last {_days(length)}"
     named = _named(log)
-    longest = max((each.asked.end - each.asked.begin for each in named), default=UTC_OFFSET)
+    longest = max((each.asked.end - each.asked.begin for each in named), default=timedelta(0))
     is_all = longest >= LONGEST_REQUEST and not any(each.is_short for each in named)
     return "all of it, as answers say" if is_all else ""
 
