@@ -16,7 +16,7 @@ from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.history import requests_to
 from tests.harness.pages import block, run_block
 from tests.harness.rows import by_key
-from tests.harness.tap import run_tap, without_unmapped
+from tests.harness.tap import sync, without_unmapped
 from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
 
 if TYPE_CHECKING:
@@ -168,9 +168,7 @@ def test_the_maps_for_a_config_file_mask_as_those_for_meltano_do(zoom: Simulator
     shown = json.loads(block("masking in config.json").text)
     shown["stream_map_config"] = {"TAP_ZOOM_CC_HASH_SALT": SALT}
 
-    run = run_tap({**zoom.tap_config(), **shown, "start_date": BEGIN.isoformat()})
-
-    run.check(0)
+    run = sync(zoom, **shown).check()
     for stream in STREAMS:
         rows = [
             {name: value for name, value in row.items() if value is not None}
@@ -201,35 +199,44 @@ def test_without_a_salt_nothing_is_loaded_and_the_variable_is_named(
     assert not zoom.stats().log, "Zoom was asked for something"
 
 
-@pytest.mark.parametrize("salt", [None, ""])
-def test_a_value_for_stream_maps_that_is_empty_is_refused(
-    zoom: SimulatorProcess, salt: str | None
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {"sms": {"consumer_number": None}, "voice_calls": None},
+        {"s*s": {"consumer_number": "__NULL__"}},
+        {"messages": {"__source__": "sms", "consumer_number": None}, "sms": None},
+        {"sms": {"__alias__": "messages", "consumer_number": None}},
+        {"sms": {"__key_properties__": ["x"], "x": "engagement_id", "__else__": None}},
+        {"sms": {"consumer_number": None}, "__else__": None},
+        {"sub_accounts": {"owner_email": None}, "sms": {"consumer_number": None}},
+    ],
+    ids=str,
+)
+def test_what_the_sdk_takes_for_a_stream_map_is_taken(
+    zoom: SimulatorProcess, maps: dict[str, object]
 ) -> None:
-    run = run_tap({**zoom.tap_config(), "stream_map_config": {"salt": salt, "more": 0}})
-
-    run.check(1)
-    (reason,) = run.logged("ERROR")
-    assert "stream_map_config.salt: is empty; set it" in reason
-    assert not run.messages
+    run = sync(zoom, stream_maps=maps).check()
+    rows = [*run.records("sms"), *run.records("messages")]
+    assert len(rows) == len(zoom.truth("sms"))
+    assert not any(row.get("consumer_number") for row in rows)
 
 
-def test_an_expression_that_fails_at_a_row_is_the_one_error_of_the_log(
-    zoom: SimulatorProcess,
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("nonsense(", "an expression fails: "),
+        ("'\\ud800'", "JSON"),
+        ("no_such_field + 1", "an expression fails: "),
+        ("int('number ' + self)", "an expression fails: ValueError: int('number ' + self)"),
+    ],
+)
+def test_an_expression_that_fails_is_the_one_error_of_the_log_and_tells_no_value(
+    zoom: SimulatorProcess, expression: str, said: str
 ) -> None:
-    maps = {"sms": {"number": "no_such_field + 1"}}
-    run = run_tap({**zoom.tap_config(), "start_date": BEGIN.isoformat(), "stream_maps": maps})
+    run = sync(zoom, stream_maps={"sms": {"consumer_number": expression}})
     (line,) = run.check(1).logged("ERROR")
-    assert "stream_maps: an expression fails: " in line
-    assert "no_such_field + 1" in line
-
-
-def test_an_expression_that_fails_at_a_value_is_named_and_the_value_is_not(
-    zoom: SimulatorProcess,
-) -> None:
-    maps = {"sms": {"consumer_number": "int('number ' + self)"}}
-    run = run_tap({**zoom.tap_config(), "start_date": BEGIN.isoformat(), "stream_maps": maps})
-    (line,) = run.check(1).logged("ERROR")
-    assert "stream_maps: an expression fails: ValueError: int('number ' + self)" in line
+    assert "stream_maps: " in line
+    assert said in line
     numbers = {row.get("consumer_number") or "" for row in truth(zoom, "sms")} - {""}
     assert numbers
     assert not any(number in run.stderr for number in numbers)
