@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -20,8 +21,8 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Scenario
 from tests.harness.pages import run_block
-from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
-from tests.postgres_server import DATABASE, HOST, USER, loader_settings, postgres_server
+from tests.meltano_project import ROOT
+from tests.postgres_server import DATABASE, HOST, USER, loader_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
     from tests.harness.singer import Record
+    from tests.meltano_project import MeltanoProject
 
 pytestmark = pytest.mark.programs
 
@@ -106,6 +108,10 @@ def counted(store: str | Path, stream: Stream, folder: Path) -> dict[tuple[str, 
 
 def expected(simulator: SimulatorProcess, stream: Stream) -> dict[tuple[str, str], int]:
     """Return how many engagements the simulator has, in the same way."""
+
+    def quarter(instant: datetime) -> datetime:
+        return instant.replace(minute=instant.minute // 15 * 15, second=0, microsecond=0)
+
     return Counter(
         (quarter(instant_of(row)).isoformat(), queue)
         for row in simulator.truth(stream)
@@ -116,11 +122,6 @@ def expected(simulator: SimulatorProcess, stream: Stream) -> dict[tuple[str, str
 def instant_of(row: Record) -> datetime:
     """Return when an engagement began, in UTC."""
     return datetime.fromisoformat(row["start_time"]).astimezone(timezone.utc)
-
-
-def quarter(instant: datetime) -> datetime:
-    """Return the begin of the quarter of an hour of an instant."""
-    return instant.replace(minute=instant.minute // 15 * 15, second=0, microsecond=0)
 
 
 def queues_of(row: Record) -> list[str]:
@@ -191,20 +192,14 @@ def check_week(  # noqa: PLR0913, PLR0917 (a case, and what the script says of i
     assert tuple(busiest) == (fields[day, hour], f"{DAYS[day]} {hour:02}:00")
 
 
-def test_the_picture_can_be_one_of_the_last_days(folder: Path) -> None:
+def test_the_picture_can_be_of_the_last_days_and_by_the_hours_of_a_time_zone(folder: Path) -> None:
     picture = folder / "picture.svg"
 
-    run_plot("plot.py", folder, picture, "--days", "2", folder=folder)
+    run_plot("plot.py", folder, picture, "--days=2", "--zone=Pacific/Auckland", folder=folder)
 
-    assert "2024-01-12 to 2024-01-14" in picture.read_text("utf-8")
-
-
-def test_the_picture_can_be_by_the_hours_of_a_time_zone(folder: Path) -> None:
-    picture = folder / "picture.svg"
-
-    run_plot("plot.py", folder, picture, "--zone", "Pacific/Auckland", folder=folder)
-
-    assert "by weekday and hour (Pacific/Auckland)" in picture.read_text("utf-8")
+    text = picture.read_text("utf-8")
+    assert "by weekday and hour (Pacific/Auckland)" in text
+    assert re.search(r"2024-01-1\d to 2024-01-1\d", text)
     error = run_plot("plot.py", folder, picture, "--zone", "CEST+1", folder=folder, exit_code=2)
     assert "there is no time zone 'CEST+1'; write it as in Europe/Berlin" in error
 
@@ -222,43 +217,21 @@ def test_what_is_not_there_or_holds_nothing_is_said_in_one_line(tmp_path: Path) 
 
 
 def test_the_picture_from_postgresql_is_drawn_as_its_page_says(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
+    tmp_path: Path, project: MeltanoProject, simulator: SimulatorProcess, postgres_port: int
 ) -> None:
     simulator.replace(SCENARIO)
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
-    project.read_from(simulator)
-    project.configure(
-        "tap-zoom-cc", {"start_date": "2024-01-01", "end_date": HISTORY_END.isoformat()}
-    )
+    dates = {"start_date": "2024-01-01", "end_date": HISTORY_END.isoformat()}
+    project.configure("tap-zoom-cc", dates)
+    project.configure("target-postgres", loader_settings(postgres_port))
     (project.folder / "dev").symlink_to(ROOT / "dev")
-    with postgres_server() as port:
-        address = f"postgresql://{USER}@{HOST}:{port}/{DATABASE}"
-        project.configure("target-postgres", loader_settings(port))
-        project.meltano("run", "tap-zoom-cc", "target-postgres")
+    address = f"postgresql://{USER}@{HOST}:{postgres_port}/{DATABASE}"
+    project.meltano("run", "tap-zoom-cc", "target-postgres")
 
-        result = run_block(
-            "picture from PostgreSQL",
-            project.folder,
-            project.env,
-            address=f"postgresql://me@localhost/zoom={address}",
-        )
+    shown = f"postgresql://me@localhost/zoom={address}"
+    result = run_block("picture from PostgreSQL", project.folder, project.env, address=shown)
 
-        assert result.returncode == 0, result.stdout + result.stderr
-        picture = project.output / "engagements_per_hour.png"
-        assert picture.read_bytes().startswith(b"\x89PNG")
-        for stream in STREAMS:
-            assert counted(address, stream, tmp_path) == expected(simulator, stream)
-
-
-def test_meltano_draws_what_was_loaded(
-    folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
-    (project.folder / "dev").symlink_to(ROOT / "dev")
-    project.configure("plot", {"store": folder})
-
-    # `meltano invoke plot:hours` is run by tests/test_commands.py.
-    project.meltano("run", "plot:hours")
-
+    assert result.returncode == 0, result.stdout + result.stderr
     picture = project.output / "engagements_per_hour.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+    for stream in STREAMS:
+        assert counted(address, stream, tmp_path) == expected(simulator, stream)

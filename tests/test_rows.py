@@ -23,33 +23,27 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.rows.misfits import Change, Notices
 
+
+def of(kind: str, **more: object) -> dict[str, Any]:
+    """Return the schema of a field that may be null."""
+    return {"type": [kind, "null"], **more}
+
+
+INSTANT = of("string", format="date-time")
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "engagement_id": {"type": "string"},
         "start_time": {"type": "string", "format": "date-time"},
-        "end_time": {"type": ["string", "null"], "format": "date-time"},
-        "duration": {"type": ["integer", "null"]},
-        "score": {"type": ["number", "null"]},
-        "recorded": {"type": ["boolean", "null"]},
-        "anything": {},
-        "free": {"type": ["object", "null"]},
-        "names": {"type": ["array", "null"], "items": {"type": ["string", "null"]}},
-        "legs": {
-            "type": ["array", "null"],
-            "items": {
-                "type": ["object", "null"],
-                "properties": {
-                    "at": {"type": ["string", "null"], "format": "date-time"},
-                    "seconds": {"type": ["integer", "null"]},
-                },
-            },
-        },
-        "where": {
-            "type": ["object", "null"],
-            "properties": {"since": {"type": ["string", "null"], "format": "date-time"}},
-        },
-        "unmapped_values": {"type": ["string", "null"]},
+        "end_time": INSTANT,
+        "duration": of("integer"), "score": of("number"), "recorded": of("boolean"),
+        "anything": {}, "free": of("object"),
+        "names": of("array", items=of("string")),
+        "legs": of(
+            "array", items=of("object", properties={"at": INSTANT, "seconds": of("integer")})
+        ),
+        "where": of("object", properties={"since": INSTANT}),
+        "unmapped_values": of("string"),
     },
 }
 SCHEMA_WITH_NULLS = {
@@ -57,8 +51,7 @@ SCHEMA_WITH_NULLS = {
     "additionalProperties": False,
     "properties": {
         **SCHEMA["properties"],
-        "engagement_id": {"type": ["string", "null"]},
-        "start_time": {"type": ["string", "null"]},
+        "engagement_id": of("string"), "start_time": of("string"),
     },
 }
 """Key and start are checked before a row is decoded; without that they may be null as well."""

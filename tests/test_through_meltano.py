@@ -8,26 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simulator.scenario import Account, Scenario
 from tap_zoom_cc.zoom.instants import parse_instant
-from tests.meltano_project import MeltanoProject, shared_plugins
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from simulator.process import SimulatorProcess
+    from tests.meltano_project import MeltanoProject
 
 pytestmark = pytest.mark.programs
-
-
-@pytest.fixture
-def project(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
-) -> MeltanoProject:
-    simulator.replace(Scenario(accounts=(Account(id="one", sms=5, voice_calls=5),)))
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
-    project.read_from(simulator)
-    return project
 
 
 def set_in_meltano_yml(project: MeltanoProject, setting: str, value: str) -> None:

@@ -152,13 +152,14 @@ def test_ever_new_names_are_not_all_warned_about() -> None:
     assert len(warnings_about(run, "schema does not have")) == 101
 
 
-@pytest.mark.parametrize("name", [b"a\\nb", b"x" * 100_000, b"a | ERROR | b", b""])
-def test_a_name_of_any_kind_is_shown_in_one_short_line(name: bytes) -> None:
-    with zoom(sms=[engagement(b'"%b": 1' % name, name=b"ID" + name)]) as config:
+def test_a_name_of_any_kind_is_shown_in_one_short_line() -> None:
+    names = (b"a\\nb", b"x" * 100_000, b"a | ERROR | b", b"")
+    with zoom(sms=[engagement(b'"%b": 1' % name, b"ID" + name) for name in names]) as config:
         run = run_tap(config).check()
-    (line,) = warnings_about(run, "schema does not have")
-    assert "(first in the row with engagement_id ID" in line
-    assert len(line) < 500
+    lines = warnings_about(run, "schema does not have")
+    assert len(lines) == len(names)
+    assert all("(first in the row with engagement_id ID" in line for line in lines)
+    assert all(len(line) < 500 for line in lines)
 
 
 def test_a_key_that_is_a_number_is_a_key() -> None:
