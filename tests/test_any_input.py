@@ -168,16 +168,13 @@ def mistakes(draw: st.DrawFn, config: dict[str, object], catalog: dict[str, Any]
 
 def put_in(wrong: Mistakes) -> None:
     """Run the command line with mistakes, and check how it ends."""
-    check(
-        run_tap(
-            wrong.config,
-            state=wrong.state,
-            catalog=wrong.catalog,
-            arguments=wrong.arguments,
-            environment={**NOWHERE, **wrong.environment},
-            constants=NO_PATIENCE,
-        )
-    )
+    environment = {**NOWHERE, **wrong.environment}
+    options: dict[str, Any] = {
+        "state": wrong.state,
+        "catalog": wrong.catalog,
+        "arguments": wrong.arguments,
+    }
+    check(run_tap(wrong.config, environment=environment, constants=NO_PATIENCE, **options))
 
 
 # Answers

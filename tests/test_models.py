@@ -55,44 +55,39 @@ LEG = {
     "charge": "$12",
     "rate": ".5",
 }
-UNUSUAL = {
-    "engagement_id": "unusual-values",
-    "start_time": "2024-01-24T20:00:00-08:00",
-    "end_time": "2024-01-25T05:00:00+01:00",
-    "direction": None,
+
+
+def engagement(name: str, start: str, end: str, **fields: object) -> Row:
+    return {"engagement_id": name, "start_time": start, "end_time": end, **fields}
+
+
+UNUSUAL = engagement(
+    "unusual-values",
+    "2024-01-24T20:00:00-08:00",
+    "2024-01-25T05:00:00+01:00",
+    direction=None,
     # A queue twice, one by its older id alone, one by its name alone, nothing at all.
-    "queues": [
-        QUEUE,
-        None,
-        QUEUE,
-        {"queue_id": "old-id", "queue_name": None},
-        {"queue_name": 'quoted "so", {\\}'},
-        {},
+    queues=[
+        *(QUEUE, None, QUEUE, {"queue_id": "old-id", "queue_name": None}),
+        *({"queue_name": 'quoted "so", {\\}'}, {}),
     ],
-    "agents": [{"display_name": "without an id"}, AGENT, {}],
-}
-LATE = {
-    "engagement_id": "over-after-the-first-run",
-    "start_time": "2024-01-24T14:00:00Z",
-    "end_time": "2024-01-25T05:00:00Z",
-    "direction": "inbound",
-    "queues": [QUEUE],
-    "agents": [AGENT],
-}
-REVISED = {
-    "engagement_id": "revised-between-the-runs",
-    "start_time": "2024-01-24T12:00:00Z",
-    "end_time": "2024-01-24T12:30:00Z",
-    "queues": [QUEUE],
-}
+    agents=[{"display_name": "without an id"}, AGENT, {}],
+)
+LATE = engagement(
+    *("over-after-the-first-run", "2024-01-24T14:00:00Z", "2024-01-25T05:00:00Z"),
+    direction="inbound",
+    queues=[QUEUE],
+    agents=[AGENT],
+)
+REVISED = engagement(
+    *("revised-between-the-runs", "2024-01-24T12:00:00Z", "2024-01-24T12:30:00Z"), queues=[QUEUE]
+)
 # What is the latest of a queue and of an agent: a name that is missing is not.
-RENAMED = {
-    "engagement_id": "with-a-new-name",
-    "start_time": "2024-02-01T12:00:00Z",
-    "end_time": "2024-02-01T12:30:00Z",
-    "queues": [{"cc_queue_id": "new-id", "queue_name": None}],
-    "agents": [{"user_id": "agent", "display_name": "Agent 1, renamed"}],
-}
+RENAMED = engagement(
+    *("with-a-new-name", "2024-02-01T12:00:00Z", "2024-02-01T12:30:00Z"),
+    queues=[{"cc_queue_id": "new-id", "queue_name": None}],
+    agents=[{"user_id": "agent", "display_name": "Agent 1, renamed"}],
+)
 BEFORE = {"country_name": "before", "result": "missed", "voice_call_details": [LEG, LEG]}
 AFTER = {"country_name": "after", "result": "completed", "voice_call_details": []}
 OTHER_NAME = "Renamed"

@@ -5,6 +5,7 @@ A field of the picture is an hour of the week, and has the mean of all weeks tha
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -153,43 +154,30 @@ def test_a_field_is_the_mean_of_the_weeks_that_were_loaded(
     program = (*PACKAGES, "python", "-c", WEEKS)
     output = run_plot(*program, folder, json.dumps(WEEKS_SHOWN), folder=folder)
 
-    for case, line in zip(WEEKS_SHOWN, output.splitlines(), strict=True):
-        check_week(simulator.truth("voice_calls"), *case, *json.loads(line))
+    rows = simulator.truth("voice_calls")
+    for (begin, end, zone), line in zip(WEEKS_SHOWN, output.splitlines(), strict=True):
+        first, last = datetime.fromisoformat(begin), datetime.fromisoformat(end)
+        hours = [first + number * HOUR for number in range((last - first) // HOUR)]
+        loaded = Counter(hour_of_week(hour, zone) for hour in hours)
+        came: Counter[tuple[int, int]] = Counter()
+        for row in rows:
+            if first <= instant_of(row) < last:
+                came[hour_of_week(instant_of(row), zone)] += len(queues_of(row))
+        means, total, busiest = json.loads(line)
+        for day, hour in itertools.product(range(7), range(24)):
+            count = loaded[day, hour]
+            mean = came[day, hour] / count if count else None
+            assert means[day][hour] == mean or (mean is None and math.isnan(means[day][hour]))
+        assert total == came.total() > 0
+        fields = {field: came[field] / loaded[field] for field in came}
+        day, hour = min(field for field in fields if fields[field] == max(fields.values()))
+        assert busiest == [fields[day, hour], f"{DAYS[day]} {hour:02}:00"]
 
 
-def check_week(  # noqa: PLR0913, PLR0917 (a case, and what the script says of it)
-    rows: list[Record],
-    begin: str,
-    end: str,
-    zone: str,
-    means: list[list[float]],
-    total: int,
-    busiest: tuple[float, str],
-) -> None:
-    first, last = datetime.fromisoformat(begin), datetime.fromisoformat(end)
-
-    def hour_of_week(instant: datetime) -> tuple[int, int]:
-        local = instant.astimezone(ZoneInfo(zone))
-        return local.weekday(), local.hour
-
-    came: Counter[tuple[int, int]] = Counter()
-    for row in rows:
-        if first <= instant_of(row) < last:
-            came[hour_of_week(instant_of(row))] += len(queues_of(row))
-    assert came
-    loaded = Counter(
-        hour_of_week(first + number * HOUR) for number in range((last - first) // HOUR)
-    )
-    for day in range(7):
-        for hour in range(24):
-            if loaded[day, hour]:
-                assert means[day][hour] == came[day, hour] / loaded[day, hour]
-            else:
-                assert math.isnan(means[day][hour])
-    assert total == came.total()
-    fields = {field: came[field] / loaded[field] for field in came}
-    day, hour = min(field for field in fields if fields[field] == max(fields.values()))
-    assert tuple(busiest) == (fields[day, hour], f"{DAYS[day]} {hour:02}:00")
+def hour_of_week(instant: datetime, zone: str) -> tuple[int, int]:
+    """Return the weekday and the hour on the clocks of a time zone."""
+    local = instant.astimezone(ZoneInfo(zone))
+    return local.weekday(), local.hour
 
 
 def test_the_picture_can_be_of_the_last_days_and_by_the_hours_of_a_time_zone(folder: Path) -> None:

@@ -36,8 +36,11 @@ SCHEMA: dict[str, Any] = {
         "engagement_id": {"type": "string"},
         "start_time": {"type": "string", "format": "date-time"},
         "end_time": INSTANT,
-        "duration": of("integer"), "score": of("number"), "recorded": of("boolean"),
-        "anything": {}, "free": of("object"),
+        "duration": of("integer"),
+        "score": of("number"),
+        "recorded": of("boolean"),
+        "anything": {},
+        "free": of("object"),
         "names": of("array", items=of("string")),
         "legs": of(
             "array", items=of("object", properties={"at": INSTANT, "seconds": of("integer")})
@@ -51,7 +54,8 @@ SCHEMA_WITH_NULLS = {
     "additionalProperties": False,
     "properties": {
         **SCHEMA["properties"],
-        "engagement_id": of("string"), "start_time": of("string"),
+        "engagement_id": of("string"),
+        "start_time": of("string"),
     },
 }
 """Key and start are checked before a row is decoded; without that they may be null as well."""
