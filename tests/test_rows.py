@@ -81,7 +81,7 @@ def reader(
     added: tuple[str, ...] = (),
 ) -> Callable[[dict[str, Any] | bytes], dict[str, Any]]:
     """Return what makes records of rows, which are given as JSON or as what is beside the key."""
-    decoder = RowDecoder(schema, lambda name: name not in deselected, told, added)
+    decoder = RowDecoder(schema, told, added=added, deselected=deselected)
 
     def read(row: dict[str, Any] | bytes) -> dict[str, Any]:
         return decoder.decode(msgspec.Raw(row if isinstance(row, bytes) else in_json(row)))
@@ -453,7 +453,7 @@ class CountingDecoder(RowDecoder):
 def test_new_names_are_learned_once_and_only_up_to_a_bound(
     rows: int, names: int, compiled: int
 ) -> None:
-    decoder = CountingDecoder(SCHEMA, lambda _: True, lambda _: None)
+    decoder = CountingDecoder(SCHEMA, lambda _: None)
     for number in range(rows):
         new = f"new{number % names}"
         row = in_json({new: number, "legs": [{"seconds": 1, new: [number]}]})
@@ -501,7 +501,7 @@ def test_the_key_is_the_same_in_both_readings_of_a_row(
     name: str, value: bytes, expected: str
 ) -> None:
     row = with_json(name, value)
-    assert read_key(msgspec.Raw(row)).engagement_id == expected
+    assert read_key(msgspec.Raw(row)).row_id == expected
     assert decode(row)[0]["engagement_id"] == expected
 
 
