@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.harness.singer import Record
     from tests.meltano_project import MeltanoProject
 
-pytestmark = pytest.mark.programs
+pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
 
 HOUR = timedelta(hours=1)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -199,8 +199,9 @@ def test_what_is_not_there_or_holds_nothing_is_said_in_one_line(tmp_path: Path) 
         ("postgresql://me:secret@127.0.0.1:1/zoom", "PostgreSQL could not be read: "),
     ):
         error = run_plot("plot.py", store, tmp_path / "a.png", folder=tmp_path, exit_code=1)
-        assert error.startswith(message)
-        assert len(error.splitlines()) == 1
+        # On a slow machine Matplotlib says that it makes a cache.
+        (line,) = [line for line in error.splitlines() if not line.startswith("Matplotlib ")]
+        assert line.startswith(message)
         assert "secret" not in error
 
 
