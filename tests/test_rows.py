@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from tap_zoom_cc.rows.decoder import RowDecoder, read_key
+from tap_zoom_cc.rows.misfits import remark
 from tap_zoom_cc.zoom.instants import parse_instant
 from tap_zoom_cc.zoom.json_text import MOST_LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tap_zoom_cc.rows.misfits import Change, Notices
+    from tap_zoom_cc.rows.misfits import Change, FieldChange
+    from tap_zoom_cc.rows.types import Record
 
 
 def of(kind: str, **more: object) -> dict[str, Any]:
@@ -74,7 +76,7 @@ LEG = {**EMPTY_LEG, "seconds": 1}
 
 
 def reader(
-    told: Callable[[Notices], None] = lambda _: None,
+    told: Callable[[Record, set[FieldChange]], object] = lambda *_: None,
     *,
     schema: dict[str, Any] = SCHEMA,
     deselected: tuple[str, ...] = (),
@@ -97,7 +99,7 @@ def decode(
     row: dict[str, Any] | bytes, *, deselected: tuple[str, ...] = ()
 ) -> tuple[dict[str, Any], set[tuple[Change, str]]]:
     changes: set[tuple[Change, str]] = set()
-    read = reader(lambda found: changes.update(found.changes), deselected=deselected)
+    read = reader(lambda _, found: changes.update(found), deselected=deselected)
     return read(row), changes
 
 
@@ -310,13 +312,16 @@ def test_a_field_that_is_not_selected_lands_nowhere(name: str, value: bytes) -> 
 
 
 def test_without_the_column_a_row_is_as_well_decoded_and_its_loss_is_said() -> None:
-    notices: list[Notices] = []
-    read = reader(notices.append, deselected=("unmapped_values",))
+    said: list[str] = []
+
+    def say(record: Record, found: set[FieldChange]) -> None:
+        said.extend(remark(change, record, "id") for change in found)
+
+    read = reader(say, deselected=("unmapped_values",))
     expected = {name: null for name, null in EMPTY.items() if name != "unmapped_values"}
     for _ in range(2):
         assert read({"duration": "long", "new": 1}) == expected
-    for found in notices:
-        assert all("select unmapped_values" in found.remark(c, "id") for c in found.changes)
+    assert ["select unmapped_values" in line for line in said] == [True] * 4
 
 
 def test_a_field_that_the_tap_adds_is_kept_apart_when_zoom_sends_it_too() -> None:
@@ -352,6 +357,13 @@ def test_half_a_character_becomes_a_replacement_and_is_said(
     assert found == [expected]
     json.dumps(record, ensure_ascii=False).encode()
     assert any(what == "repaired" for what, _ in changes) is ("\ufffd" in expected)
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
+def test_a_declared_name_that_cannot_be_compiled_is_declared_all_the_same(name: str) -> None:
+    declared = {**SCHEMA["properties"], name: of("integer")}
+    record = reader(schema={**SCHEMA, "properties": declared})({name: 7})
+    assert record == {**EMPTY, name: 7}
 
 
 def test_a_name_with_half_a_character_is_one_with_a_replacement() -> None:
@@ -430,11 +442,11 @@ def test_no_bytes_end_a_row(row: dict[str, Any], name: str, noise: bytes) -> Non
 
 @given(st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=5, unique=True))
 def test_a_name_that_was_learned_changes_nothing(names: list[str]) -> None:
-    notices: list[Notices] = []
-    read = reader(notices.append)
+    told: list[set[FieldChange]] = []
+    read = reader(lambda _, found: told.append(found))
     row = {**dict.fromkeys(names, 1.5), **ROW, "legs": [{name: [None] for name in names}]}
     assert read(row) == read(row)
-    first, second = (each.changes for each in notices)
+    first, second = told
     assert {what for what, _ in first - second} <= {"repaired"}
 
 
@@ -453,7 +465,7 @@ class CountingDecoder(RowDecoder):
 def test_new_names_are_learned_once_and_only_up_to_a_bound(
     rows: int, names: int, compiled: int
 ) -> None:
-    decoder = CountingDecoder(SCHEMA, lambda _: None)
+    decoder = CountingDecoder(SCHEMA, lambda *_: None)
     for number in range(rows):
         new = f"new{number % names}"
         row = in_json({new: number, "legs": [{"seconds": 1, new: [number]}]})
