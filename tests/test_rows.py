@@ -76,7 +76,7 @@ LEG = {**EMPTY_LEG, "seconds": 1}
 
 
 def reader(
-    told: Callable[[Record, set[FieldChange]], object] = lambda *_: None,
+    told: Callable[[Record, set[FieldChange]], None] = lambda *_: None,
     *,
     schema: dict[str, Any] = SCHEMA,
     deselected: tuple[str, ...] = (),
