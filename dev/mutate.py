@@ -40,11 +40,11 @@ PATIENCE = 900
 # with counts. The first file is asked alone, in one process, and should answer in seconds: most
 # mutants are killed by it.
 ASKED_FIRST = {
-    "": "test_bad_input test_log test_accounts test_report",
-    "configuration": "test_bad_input test_any_input",
+    "": "test_bad_input test_output test_log test_accounts test_report",
+    "configuration": "test_refusals test_bad_input test_any_input",
     "environment": "test_bad_input test_any_input",
-    "input_schemas": "test_bad_input test_state test_any_input",
-    "inputs": "test_bad_input test_any_input",
+    "input_schemas": "test_refusals test_bad_input test_state test_any_input",
+    "inputs": "test_refusals test_bad_input test_any_input",
     "commands/observe/": "test_observe",
     "commands/reconcile": "test_reconcile",
     "rows/": "test_rows test_unmapped_values test_completeness",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -74,11 +75,10 @@ def loader_settings(port: int) -> dict[str, object]:
 
 
 def _programs() -> Path | None:
-    """Return the folder that holds initdb and pg_ctl, or None."""
+    """Return the folder that holds initdb and pg_ctl, of the newest version, or None."""
     found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else []
-    versions = [path for path in DEBIAN_VERSIONS.glob("*/bin") if path.parent.name.isdecimal()]
-    folders += sorted(versions, key=lambda path: int(path.parent.name), reverse=True)
+    versions = sorted(DEBIAN_VERSIONS.glob("[0-9]*/bin"), key=lambda path: float(path.parent.name))
+    folders = [*([Path(found).resolve().parent] if found else []), *reversed(versions)]
     return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
 
 
@@ -86,9 +86,6 @@ def _owner(home: Path) -> _Owner:
     """Give the folder to a user who may run the server: root may not."""
     if os.geteuid() != 0:
         return {}
-    # The standard library has no such module on Windows, where nobody is root.
-    import pwd  # noqa: PLC0415
-
     names = {entry.pw_name for entry in pwd.getpwall()}
     entry = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
     os.chown(home, entry.pw_uid, entry.pw_gid)

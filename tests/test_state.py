@@ -1,6 +1,6 @@
 """A state of whatever origin is understood or refused: never lost, never believed blindly.
 
-What is refused is in `test_bad_input.py`; here is what must lead to a correct sync.
+What is refused is in `test_refusals.py`; here is what must lead to a correct sync.
 """
 
 from __future__ import annotations
