@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 CLONE = bootstrap.TOOLS / "mutants"
 PACKAGE = "tap_zoom_cc"
-# Seconds for the tests of one mutant: several times what they need when nothing hangs.
-PATIENCE = 900
+# Seconds for one test of those that are asked first, each of which takes a few, and for all tests
+# together: several times what they need when nothing hangs.
+PATIENCE_FOR_ONE = 60
+PATIENCE = 600
 
 # The tests that see most of what breaks in a module. The longest name that a module's path begins
 # with counts. The first file is asked alone, in one process, and should answer in seconds: most
@@ -120,6 +122,11 @@ def _decides_nothing(node: ast.AST) -> TypeGuard[ast.keyword]:
     return isinstance(node, ast.keyword) and node.arg in DECIDES_NOTHING
 
 
+def _is_endless(node: ast.AST) -> TypeGuard[ast.While]:
+    """Whether a loop ends from within; a thread that never begins it leaves others waiting."""
+    return isinstance(node, ast.While) and isinstance(node.test, ast.Constant)
+
+
 class Module:
     """A module's text, with the places where a change means something."""
 
@@ -135,6 +142,7 @@ class Module:
         """Give every mutant of the module, each of which can be compiled."""
         nodes = list(ast.walk(ast.parse(self._source)))
         idle = {each.value for each in nodes if _decides_nothing(each)}
+        idle |= {each.test for each in nodes if _is_endless(each)}
         for node in (each for each in nodes if each not in idle):
             yield from self._of_operator(node)
             yield from self._of_value(node)
@@ -240,6 +248,11 @@ def fails(*arguments: str) -> bool:
     return result.returncode != 0
 
 
+def fails_first(*arguments: str) -> bool:
+    """Whether one of the tests that are asked first fails, or takes too long."""
+    return fails(f"--timeout={PATIENCE_FOR_ONE}", *arguments)
+
+
 def survives(mutant: Mutant, *, all_tests: bool) -> bool:
     """Whether no test sees a mutant. The clone is as before when this returns."""
     file = CLONE / mutant.path
@@ -247,7 +260,7 @@ def survives(mutant: Mutant, *, all_tests: bool) -> bool:
     file.write_bytes(mutant.applied(source))
     try:
         first, *others = asked_first(mutant.path)
-        killed = fails(first, "-n0") or (bool(others) and fails(*others))
+        killed = fails_first(first, "-n0") or (bool(others) and fails_first(*others))
         return not killed and not (all_tests and fails())
     finally:
         file.write_bytes(source)
@@ -272,7 +285,7 @@ def main() -> int:
 
     renew_clone()
     sources = {path: (CLONE / path).read_bytes() for path in modules(arguments.modules)}
-    if fails(*sorted({test for path in sources for test in asked_first(path)})):
+    if fails_first(*sorted({test for path in sources for test in asked_first(path)})):
         print("The tests fail without a mutant.", file=sys.stderr)
         return 1
     found = [
