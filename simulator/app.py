@@ -33,22 +33,14 @@ if TYPE_CHECKING:
 
 _BEARER = "Bearer "
 
-_ACCEPTED_SCOPES: dict[tuple[Endpoint, bool], tuple[str, ...]] = {
-    ("accounts", True): (
-        "account:read:list_sub_accounts:master",
-        "account:master",
-        "account:read:master",
-        "account:write:master",
-    ),
-    ("sms", True): ("contact_center:read:sms_log:master", "contact_center_sms:master"),
-    ("voice_calls", True): (
-        "contact_center:read:voice_call_log:master",
-        "contact_center_voice_call:master",
-    ),
-    ("sms", False): ("contact_center:read:sms_log:admin",),
-    ("voice_calls", False): ("contact_center:read:voice_call_log:admin",),
+_SCOPES: dict[tuple[Endpoint, bool], str] = {
+    ("accounts", True): "account:read:list_sub_accounts:master",
+    ("sms", True): "contact_center:read:sms_log:master",
+    ("voice_calls", True): "contact_center:read:voice_call_log:master",
+    ("sms", False): "contact_center:read:sms_log:admin",
+    ("voice_calls", False): "contact_center:read:voice_call_log:admin",
 }
-"""By endpoint, and whether it is the master one: the scopes of which one is needed."""
+"""By endpoint, and whether it is the master one: the scope that is needed."""
 
 
 def build_app(stage: Stage) -> Starlette:
@@ -236,9 +228,9 @@ def _bearer(request: Request) -> str:
 def _authorize(world: World, request: Request, endpoint: Endpoint, *, master: bool) -> None:
     """Refuse a request without a living access token, or whose token lacks the scope."""
     world.access_tokens.check(_bearer(request))
-    accepted = _ACCEPTED_SCOPES[endpoint, master]
-    if not set(accepted) & set(world.scenario.scopes):
-        raise errors.missing_scopes(accepted[0])
+    needed = _SCOPES[endpoint, master]
+    if needed not in world.scenario.scopes:
+        raise errors.missing_scopes(needed)
 
 
 def _check_credentials(world: World, request: Request, body: bytes) -> None:

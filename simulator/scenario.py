@@ -50,7 +50,6 @@ FaultKind = Literal[
     "429_daily",
     "500_json",
     "500_html",
-    "502_json",
     "502_html",
     "503_json",
     "503_html",
@@ -59,10 +58,8 @@ FaultKind = Literal[
     "byte_order_mark",
     "truncated_json",
     "invalid_json",
-    "html_under_200",
     "slow",
     "401_code_124",
-    "400_code_124",
     "401_status_false",
     "access_token_expired",
     "account_refuses",
@@ -72,9 +69,6 @@ FaultKind = Literal[
     "page_repeated",
     "token_after_last_page",
     "missing_next_page_token",
-    "zero_as_last_token",
-    "false_as_last_token",
-    "null_as_last_token",
     "missing_total_records",
     "total_too_high",
     "total_too_low",
@@ -85,7 +79,6 @@ FaultKind = Literal[
     "wrong_type",
     "other_value",
     "missing_engagement_id",
-    "missing_start_time",
 ]
 """Every way of misbehaving; `simulator.faults` says what each does and when it can."""
 
@@ -199,13 +192,12 @@ class Limits:
     """What Zoom allows, and how fast it answers. Times are in seconds.
 
     The two rate limits count requests to ``sms`` and ``voice_calls``, over all accounts; None means
-    no limit. With ``reset`` a refusal by the second has ``X-RateLimit-Reset``. Every answer takes
-    ``latency_seconds``. With ``one_live_token`` a new access token kills the one before it.
+    no limit. Every answer takes ``latency_seconds``. With ``one_live_token`` a new access token
+    kills the one before it.
     """
 
     requests_per_second: int | None = None
     requests_per_day: int | None = None
-    reset: bool = False
     latency_seconds: float = 0.0
     page_token_seconds: float = 900.0
     access_token_seconds: int = 3600
@@ -214,13 +206,12 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """The simulated now: a fixed instant, or the machine's own clock plus an offset in seconds.
+    """The simulated now: a fixed instant, or that of the machine's own clock.
 
     ``told`` says whether the ``Date`` of an answer tells it, rather than the machine's own clock.
     """
 
     now: Moment | None = None
-    offset_seconds: float = 0.0
     told: bool = False
 
 
@@ -234,9 +225,9 @@ class Fault:
 
     ``seconds`` is the delay of ``slow``; ``url`` where ``redirect`` points; ``headers`` whether a
     429 carries its headers; ``reset`` the ``X-RateLimit-Reset`` of ``429_per_second``: so many
-    seconds from now by the machine's clock, or a text as it is; ``refusal`` what
-    ``account_refuses`` answers; ``by`` how far ``total_too_high`` and ``total_too_low`` are off,
-    and ``times`` by what ``total_too_high`` multiplies besides.
+    seconds from now by the machine's clock; ``refusal`` what ``account_refuses`` answers; ``by``
+    how far ``total_too_high`` and ``total_too_low`` are off, and ``times`` by what
+    ``total_too_high`` multiplies besides.
     """
 
     kind: FaultKind
@@ -248,7 +239,7 @@ class Fault:
     seconds: float = 5.0
     url: str = "http://127.0.0.1:9/elsewhere"
     headers: bool = True
-    reset: float | str | None = None
+    reset: float | None = None
     refusal: Refusal = Refusal()
     by: int = 1
     times: int = 1

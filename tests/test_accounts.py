@@ -342,8 +342,8 @@ def test_sub_accounts_are_a_stream_of_their_own(simulator: SimulatorProcess) -> 
     "faults",
     [
         (),
-        (Fault(kind="page_token_expired", endpoint="accounts", limit=1),),
-        (Fault(kind="rows_shift", endpoint="accounts", limit=1),),
+        (Fault(kind="page_token_expired", endpoint="accounts", requests=(1,)),),
+        (Fault(kind="rows_shift", endpoint="accounts", requests=(1,)),),
         (Fault(kind="token_after_last_page", endpoint="accounts"),),
     ],
     ids=lambda faults: faults[0].kind if faults else "no fault",
