@@ -352,6 +352,8 @@ def test_missing_scope_is_named(
     run = _sync(zoom, sub_account_ids=None).check(1)
     _assert_is_named(run, place, f"a scope is missing: {lacking}; ")
     assert {stream for stream, _ in run.bookmarks} == read
+    advice = "include_own_account to true and sub_account_ids to []"
+    assert (advice in run.stderr) is (place == "sub_accounts: ")
 
 
 # Limits
