@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from simulator.instants import parse_instant
 from simulator.profile import Profile  # noqa: TC001 - msgspec reads the annotation
 
 Stream = Literal["sms", "voice_calls"]
@@ -121,19 +120,6 @@ class Account:
     ignores_range: bool = False
     hours_shifted: float = 0.0
     hours_answered: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse an account whose rows could not be served."""
-        if not self.id:
-            _refuse("an account needs an id")
-        if self.sms < 0 or self.voice_calls < 0:
-            _refuse(f"account {self.id}: a number of engagements cannot be negative")
-        for row in (*self.explicit_sms, *self.explicit_voice_calls):
-            if not isinstance(row.get("engagement_id"), str):
-                _refuse(f"account {self.id}: an explicit engagement needs an engagement_id")
-            times = [parse_instant(str(row.get(name))) for name in ("start_time", "end_time")]
-            if times[1] < times[0]:
-                _refuse(f"account {self.id}: {row['engagement_id']} ends before it starts")
 
     def generated(self, stream: Stream) -> int:
         """Give the number of generated engagements of a stream."""
@@ -244,11 +230,6 @@ class Fault:
     by: int = 1
     times: int = 1
 
-    def __post_init__(self) -> None:
-        """Refuse a probability that is none."""
-        if not 0 <= self.probability <= 1:
-            _refuse(f"fault {self.kind}: a probability lies between 0 and 1")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
@@ -278,14 +259,6 @@ class Scenario:
     app_disabled: bool = False
     faults: tuple[Fault, ...] = ()
     profile: Profile | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a scenario that contradicts itself."""
-        if self.history_end <= self.history_begin:
-            _refuse("history_end must lie after history_begin")
-        ids = [account.id for account in self.accounts]
-        if len(set(ids)) < len(ids):
-            _refuse("two accounts have the same id")
 
 
 def load(document: bytes) -> Scenario:

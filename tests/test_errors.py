@@ -37,7 +37,7 @@ from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind
@@ -53,6 +53,7 @@ SLOWNESS = decide(Answer(NO_ANSWER), {Condition.SLOW})
 SICK, SOUND = "SickAccount", "SoundAccount"
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 NOW = datetime(2024, 1, 20, tzinfo=timezone.utc)
+NEXT_DAY = NOW + timedelta(days=1)
 
 SCENARIO = Scenario(
     accounts=(
@@ -99,65 +100,62 @@ class Case:
         return Fault(kind=self.kind, account_id=SICK, refusal=refusal)
 
 
-CASES = (
-    Case(Answer(429, 429, DAILY), Action.STOP_RUN, "the daily limit is spent", "429_daily"),
-    Case(Answer(429, 429, PER_SECOND), Action.COOL_DOWN, "too many requests", "429_per_second"),
-    Case(Answer(400, 4711, NO_SCOPE), Action.STOP_RUN, "a scope is missing"),
-    Case(Answer(401, 4700, "Invalid token."), Action.STOP_RUN, "a scope is missing"),
-    *(
-        Case(Answer(status, 104, NO_SCOPE), Action.STOP_RUN, "a scope is missing")
-        for status in (400, 401, 403)
+STOP, FAIL, RETRY = Action.STOP_RUN, Action.FAIL_ACCOUNT, Action.RETRY
+RENEW = Action.RENEW_TOKEN
+TABLE: Sequence[tuple[Action, str, Sequence[Answer]]] = (
+    (
+        STOP,
+        "a scope is missing",
+        [
+            Answer(400, 4711, NO_SCOPE),
+            Answer(401, 4700, "Invalid token."),
+            *(Answer(status, 104, NO_SCOPE) for status in (400, 401, 403)),
+        ],
     ),
-    Case(Answer(400, 4717, "Disabled."), Action.STOP_RUN, "the Zoom app is disabled"),
-    Case(Answer(401, 124, BAD_TOKEN), Action.RENEW_TOKEN, "token was refused", "401_code_124"),
-    Case(Answer(400, 124, BAD_TOKEN), Action.RENEW_TOKEN, "token was refused"),
-    Case(Answer(401, 401, BAD_TOKEN), Action.RENEW_TOKEN, "token was refused", "401_status_false"),
-    *(
-        Case(Answer(400, code, message), Action.READ_AGAIN, "the page token has expired")
-        for code, message in (
-            (300, EXPIRED),
-            (300, EXPIRED_OTHERWISE),
-            (30101, EXPIRED),
-            (1003100, EXPIRED_OTHERWISE),
-            (30051005, EXPIRED),
-        )
+    (STOP, "the Zoom app is disabled", [Answer(400, 4717, "Disabled.")]),
+    (RENEW, "token was refused", [Answer(400, 124, BAD_TOKEN)]),
+    (
+        Action.READ_AGAIN,
+        "the page token has expired",
+        [
+            Answer(400, 300, EXPIRED),
+            Answer(400, 300, EXPIRED_OTHERWISE),
+            Answer(400, 30101, EXPIRED),
+            Answer(400, 1003100, EXPIRED_OTHERWISE),
+            Answer(400, 30051005, EXPIRED),
+        ],
     ),
-    *(
-        Case(
-            Answer(404, code, f"{what} does not exist: x."),
-            Action.FAIL_ACCOUNT,
-            "the account is not there",
-        )
-        for code, what in ((1001, "User"), (1201, "Queue"), (2901, "Engagement"))
-    ),
-    Case(Answer(400, 2300, "Not recognized."), Action.FAIL_ACCOUNT, "the endpoint does not exist"),
-    Case(Answer(400, 300, "Invalid field."), Action.FAIL_ACCOUNT, "a parameter was refused"),
-    *(
-        Case(answer, Action.FAIL_ACCOUNT, "the account is not there")
-        for answer in (
+    (
+        FAIL,
+        "the account is not there",
+        [
+            *(Answer(404, code, "User does not exist: x.") for code in (1001, 1201, 2901, 2001)),
             Answer(403, 200, "No permission."),
             Answer(400, 200, "No permission."),
             Answer(403, 40301, "Anything else."),
-            Answer(404, 2001, "Account does not exist: x."),
-        )
+        ],
     ),
-    Case(Answer(302, None, "Found"), Action.FAIL_ACCOUNT, "a redirect", "redirect"),
-    *(
-        Case(Answer(status, 0, "Moved."), Action.FAIL_ACCOUNT, "a redirect")
-        for status in (300, 301, 303, 307, 308)
+    (FAIL, "the endpoint does not exist", [Answer(400, 2300, "Not recognized.")]),
+    (FAIL, "a parameter was refused", [Answer(400, 300, "Invalid field.")]),
+    (FAIL, "a redirect", [Answer(status, 0, "Moved.") for status in (300, 301, 303, 307, 308)]),
+    (RETRY, "a passing fault", [Answer(status, 0, BUSY) for status in (408, 425, 504, 599)]),
+    (
+        FAIL,
+        "that the documents do not name",
+        [Answer(status, 1, "?") for status in (409, 204, 405)],
     ),
-    *(
-        Case(Answer(status, 0, BUSY), Action.RETRY, "a passing fault")
-        for status in (408, 425, 504, 599)
-    ),
-    Case(Answer(503, 503, BUSY), Action.RETRY, "a passing fault", "503_json"),
-    Case(Answer(502, None, "Bad Gateway"), Action.RETRY, "a passing fault", "502_html"),
-    *(
-        Case(
-            Answer(status, 1, "?"), Action.FAIL_ACCOUNT, "an answer that the documents do not name"
-        )
-        for status in (409, 204, 405)
-    ),
+)
+"""Answers, by what the table is to make of them."""
+
+CASES = (
+    Case(Answer(429, 429, DAILY), STOP, "the daily limit is spent", "429_daily"),
+    Case(Answer(429, 429, PER_SECOND), Action.COOL_DOWN, "too many requests", "429_per_second"),
+    Case(Answer(401, 124, BAD_TOKEN), RENEW, "token was refused", "401_code_124"),
+    Case(Answer(401, 401, BAD_TOKEN), RENEW, "token was refused", "401_status_false"),
+    Case(Answer(302, None, "Found"), FAIL, "a redirect", "redirect"),
+    Case(Answer(503, 503, BUSY), RETRY, "a passing fault", "503_json"),
+    Case(Answer(502, None, "Bad Gateway"), RETRY, "a passing fault", "502_html"),
+    *(Case(answer, action, meaning) for action, meaning, answers in TABLE for answer in answers),
 )
 
 
@@ -269,11 +267,6 @@ def test_every_row_says_what_to_do_and_where_it_comes_from() -> None:
         assert set(re.split("; (?:any (?:other )?code: )?", rule.source)) <= SOURCES, rule
 
 
-def test_every_action_is_met() -> None:
-    by_condition = {action for _, _, action in CASES_BY_CONDITION}
-    assert by_condition | {case.action for case in CASES} == set(Action)
-
-
 @pytest.mark.parametrize("case", CASE_OF_EACH_ROW, ids=_name)
 def test_answer_that_stays(zoom: SimulatorProcess, case: Case) -> None:
     run = _sync(zoom, case.fault, constants=NO_PATIENCE).check(1)
@@ -323,10 +316,9 @@ def test_disabled_app_is_named(zoom: SimulatorProcess) -> None:
     assert zoom.stats().requests == {"token": {"": 1}}
 
 
-@pytest.mark.parametrize("kind", ["502_html", "reset_before_body", "invalid_json"])
+@pytest.mark.parametrize("kind", ["reset_before_body", "invalid_json"])
 def test_token_endpoint_gets_over_a_passing_fault(zoom: SimulatorProcess, kind: FaultKind) -> None:
-    run = _sync(zoom, Fault(kind=kind, endpoint="token", requests=(1, 2))).check()
-    assert dict(run.engagements) == truth_of(zoom)
+    assert_complete(zoom, _sync(zoom, Fault(kind=kind, endpoint="token", requests=(1, 2))).check())
 
 
 @pytest.mark.parametrize("kind", ["502_html", "invalid_json", "redirect", "429_daily"])
@@ -479,18 +471,12 @@ def test_an_endless_message_is_cut_short() -> None:
     assert len(message) <= LONGEST_MESSAGE + 1
 
 
-@pytest.mark.parametrize(
-    ("body", "codes"),
-    [
-        (b'{"code": "' + b"9" * 5000 + b'"}', {None}),
-        (b'{"code": ' + b"9" * 5000 + b"}", {None}),
-        # Python says how deep the decoder may go: 3.13.0 lets it read this.
-        (b'{"code": 300, "more": ' + b"[" * 5000 + b"]" * 5000 + b"}", {None, 300}),
-    ],
-    ids=["long text", "long number", "deep"],
-)
-def test_a_monstrous_body_is_an_answer_too(body: bytes, codes: set[int | None]) -> None:
-    assert read_answer(_response(400, body), NOW).code in codes
+def test_a_monstrous_body_is_an_answer_too() -> None:
+    for number in (b'"%b"' % (b"9" * 5000), b"9" * 5000):
+        assert read_answer(_response(400, b'{"code": %b}' % number), NOW).code is None
+    # Python says how deep the decoder may go: 3.13.0 lets it read this.
+    deep = b'{"code": 300, "more": %b%b}' % (b"[" * 5000, b"]" * 5000)
+    assert read_answer(_response(400, deep), NOW).code in {None, 300}
 
 
 def test_credentials_that_an_answer_quotes_are_not_passed_on() -> None:
@@ -504,12 +490,9 @@ def test_credentials_that_an_answer_quotes_are_not_passed_on() -> None:
     assert quoted(f"Not my-id with my-secret ({basic})", basic) == "Not *** with *** (Basic ***)"
 
 
-def test_headers_of_the_limits_are_read() -> None:
-    headers = {"x-ratelimit-type": "Daily-limit", "retry-after": "2024-01-21T00:00:00Z"}
-    answer = read_answer(_response(429, b"{}", headers), NOW)
-    assert answer.limit_type == "Daily-limit"
-    assert answer.retry_after == datetime(2024, 1, 21, tzinfo=timezone.utc)
-    assert decide(answer).action is Action.STOP_RUN
+def test_the_daily_limit_may_be_told_by_the_header_alone() -> None:
+    headers = {"x-ratelimit-type": "Daily-limit"}
+    assert decide(read_answer(_response(429, b"{}", headers), NOW)).action is Action.STOP_RUN
 
 
 @pytest.mark.parametrize(
@@ -554,14 +537,14 @@ def test_an_instant_to_come_back_at_is_meant_by_the_clock_of_the_answer(ahead: t
         (" 7 ", NOW + timedelta(seconds=7)),
         ("1.5", NOW + timedelta(seconds=1.5)),
         ("86400", NOW + timedelta(days=1)),
-        ("2024-01-21T00:00:00Z", datetime(2024, 1, 21, tzinfo=timezone.utc)),
+        ("2024-01-21T00:00:00Z", NEXT_DAY),
         ("2024-01-21T00:00:00.5Z", datetime(2024, 1, 21, 0, 0, 0, 500_000, timezone.utc)),
-        ("2024-01-21T02:00:00+02:00", datetime(2024, 1, 21, tzinfo=timezone.utc)),
-        ("2024-01-21T00:00:00", datetime(2024, 1, 21, tzinfo=timezone.utc)),
-        ("2024-01-21", datetime(2024, 1, 21, tzinfo=timezone.utc)),
-        ("Sun, 21 Jan 2024 00:00:00 GMT", datetime(2024, 1, 21, tzinfo=timezone.utc)),
-        ("Sun, 21 Jan 2024 00:00:00 -0000", datetime(2024, 1, 21, tzinfo=timezone.utc)),
-        ("Sun, 21 Jan 2024 02:00:00 +0200", datetime(2024, 1, 21, tzinfo=timezone.utc)),
+        ("2024-01-21T02:00:00+02:00", NEXT_DAY),
+        ("2024-01-21T00:00:00", NEXT_DAY),
+        ("2024-01-21", NEXT_DAY),
+        ("Sun, 21 Jan 2024 00:00:00 GMT", NEXT_DAY),
+        ("Sun, 21 Jan 2024 00:00:00 -0000", NEXT_DAY),
+        ("Sun, 21 Jan 2024 02:00:00 +0200", NEXT_DAY),
         (None, None),
         ("", None),
         ("soon", None),
