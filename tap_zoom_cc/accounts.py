@@ -12,7 +12,7 @@ from tap_zoom_cc.run.stopping import in_background
 from tap_zoom_cc.sync.check import RangeRows
 from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
 from tap_zoom_cc.zoom.errors import AccountError, RunError
-from tap_zoom_cc.zoom.pages import Account, NextPageTokenPaginator, PageReader, Request
+from tap_zoom_cc.zoom.pages import Account, PageReader, Request
 from tap_zoom_cc.zoom.rules import NO_ANSWER
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LISTING = Request("/accounts", {"page_size": 300}, where="sub_accounts")
 """The request for Zoom's list of sub accounts, with the most rows that a page of it has."""
 
-LISTING_PAGINATOR = NextPageTokenPaginator(PageReader("accounts"))
+LISTING_READER = PageReader("accounts")
 
 
 class Accounts:
@@ -72,7 +72,7 @@ class Accounts:
         report, where = self._client.report, LISTING.where
         rows = RangeRows(_read_id)
         try:
-            read_in_passes(self._client, LISTING, LISTING_PAGINATOR, rows)
+            read_in_passes(self._client, LISTING, LISTING_READER, rows)
         except AccountError as error:
             # Without an answer the accounts could not be read either, whoever names them.
             is_refused = error.answer.status != NO_ANSWER

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_zoom_cc.accounts import LISTING, LISTING_PAGINATOR
+from tap_zoom_cc.accounts import LISTING, LISTING_READER
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError
 from tap_zoom_cc.services import ZoomStream
 from tap_zoom_cc.sync.bookmarks import (
@@ -26,10 +26,10 @@ from tap_zoom_cc.sync.bookmarks import (
     Bookmarks,
     bookmark_of,
     lag_of,
+    longest_rest,
     waits_since,
 )
 from tap_zoom_cc.sync.plan import SyncRange, in_order
-from tap_zoom_cc.sync.quiet import longest_rest
 from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom import pages
@@ -56,9 +56,6 @@ class EngagementStream(ZoomStream):
     name: str = ""
     rows_key: ClassVar[str]
     """The key of an answer that holds the rows."""
-
-    title: ClassVar[str]
-    """The stream's name in titles."""
 
     engagement: ClassVar[str]
     """What a row is, in a sentence."""
@@ -97,7 +94,7 @@ class EngagementStream(ZoomStream):
     def log_endpoint(self) -> EngagementLog:
         """How the endpoint is asked, as values for those who ask."""
         return EngagementLog(
-            self.name, self.path, self.get_url_params(None, None), self.get_new_paginator()
+            self.name, self.path, self.get_url_params(None, None), self.get_new_paginator().reader
         )
 
     @cached_property
@@ -286,7 +283,6 @@ class SmsStream(EngagementStream):
     name = "sms"
     path = "/accounts/{account_id}/contact_center/sms"
     rows_key = "sms"
-    title = "SMS"
     engagement = "an SMS engagement"
     default_lookback_days = 14
 
@@ -297,7 +293,6 @@ class VoiceCallsStream(EngagementStream):
     name = "voice_calls"
     path = "/accounts/{account_id}/contact_center/voice_calls"
     rows_key = "voice_calls"
-    title = "Voice calls"
     engagement = "a call"
     default_lookback_days = 2
 
@@ -323,7 +318,7 @@ class SubAccountsStream(ZoomStream):
 
     @override
     def get_new_paginator(self) -> NextPageTokenPaginator:
-        return LISTING_PAGINATOR.anew()
+        return NextPageTokenPaginator(LISTING_READER)
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:

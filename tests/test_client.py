@@ -16,22 +16,19 @@ from simulator.scenario import Fault, Refusal, Scenario
 from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop, StoppedError
-from tap_zoom_cc.sync.budget import Budget
-from tap_zoom_cc.sync.fetch import WindowFetcher
+from tap_zoom_cc.sync.fetch import Budget, WindowFetcher
 from tap_zoom_cc.sync.plan import WindowJob
 from tap_zoom_cc.sync.windows import Window
-from tap_zoom_cc.zoom import client, retries
+from tap_zoom_cc.zoom import client, pacing
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError
-from tap_zoom_cc.zoom.pacing import Pacer
+from tap_zoom_cc.zoom.pacing import Pacer, retrying
 from tap_zoom_cc.zoom.pages import (
     Account,
     EngagementLog,
-    NextPageTokenPaginator,
     PageReader,
     Request,
 )
-from tap_zoom_cc.zoom.retries import retrying
 from tap_zoom_cc.zoom.rules import TRIES, decide
 from tests.harness.clock import SleepingClock
 
@@ -71,7 +68,7 @@ def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
         "sms",
         "/accounts/{account_id}/contact_center/sms",
         {},
-        NextPageTokenPaginator(PageReader("engagements")),
+        PageReader("engagements"),
     )
     now = datetime.now(timezone.utc)
     job = WindowJob(Account("one"), Window(now - timedelta(days=1), now))
@@ -140,7 +137,7 @@ def test_refusals_end_the_run_only_if_nothing_was_answered_since_the_first_of_th
                 ours.health.note_other_answer()
         else:
             ours.health.note_rate_refusal("another")
-            monkeypatch.setattr(retries, "PATIENCE_SECONDS", -1.0)
+            monkeypatch.setattr(pacing, "PATIENCE_SECONDS", -1.0)
 
     with pytest.raises(error):
         ours.get(sms_of("one"), PageReader("sms").read, before_retry=before_retry)
@@ -150,7 +147,7 @@ def test_one_account_that_refuses_the_token_costs_one_token(
     simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If others are answered with it: a token for each try would be many for many accounts."""
-    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_SECONDS", 0.0)
     refusal = Refusal(status=401, code=124, message="Invalid access token.")
     faults = (Fault(kind="account_refuses", endpoint="sms", account_id="one", refusal=refusal),)
     accounts = (Played(id="one"), Played(id="two"))

@@ -177,7 +177,7 @@ def test_nothing_is_connected_or_sent_for_a_request_whose_turn_never_comes(
     server: Server, url: str
 ) -> None:
     def never() -> AbstractContextManager[None]:
-        raise StoppedError
+        raise StoppedError("closed")
 
     with pytest.raises(StoppedError):
         get(session_for(url, approach=never), url)

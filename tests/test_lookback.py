@@ -29,14 +29,13 @@ from hypothesis import strategies as st
 from tap_zoom_cc.sync.lookback import (
     LATEST_LISTING,
     SHORTEST_STEP,
-    WIDEST_SHIFT,
     Progress,
     advance,
     begin_of_reread,
     depth,
     phase_of,
 )
-from tap_zoom_cc.sync.windows import SECOND, Cut, Window, whole_second
+from tap_zoom_cc.sync.windows import SECOND, WIDEST_ZONE, Cut, Window, whole_second
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -182,7 +181,7 @@ class Play:
         if random.random() < self.end_dated:
             end -= SECOND * 2 ** (22 * random.random())
             end = whole_second(end)
-        begin = self.start_date - WIDEST_SHIFT
+        begin = self.start_date - WIDEST_ZONE
         if before is not None:
             begin = begin_of_reread(
                 before,

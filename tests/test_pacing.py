@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_zoom_cc.run.stopping import Stop, StoppedError
-from tap_zoom_cc.sync.budget import Budget, BudgetSpentError
+from tap_zoom_cc.sync.fetch import Budget, BudgetSpentError
 from tap_zoom_cc.zoom.pacing import (
     LONGEST_ASKED_SECONDS,
     LONGEST_MARGIN,

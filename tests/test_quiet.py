@@ -12,12 +12,11 @@ import pytest
 from tap_zoom_cc.rows.decoder import RowDecoder
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop
-from tap_zoom_cc.sync.bookmarks import lag_of
+from tap_zoom_cc.sync.bookmarks import lag_of, longest_rest, rest_of, silent_from
 from tap_zoom_cc.sync.check import WindowRows
 from tap_zoom_cc.sync.emit import Emitter
 from tap_zoom_cc.sync.lookback import Progress
 from tap_zoom_cc.sync.plan import SyncRange, in_order
-from tap_zoom_cc.sync.quiet import longest_rest, rest_of, silent_from
 from tap_zoom_cc.sync.windows import MINUTE, SECOND, Window
 from tap_zoom_cc.zoom.filters import SCHEMAS
 from tap_zoom_cc.zoom.pages import Account

@@ -37,6 +37,11 @@ EXIT_INTERRUPTED = 130
 class StoppedError(Exception):
     """Raised in a thread that was waiting or about to send when the run was stopped."""
 
+    def __init__(self, reason: str, exit_code: int = EXIT_FAILED) -> None:
+        """Keep the exit code of a run that ends with nothing but this error."""
+        super().__init__(reason)
+        self.exit_code = exit_code
+
 
 class OutputError(Exception):
     """Standard output takes nothing any more; the message says why, and what to do."""
@@ -85,7 +90,7 @@ class Stop:
             StoppedError: when it is.
         """
         if self.asked:
-            raise StoppedError(self.reason)
+            raise StoppedError(self.reason, self.exit_code)
 
     def sleep(self, seconds: float) -> None:
         """Wait that many seconds.
@@ -94,7 +99,7 @@ class Stop:
             StoppedError: at once when the run is to end.
         """
         if self._event.wait(seconds):
-            raise StoppedError(self.reason)
+            raise StoppedError(self.reason, self.exit_code)
 
 
 def in_background(

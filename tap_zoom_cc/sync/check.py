@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from typing_extensions import override
 
 from tap_zoom_cc.rows.decoder import read_key
-from tap_zoom_cc.sync.windows import DAY, MINUTE, SECOND
+from tap_zoom_cc.sync.windows import DAY, MINUTE, SECOND, WIDEST_ZONE
 from tap_zoom_cc.zoom import pages
 from tap_zoom_cc.zoom.instants import parse_instant
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 BYTES_PER_KEY = 400
 """What a row takes in memory besides its JSON, roughly."""
-
-WIDEST_ZONE = timedelta(hours=14)
-"""How far a time without a numeric offset may be from UTC: it may be in the account's zone."""
 
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 

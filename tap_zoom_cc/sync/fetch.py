@@ -7,6 +7,7 @@ place. The list of sub accounts is read by the same passes.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 from tap_zoom_cc.run.stopping import StoppedError
@@ -15,6 +16,7 @@ from tap_zoom_cc.sync.prefetch import Fetched, Parts
 from tap_zoom_cc.sync.windows import halves, is_too_much, parts_of, samples_of, would_come_twice
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, WindowExpiredError
+from tap_zoom_cc.zoom.pages import NextPageTokenPaginator
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     import requests
 
     from tap_zoom_cc.run.report import Report
-    from tap_zoom_cc.sync.budget import Budget
     from tap_zoom_cc.sync.check import (
         KeyType,
         RangeRows,
@@ -32,13 +33,82 @@ if TYPE_CHECKING:
     from tap_zoom_cc.sync.plan import WindowJob
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.errors import AnswerError
-    from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, Page, Request
+    from tap_zoom_cc.zoom.pages import EngagementLog, Page, PageReader, Request
 
 MOST_PASSES = 3
 """How often a range is read to its end while no pass is whole."""
 
 MOST_EXPIRIES = 4
 """How often a page token may expire before the range is given up."""
+
+
+class BudgetSpentError(Exception):
+    """Raised instead of sending a request that ``max_requests_per_run`` has no room for."""
+
+
+class Budget:
+    """How many requests a stream may send, when ``max_requests_per_run`` is set. Thread-safe.
+
+    A window reserves the pages that it still needs before it reads on. Windows do so side by side
+    while there is plenty (`suffices_for`); the last requests go to the windows that are emitted
+    next, since a window that is not read whole is not kept.
+    """
+
+    def __init__(self, allowed: int | None) -> None:
+        """Allow that many requests; None is no limit."""
+        self._allowed = allowed
+        self._lock = threading.Lock()
+        self.spent_requests = 0
+        self.sent_again = 0
+        """How many of them were sent before, and got no page."""
+        self.exhausted = False
+
+    def suffices_for(self, requests: int) -> bool:
+        """Say whether that many requests are left."""
+        return self._allowed is None or self.spent_requests + requests <= self._allowed
+
+    def reserve(self, requests: int, *, begins: bool = False, again: bool = False) -> None:
+        """Take that many requests out of the budget.
+
+        Args:
+            requests: how many are about to be sent; negative for those that were reserved and are
+                not needed.
+            begins: whether a window begins with them; none does after one could not go on.
+            again: whether they were sent before.
+
+        Raises:
+            BudgetSpentError: when fewer are left.
+        """
+        with self._lock:
+            if self._allowed is not None and requests > 0:
+                lacks = self.spent_requests + requests > self._allowed
+                if lacks or (begins and self.exhausted):
+                    self.exhausted = True
+                    raise BudgetSpentError
+            self.spent_requests += requests
+            self.sent_again += requests if again else 0
+
+
+class Budgets:
+    """Shares ``max_requests_per_run`` evenly between the streams that are read."""
+
+    def __init__(self, allowed: int | None) -> None:
+        """Have that many requests for the whole run; None is no limit."""
+        self._allowed = allowed
+        self._opened: list[Budget] = []
+
+    def open(self, *, streams_to_come: int) -> Budget:
+        """Return a stream's even share of what earlier streams have left.
+
+        Args:
+            streams_to_come: how many streams are still to be read, this one included.
+        """
+        share = self._allowed
+        if share is not None:
+            spent = sum(budget.spent_requests for budget in self._opened)
+            share = -(-(share - spent) // streams_to_come)
+        self._opened.append(Budget(share))
+        return self._opened[-1]
 
 
 class Reserve(Protocol):
@@ -55,7 +125,7 @@ def _without_limit(requests: int, *, begins: bool = False, again: bool = False) 
 def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     client: Client,
     request: Request,
-    paginator: NextPageTokenPaginator,
+    reader: PageReader,
     rows: RangeRows[KeyType],
     *,
     reserve: Reserve = _without_limit,
@@ -66,7 +136,7 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     Args:
         client: sends the requests.
         request: asks for the first page.
-        paginator: each pass takes one like it.
+        reader: decodes the pages.
         rows: takes in the pages, and then says whether it is whole.
         reserve: called before each request, with 0 for one that was reserved before, and after a
             pass with what is given back, as a negative number.
@@ -81,7 +151,7 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     while passes < MOST_PASSES and not rows.is_whole:
         try:
             if not _read_pass(
-                client, request, paginator.anew(), rows, reserve=reserve, after_page=after_page
+                client, request, reader, rows, reserve=reserve, after_page=after_page
             ):
                 return
         except WindowExpiredError as error:
@@ -96,13 +166,14 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
 def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
     client: Client,
     request: Request,
-    paginator: NextPageTokenPaginator,
+    reader: PageReader,
     rows: RangeRows[KeyType],
     *,
     reserve: Reserve,
     after_page: Callable[[Page], bool],
 ) -> bool:
     """Read all pages once, and say whether the pass came to its end."""
+    paginator = NextPageTokenPaginator(reader)
 
     def read(response: requests.Response) -> requests.Response:
         has_news = rows.add(paginator.read(response))
@@ -187,7 +258,7 @@ class WindowFetcher:
         read_in_passes(
             self._client,
             job.request(self._log),
-            self._log.paginator,
+            self._log.reader,
             rows,
             reserve=reserve,
             after_page=note_page,
@@ -224,7 +295,7 @@ class WindowFetcher:
             read_in_passes(
                 self._client,
                 job.part(window).request(self._log),
-                self._log.paginator,
+                self._log.reader,
                 sample,
                 reserve=reserve,
                 after_page=lambda _: True,

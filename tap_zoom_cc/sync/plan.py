@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from tap_zoom_cc.sync.bookmarks import NO_REST
 from tap_zoom_cc.sync.lookback import begin_of_reread, phase_of
-from tap_zoom_cc.sync.quiet import NO_REST
 from tap_zoom_cc.sync.windows import (
     Cut,
     Parent,
@@ -90,7 +90,7 @@ class SyncRange:
         Args:
             account: the account.
             progress: how far it was read; None to read everything from the start.
-            rest: how long it rests after its bookmark, see `tap_zoom_cc.sync.quiet`.
+            rest: how long it rests after its bookmark, see `tap_zoom_cc.sync.bookmarks`.
         """
         if progress is not None and rest and self.end - progress.bookmark < rest:
             return AccountPlan(account, Cut(self.end, self.end), self.accepts_less, rests=True)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import SECONDS_TO_END, OutputError, StoppedError
 from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, progress_of, rest_after
-from tap_zoom_cc.sync.budget import BudgetSpentError
 from tap_zoom_cc.sync.check import pages_for
 from tap_zoom_cc.sync.emit import Emitter
-from tap_zoom_cc.sync.fetch import WindowFetcher
+from tap_zoom_cc.sync.fetch import BudgetSpentError, WindowFetcher
 from tap_zoom_cc.sync.prefetch import Prefetcher
 from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, MOST_ROWS, Window
 from tap_zoom_cc.zoom.errors import AccountError, RunError
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
     from tap_zoom_cc.rows.types import Record
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.sync.bookmarks import Bookmarks
-    from tap_zoom_cc.sync.budget import Budget
     from tap_zoom_cc.sync.check import WindowRows
+    from tap_zoom_cc.sync.fetch import Budget
     from tap_zoom_cc.sync.plan import AccountPlan, SyncRange, WindowJob
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog

@@ -24,6 +24,9 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
+WIDEST_ZONE = timedelta(hours=14)
+"""How far an account's own zone may lie from UTC, and so move what a range selects or names."""
+
 LONGEST_REQUEST = timedelta(days=28)
 """Zoom allows "a month"; 28 days are within every month, calendar or not."""
 

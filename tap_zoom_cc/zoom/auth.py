@@ -19,7 +19,7 @@ from tap_zoom_cc.zoom.answers import Answer, read_answer
 from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.errors import AnswerError, RunError, no_answer
 from tap_zoom_cc.zoom.instants import date_of
-from tap_zoom_cc.zoom.retries import retrying
+from tap_zoom_cc.zoom.pacing import retrying
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
 if TYPE_CHECKING:

@@ -38,15 +38,13 @@ def parse_instant(text: str) -> datetime:
             return day.replace(tzinfo=timezone.utc)
         instant = msgspec.convert(text, datetime)
     except msgspec.ValidationError as error:
-        message = f"'{excerpt(text)}' is neither a date nor a date-time"
-        raise ValueError(message) from error
+        raise ValueError(f"'{excerpt(text)}' is neither a date nor a date-time") from error
     if instant.tzinfo is None:
         return instant.replace(tzinfo=timezone.utc)
     try:
         return instant.astimezone(timezone.utc)
     except OverflowError as error:
-        message = f"'{excerpt(text)}' is out of range"
-        raise ValueError(message) from error
+        raise ValueError(f"'{excerpt(text)}' is out of range") from error
 
 
 def format_instant(instant: datetime) -> str:

@@ -128,8 +128,7 @@ class PageReader:
         # What other languages take for empty, such as 0 and false, can only mean the end, too.
         page.next_page_token = page.next_page_token or None
         if page.rows is None and page.next_page_token and page.total_records is None:
-            message = "the answer names a next page but neither rows nor their total"
-            raise ValueError(message)
+            raise ValueError("the answer names a next page but neither rows nor their total")
         return page
 
     def _read_slowly(self, body: bytes) -> Page:
@@ -174,10 +173,6 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
         self._page: Page | None = None
         self.pages_without_news = 0
 
-    def anew(self) -> NextPageTokenPaginator:
-        """Return one like this that is before the first page."""
-        return NextPageTokenPaginator(self.reader)
-
     def read(self, response: requests.Response) -> Page:
         """Return the page in a response, decoded once.
 
@@ -202,20 +197,12 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
 
 @dataclass(frozen=True, slots=True)
 class EngagementLog:
-    """One endpoint: the stream's name, the path, what every request asks for, and its paginator.
-
-    The paginator has not begun; each reading of a range takes one of its own from it.
-    """
+    """One endpoint: the stream's name, the path, what every request asks for, and its pages."""
 
     name: str
     path: str
     parameters: Mapping[str, object]
-    paginator: NextPageTokenPaginator
-
-    @property
-    def reader(self) -> PageReader:
-        """What reads a page of it."""
-        return self.paginator.reader
+    reader: PageReader
 
     def where(self, account_id: str) -> str:
         """Return stream and account for a message."""

@@ -28,10 +28,10 @@ class Constants:
 
     first_wait_seconds: float | None = field(
         default=None,
-        metadata=_named("zoom.retries.FIRST_WAIT_SECONDS"),
+        metadata=_named("zoom.pacing.FIRST_WAIT_SECONDS"),
     )
     patience_seconds: float | None = field(
-        default=None, metadata=_named("zoom.retries.PATIENCE_SECONDS")
+        default=None, metadata=_named("zoom.pacing.PATIENCE_SECONDS")
     )
     timeout_seconds: tuple[float, float] | None = field(
         default=None, metadata=_named("zoom.client.TIMEOUT_SECONDS")
