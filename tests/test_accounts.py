@@ -354,26 +354,6 @@ def test_a_list_of_accounts_that_was_never_read_to_its_end_is_not_accepted(
     assert not run.states
 
 
-@pytest.mark.parametrize("kind", ["429_per_second", "401_code_124"])
-def test_the_list_of_accounts_gets_over_a_passing_fault(
-    simulator: SimulatorProcess, kind: FaultKind
-) -> None:
-    fault = Fault(kind=kind, endpoint="accounts", requests=(1, 2))
-    simulator.replace(scenario(Account(id="one", sms=20), faults=(fault,)))
-    assert_complete(simulator, sync(simulator).check())
-
-
-@pytest.mark.parametrize("kind", ["invalid_json", "redirect"])
-def test_a_list_of_accounts_that_cannot_be_had_stops_the_run(
-    simulator: SimulatorProcess, kind: FaultKind
-) -> None:
-    fault = Fault(kind=kind, endpoint="accounts")
-    simulator.replace(scenario(Account(id="one", sms=20), faults=(fault,)))
-    run = sync(simulator).check(1)
-    assert any("sub_accounts" in line for line in run.logged("ERROR")), run.stderr
-    assert run.engagements == []
-
-
 def test_an_account_id_is_encoded_in_the_path(simulator: SimulatorProcess) -> None:
     simulator.replace(scenario(Account(id="a..b?c=1#d%2F e+ü", sms=5)))
     run = sync(simulator).check()

@@ -127,22 +127,6 @@ def test_what_does_not_exist_is_refused(simulator: SimulatorProcess) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, 124)
 
 
-def test_a_filter_lets_through_what_matches_and_nothing_else(simulator: SimulatorProcess) -> None:
-    client = Client(simulator, MANY)
-    span: Parameters = {"page_size": 100, "from": "2024-01-02", "to": "2024-01-12"}
-    path = f"/accounts/{SUB}/contact_center/voice_calls"
-    everything = client.get(path, span).json()["voice_calls"]
-    for parameters, matches in (
-        ({"types": ["external_call", "internal_call"]}, "types"),
-        ({"sub_types": "internal_warm_transfer_call,internal_warm_conference_call"}, "sub_types"),
-    ):
-        (given,) = parameters.values()
-        values = set(given if isinstance(given, list) else given.split(","))
-        kept = client.get(path, {**span, **parameters}).json()["voice_calls"]
-        assert kept == [row for row in everything if values & set(row.get(matches) or ())]
-        assert 0 < len(kept) < len(everything)
-
-
 def test_a_page_token_holds_for_its_query_only(simulator: SimulatorProcess) -> None:
     client = Client(simulator, MANY)
     token = client.page(JANUARY)["next_page_token"]
