@@ -59,16 +59,6 @@ def test_the_pages_together_are_the_truth(simulator: SimulatorProcess) -> None:
     assert count.last_start_time == truth[-1]["start_time"]
 
 
-def test_the_same_seed_gives_the_same_engagements_and_another_seed_others(
-    simulator: SimulatorProcess,
-) -> None:
-    truths = []
-    for seed in (1, 2, 1):
-        simulator.replace(replace(MANY, seed=seed))
-        truths.append(simulator.truth("sms"))
-    assert truths[0] == truths[2] != truths[1]
-
-
 def test_an_engagement_appears_a_minute_after_its_end(simulator: SimulatorProcess) -> None:
     inside = engagement("inside", "10:30:00", "11:00:00")
     client = Client(simulator, with_engagements(inside, clock=Clock(now=at("2024-01-10T11:00:59"))))
@@ -82,22 +72,18 @@ def test_an_engagement_appears_a_minute_after_its_end(simulator: SimulatorProces
     [
         ("sms", {"page_size": 0}, INVALID),
         ("sms", {"page_size": 101}, INVALID),
-        ("sms", {"page_size": "ten"}, INVALID),
         ("sms", {"direction": "sideways"}, INVALID),
         ("sms", {"view_type": "detail"}, INVALID),
         ("sms", {"unheard_of": "1"}, INVALID),
         ("sms", {"from": "2024-01-02"}, INVALID),
         ("sms", {"from": "2024-01-03", "to": "2024-01-02"}, INVALID),
-        ("voice_calls", {"view_type": "full"}, INVALID),
         ("voice_calls", {"types": "external_call,internal_call"}, INVALID),
         ("voice_calls", {"user_ids": ["a", "b"]}, INVALID),
         ("voice_calls", {"region_ids": "a,a"}, INVALID),
         ("voice_calls", {"team_names": ",".join(map(str, range(21)))}, INVALID),
         ("sms", {"from": "yesterday", "to": "2024-02-03"}, NO_DATE),
-        ("sms", {"from": "2024-02-30", "to": "2024-03-03"}, NO_DATE),
         ("sms", {"from": "2024-01-02", "to": "2024-01-03T00:00:00Z"}, NO_DATE),
         ("sms", {"from": "2024-01-02T00:00:00 00:00", "to": "2024-01-03"}, NO_DATE),
-        ("sms", {"from": "2024-01-02T00:00:00.5Z", "to": "2024-01-03"}, NO_DATE),
         ("sms", {"next_page_token": "made up"}, BAD_PAGE_TOKEN),
     ],
 )

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind
-    from tests.simulator.caller import Row
 
 PARTS = "2024-01-08T00:00:00+00:00", "2024-01-08T12:00:00+00:00"
 """What fits on one page."""
@@ -90,25 +89,6 @@ def test_a_row_that_moves_is_missed_once_and_there_when_read_again(
         assert all(row in right for row in moved)
         seen.add(len(moved) - len(right))
     assert seen == {-1, 0}, "one is skipped, and another may come twice"
-
-
-@pytest.mark.parametrize(
-    ("kind", "spoiled"),
-    [
-        ("new_field", lambda row: row.get("new_field") == {"since": "today"}),
-        ("null_fields", lambda row: row.get("direction", 0) is None and row["start_time"]),
-        ("wrong_type", lambda row: any(type(v) is str and v.isdigit() for v in row.values())),
-        ("other_value", lambda row: row["consumer_display_name"] == "Another Name"),
-        ("missing_engagement_id", lambda row: "engagement_id" not in row),
-    ],
-)
-def test_one_row_of_a_page_can_be_wrong(
-    simulator: SimulatorProcess, kind: FaultKind, spoiled: Callable[[Row], bool]
-) -> None:
-    rows = faulty(simulator, kind, requests=(1,)).page(JANUARY)["sms"]
-    right = Client(simulator, MANY).page(JANUARY)["sms"]
-    (changed,) = [row for row, other in zip(rows, right, strict=True) if row != other]
-    assert spoiled(changed)
 
 
 def test_a_fault_strikes_the_requests_it_names_at_the_endpoint_and_account_it_names(
