@@ -161,13 +161,6 @@ def test_an_account_of_the_settings_that_does_not_exist_is_said(
     assert all(query["direction"] == ["inbound"] for query in requests_to(simulator, "sms"))
 
 
-def test_the_own_account_is_tried_through_its_own_endpoints(simulator: SimulatorProcess) -> None:
-    simulator.replace(recent(Account(id=Scenario().account_id, sms=5, voice_calls=5)))
-    ask(simulator, include_own_account=True, sub_account_ids=[]).check()
-    paths = {entry.path for entry in simulator.stats().log if entry.endpoint != "token"}
-    assert paths == {"/v2/contact_center/sms", "/v2/contact_center/voice_calls"}
-
-
 def test_a_test_can_be_interrupted(simulator: SimulatorProcess) -> None:
     slow = Fault(kind="slow", endpoint="sms", seconds=600)
     simulator.replace(recent(Account(id="one", sms=5), faults=(slow,)))
