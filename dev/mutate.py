@@ -70,7 +70,7 @@ ASKED_FIRST = {
     "zoom/filters": "test_filters",
     "zoom/json_text": "test_json_text",
     "zoom/pacing": "test_pacing test_clock test_faults",
-    "zoom/pages": "test_pages test_completeness",
+    "zoom/pages": "test_pages test_client test_completeness",
 }
 
 # What stands for an operator, and what is put in its place.
