@@ -40,6 +40,14 @@ def test_a_clock_that_is_ahead_moves_bookmarks_to_zooms_time_only(
     assert "ahead of Zoom's" in warning
 
 
+def test_a_clock_that_is_ahead_lets_no_account_look_behind(simulator: SimulatorProcess) -> None:
+    earlier = now() - 48 * HOUR
+    summaries = [line for line in run(simulator, earlier).lines if "Summary of " in line]
+    assert len(summaries) == 2
+    for line in summaries:
+        assert f"0 behind by more than a day, oldest bookmark {earlier.isoformat()}" in line
+
+
 @pytest.mark.parametrize(
     "time",
     [

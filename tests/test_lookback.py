@@ -427,7 +427,8 @@ def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_onc
         begin = begin_of_reread(
             progress, end=end, lookback=SMS, phase=phase_of("sms", "a"), start_date=None
         )
-        progress = advance(progress, Cut(begin, end, longest=2 * DAY)[0], end=end)
+        window = next(iter(Cut(begin, end, longest=2 * DAY)))
+        progress = advance(progress, window, end=end)
         begins.append(begin)
     assert begins[0] < BEGIN - SMS
     assert begins == sorted(begins)
@@ -497,7 +498,7 @@ def test_an_idle_account_costs_one_request_except_at_its_deepest_step(
         begin = begin_of_reread(
             progress, end=end, lookback=lookback, phase=phase_of("sms", "a"), start_date=None
         )
-        windows = Cut(begin, end)
+        windows = list(Cut(begin, end))
         requests.append(len(windows))
         progress = advance(progress, windows[-1], end=end)
     assert requests.count(2) == (1024 * HOUR // longest_step if longest_step else 0)

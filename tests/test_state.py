@@ -14,7 +14,8 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tap_zoom_cc.input_schemas import state_mistakes
-from tap_zoom_cc.sync.bookmarks import bookmark_of
+from tap_zoom_cc.sync.bookmarks import progress_of
+from tap_zoom_cc.sync.lookback import Progress
 from tests.harness.history import begin_after, requests_to
 from tests.harness.rows import assert_complete, assert_same_rows
 from tests.harness.singer import bookmarks, state_of
@@ -174,13 +175,12 @@ def test_the_last_state_of_a_run_changes_nothing_when_it_is_given_again(
 
 def test_bookmarks_of_another_replication_key_are_no_bookmarks() -> None:
     value = "2024-02-01T00:00:00Z"
-    assert bookmark_of({"replication_key": "end_time", "replication_key_value": value}) is None
-    assert bookmark_of({"replication_key": "start_time", "replication_key_value": None}) is None
-    assert bookmark_of({}) is None
-    assert bookmark_of(None) is None
-    assert (
-        bookmark_of({"replication_key": "start_time", "replication_key_value": value}) == BOOKMARK
-    )
+    assert progress_of({"replication_key": "end_time", "replication_key_value": value}) is None
+    assert progress_of({"replication_key": "start_time", "replication_key_value": None}) is None
+    assert progress_of({}) is None
+    assert progress_of(None) is None
+    ours = progress_of({"replication_key": "start_time", "replication_key_value": value})
+    assert ours == Progress(BOOKMARK)
 
 
 def given_rereads(**fields: str) -> State:

@@ -26,7 +26,8 @@ killed can at worst leave both as they were: the account has waited since then, 
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.report import Lag
@@ -34,8 +35,7 @@ from tap_zoom_cc.sync.lookback import Progress, advance
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Mapping
 
     from tap_zoom_cc.sync.windows import Window
 
@@ -53,6 +53,8 @@ PART_OF_SILENCE = 8
 """A rest is the silence divided by this (own choice, see the module)."""
 
 NO_REST = timedelta(0)
+
+BEGINNING_OF_TIME = datetime.min.replace(tzinfo=timezone.utc)
 
 BEHIND = timedelta(days=1)
 """An account is behind when it has waited for longer at the end of a run: since its bookmark, or
@@ -124,30 +126,45 @@ def _instant(state: Mapping[str, object], name: str) -> datetime | None:
     return parse_instant(text) if isinstance(text := state.get(name), str) else None
 
 
-def bookmark_of(state: Mapping[str, object] | None) -> datetime | None:
-    """Return a partition's bookmark in UTC, or None if it has none of this replication key."""
-    progress = progress_of(state)
-    return progress.bookmark if progress else None
-
-
-def rest_after(state: Mapping[str, object] | None, longest: timedelta) -> timedelta:
-    """Return how long a partition rests after its bookmark.
+def waits_since(state: Mapping[str, object] | None, longest: timedelta) -> datetime | None:
+    """Return from when a partition waits to be read: its bookmark, or the end of its rest.
 
     Args:
-        state: of the partition. Without a bookmark there is no rest, nor where a sync that was cut
-            short is to go on.
+        state: of the partition; None is returned without a bookmark. There is no rest where a sync
+            that was cut short is to go on.
         longest: the most that it may rest.
     """
     progress = progress_of(state)
-    if not state or progress is None or progress.reread_at:
-        return NO_REST
-    return rest_of(progress.bookmark, _instant(state, QUIET_SINCE), longest)
+    if not state or progress is None:
+        return None
+    if progress.reread_at:
+        return progress.bookmark
+    return progress.bookmark + rest_of(progress.bookmark, _instant(state, QUIET_SINCE), longest)
 
 
-def waits_since(state: Mapping[str, object] | None, longest: timedelta) -> datetime | None:
-    """Return from when a partition waits to be read: its bookmark, or the end of its rest."""
-    bookmark = bookmark_of(state)
-    return bookmark + rest_after(state, longest) if bookmark else None
+def is_at_rest(state: Mapping[str, object] | None, longest: timedelta, *, end: datetime) -> bool:
+    """Say whether a partition is not asked by a sync with that end: it rests for longer."""
+    progress, since = progress_of(state), waits_since(state, longest)
+    return progress is not None and since is not None and since > max(progress.bookmark, end)
+
+
+def in_order(
+    account_ids: Iterable[str], states: Mapping[str, Mapping[str, object]], longest: timedelta
+) -> list[str]:
+    """Return the accounts, that which waits the longest first, those without a bookmark before all.
+
+    A run that ends early has then served those that wait the longest, and the next one goes on.
+    Quiet accounts do not push in before busy ones when their rest ends: they wait from then on.
+
+    Args:
+        account_ids: the accounts.
+        states: of their partitions, as far as they have one.
+        longest: the most that one may rest.
+    """
+    waiting = {
+        name: waits_since(states.get(name), longest) or BEGINNING_OF_TIME for name in account_ids
+    }
+    return sorted(waiting, key=waiting.__getitem__)
 
 
 def lag_of(
@@ -163,8 +180,9 @@ def lag_of(
     waiting = {name: waits_since(state, longest_rest) for name, state in states.items()}
     known = [(since, name) for name, since in waiting.items() if since]
     since, account_id = min(known, default=(end, ""))
+    oldest = progress_of(states.get(account_id))
     return Lag(
-        oldest=bookmark_of(states.get(account_id)),
+        oldest=oldest.bookmark if oldest else None,
         account_id=account_id,
         age=max(NO_REST, end - since),
         behind=frozenset(
@@ -174,6 +192,7 @@ def lag_of(
     )
 
 
+@dataclass(slots=True)
 class Bookmarks:
     """How far the accounts of a stream were read, as their states say; STATE is written from here.
 
@@ -182,25 +201,14 @@ class Bookmarks:
     counts as `ROWS_PER_WINDOW` rows more, and at most once a second.
     """
 
-    def __init__(
-        self,
-        states: Mapping[str, dict[str, object]],
-        write: Callable[[dict[str, object]], object],
-        *,
-        full_table: bool,
-    ) -> None:
-        """Begin with what the accounts' states say.
-
-        Args:
-            states: of the partitions by account, in the order in which they are emitted.
-            write: writes STATE, given the state of an account that has changed.
-            full_table: whether everything is read, and bookmarks neither count nor move.
-        """
-        self.states = states
-        self.full_table = full_table
-        self._write = write
-        self._written_at = 0.0
-        self._rows = 0
+    states: Mapping[str, dict[str, object]]
+    """Of the partitions by account, in the order in which they are emitted."""
+    write: Callable[[dict[str, object]], object]
+    """Writes STATE, given the state of an account that has changed."""
+    full_table: bool
+    """Whether everything is read, and bookmarks neither count nor move."""
+    _written_at: float = 0.0
+    _rows: int = 0
 
     def move(
         self,
@@ -236,12 +244,9 @@ class Bookmarks:
                 state[name] = format_instant(instant)
         silent = silent_from(_instant(state, QUIET_SINCE), window, last_end, end=end)
         state[QUIET_SINCE] = format_instant(silent)
-        self._write_if_due(state, rows)
-        return before != after
-
-    def _write_if_due(self, state: dict[str, object], rows: int) -> None:
         self._rows += rows + ROWS_PER_WINDOW
         waited = time.monotonic() - self._written_at
         if waited >= SECONDS_BETWEEN_STATES and self._rows >= len(self.states):
             self._written_at, self._rows = time.monotonic(), 0
-            self._write(state)
+            self.write(state)
+        return before != after

@@ -137,7 +137,8 @@ def session_for(
     session.trust_env = False
     # Nothing here rests on cookies; each new one would make all later requests longer.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(_Sending(turn, approach, clock))
+    adapter = _Adapter()
+    adapter.sending = _Sending(turn, approach, clock)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -179,13 +180,11 @@ def _refusal_in(error: BaseException | None) -> str:
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, sending: _Sending) -> None:
-        super().__init__()
-        self._sending = sending
+    sending: _Sending
 
     @override
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        sending = self._sending
+        sending = self.sending
         sending.ends_at = inf
         try:
             with ExitStack() as sending.waiting:
@@ -218,7 +217,7 @@ class _Adapter(HTTPAdapter):
         # Plain, TLS or through a proxy: only the pool knows which class that takes.
         connection_class = cast("type[HTTPConnection]", pool.ConnectionCls)
         if not issubclass(connection_class, _Connection):
-            names: dict[str, object] = {"sending": self._sending}
+            names: dict[str, object] = {"sending": self.sending}
             names["response_class"] = type("Answer", (_Answer,), dict(names))
             pool.ConnectionCls = type("Connection", (_Connection, connection_class), names)
         return pool

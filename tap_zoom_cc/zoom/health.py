@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass, field
 from math import inf
+from typing import TYPE_CHECKING
 
-from tap_zoom_cc.zoom.rules import PLACES_OF_AN_OUTAGE
+from tap_zoom_cc.zoom.rules import PLACES_OF_AN_OUTAGE, Condition
+
+if TYPE_CHECKING:
+    from tap_zoom_cc.zoom.pages import Request
 
 
+@dataclass
 class Health:
     """What is known of who has answered in this run, and with which token. Thread-safe.
 
-    ``where`` is a stream and account, as messages name them.
+    ``where`` is a stream and account, as messages name them. Instants are seconds by
+    `time.monotonic`.
     """
 
-    def __init__(self) -> None:
-        """Start with nothing known."""
-        self._answered: set[str] = set()
-        self._failed_in_a_row: set[str] = set()
-        self._refused_since: dict[str, float] = {}
-        self._accepted = ("", 0.0)
+    answered: set[str] = field(default_factory=set)
+    """Where a request got the page it asked for."""
+    _failed_in_a_row: set[str] = field(default_factory=set)
+    _rate_refused_since: dict[str, float] = field(default_factory=dict)
+    """Since when nothing but refusals for the rate came, by account."""
+    _accepted: tuple[str, float] = ("", 0.0)
 
     def note_answer(self, where: str, authorization: str, sent_at: float) -> None:
         """Note that a request got the page it asked for.
@@ -27,44 +33,43 @@ class Health:
         Args:
             where: the stream and account.
             authorization: the header with which it was sent.
-            sent_at: when it was sent, on `time.monotonic`'s clock.
+            sent_at: when it was sent.
         """
-        self._answered.add(where)
+        self.answered.add(where)
         self._failed_in_a_row.clear()
-        self._refused_since.clear()
+        self._rate_refused_since.clear()
         self._accepted = (authorization, sent_at)
 
     def note_failure(self, where: str) -> None:
         """Note that a request failed for good, in a way that may be no fault of the account."""
         self._failed_in_a_row.add(where)
 
-    def note_rate_refusal(self, account_id: str) -> None:
+    def note_rate_refusal(self, account_id: str, at: float) -> None:
         """Note that an account was refused because too many requests came."""
-        self._refused_since.setdefault(account_id, time.monotonic())
+        self._rate_refused_since.setdefault(account_id, at)
 
     def note_other_answer(self) -> None:
         """Note another answer than was asked for, but no refusal for the rate."""
-        self._refused_since.clear()
+        self._rate_refused_since.clear()
 
-    def has_answered(self, where: str) -> bool:
-        """Say whether a stream and account has answered in this run."""
-        return where in self._answered
+    def conditions(self, request: Request, *, refused_since: float) -> set[Condition]:
+        """Return what holds of a request that is refused, besides what its answer says.
 
-    def is_outage(self, where: str) -> bool:
-        """Say whether so many others failed in a row that this failure is not the account's."""
-        return len(self._failed_in_a_row | {where}) >= PLACES_OF_AN_OUTAGE
-
-    def refuses_all(self, account_id: str, *, since: float) -> bool:
-        """Say whether the limit is spent for everybody, or one account alone is refused.
+        It is an outage if so many others failed in a row that this is no fault of the account. All
+        are refused, and not one account alone, if others were refused for the rate too, and nothing
+        else has come since this request was.
 
         Args:
-            account_id: an account that is refused.
-            since: when it was first refused, on `time.monotonic`'s clock.
-
-        Returns:
-            Whether nothing else has come since then, and others were refused too.
+            request: what was asked for.
+            refused_since: when it was first refused.
         """
-        return self._refused_since.get(account_id, inf) <= since and len(self._refused_since) > 1
+        found = set() if request.where in self.answered else set(request.conditions)
+        if len(self._failed_in_a_row | {request.where}) >= PLACES_OF_AN_OUTAGE:
+            found.add(Condition.OUTAGE)
+        since = self._rate_refused_since.get(request.account_id, inf)
+        if since <= refused_since and len(self._rate_refused_since) > 1:
+            found.add(Condition.ALL_REFUSED)
+        return found
 
     def may_be_dead(self, refused: str, *, since: float | None) -> bool:
         """Say whether a token may have died, so that another one would help.
@@ -75,8 +80,7 @@ class Health:
 
         Args:
             refused: the header of the request that was refused.
-            since: when the try before left that was refused for its token, on `time.monotonic`'s
-                clock; None for the first.
+            since: when the try before left that was refused for its token; None for the first.
         """
         accepted, sent_at = self._accepted
         return since is None or refused != accepted or sent_at <= since

@@ -43,7 +43,7 @@ class Constants:
         default=None, metadata=_named("zoom.pacing.SHORTEST_COOL_DOWN_SECONDS")
     )
     longest_asked_seconds: float | None = field(
-        default=None, metadata=_named("zoom.pacing.LONGEST_ASKED_SECONDS")
+        default=None, metadata=_named("zoom.pacing.LONG_WAIT_SECONDS")
     )
     longest_cool_down_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.LONGEST_COOL_DOWN_SECONDS")
