@@ -57,20 +57,30 @@ def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> 
     assert doctest.DocTestRunner().run(example).failed == 0
 
 
+def client_of(
+    simulator: SimulatorProcess, stop: Stop | None = None, logger: str = "test"
+) -> client.Client:
+    """Return a client of the simulator, whose log is that of a name."""
+    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
+    return client.Client(settings, stop or Stop(), Report(logging.getLogger(logger), 5))
+
+
+def paced_by(clock: SleepingClock, simulator: SimulatorProcess) -> client.Client:
+    """Return a client that waits for its turn, and after a refusal, on a clock of its own."""
+    ours = client_of(simulator, clock)
+    ours.pacer = Pacer(5, clock, clock)
+    return ours
+
+
 def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
     simulator: SimulatorProcess,
 ) -> None:
     """An account that was given up would use up the pace of the others for minutes."""
     faults = (Fault(kind="503_json", endpoint="sms"),)
     simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
-    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
-    ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
-    log = EngagementLog(
-        "sms",
-        "/accounts/{account_id}/contact_center/sms",
-        {},
-        PageReader("engagements"),
-    )
+    ours = client_of(simulator)
+    path = "/accounts/{account_id}/contact_center/sms"
+    log = EngagementLog("sms", path, {}, PageReader("engagements"))
     now = datetime.now(timezone.utc)
     day = Window(now - timedelta(days=1), now)
     job = WindowJob(Account("one"), day, sync=day)
@@ -84,8 +94,7 @@ def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
 def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
     simulator: SimulatorProcess,
 ) -> None:
-    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
-    ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
+    ours = client_of(simulator)
     ours.give_up(RunError("the daily limit is spent"))
     with pytest.raises(RunError, match="the daily limit is spent"):
         ours.get(Request("/accounts"), PageReader("accounts").read)
@@ -111,24 +120,14 @@ def test_a_request_that_waits_to_be_sent_again_ends_with_an_error_that_ends_the_
     faults = (Fault(kind="503_json", endpoint="sms"),)
     simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
     is_waiting, has_ended = threading.Event(), threading.Event()
-    logger = logging.getLogger(__name__)
-    monkeypatch.setattr(logger, "handlers", [Listener()])
-    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
-    ours = client.Client(settings, Stop(), Report(logger, 5))
+    monkeypatch.setattr(logging.getLogger(__name__), "handlers", [Listener()])
+    ours = client_of(simulator, logger=__name__)
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     assert is_waiting.wait(30)
     ours.give_up(RunError("the daily limit is spent"))
     assert has_ended.wait(30), "it still waits"
     thread.join()
-
-
-def paced_by(clock: SleepingClock, simulator: SimulatorProcess) -> client.Client:
-    """Return a client that waits for its turn, and after a refusal, on a clock of its own."""
-    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
-    ours = client.Client(settings, clock, Report(logging.getLogger("test"), 5))
-    ours.pacer = Pacer(5, clock, clock)
-    return ours
 
 
 def sms_of(account_id: str) -> Request:

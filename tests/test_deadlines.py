@@ -63,18 +63,16 @@ def clock() -> SteadyClock:
     return SteadyClock()
 
 
-def _be_late(connection: socket.socket, data: bytes, pass_time: Callable[[], object]) -> None:
-    """Send something, something more after the deadline, and no end: others would wait for it."""
-    connection.sendall(data)
+def be_late(
+    connection: socket.socket, begin: bytes, more: bytes, pass_time: Callable[[], object]
+) -> None:
+    """Begin an answer, send more of it before and after the deadline, and wait without an end."""
+    for data in (begin, more):
+        connection.sendall(data)
     pass_time()
-    connection.sendall(data)
+    connection.sendall(more)
     while connection.recv(1 << 16):
         pass
-
-
-def body(connection: socket.socket, pass_time: Callable[[], object]) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
-    _be_late(connection, b"x", pass_time)
 
 
 SLOW_ANSWERS = {
@@ -108,12 +106,9 @@ def get(
 def test_an_answer_that_takes_too_long_is_given_up(
     answer: tuple[bytes, bytes], way: str, clock: SteadyClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin, more = answer
-
     def serve(connection: socket.socket) -> None:
         read_head(connection)
-        connection.sendall(begin)
-        _be_late(connection, more, partial(pass_time, clock))
+        be_late(connection, *answer, partial(pass_time, clock))
 
     with server_by(way, serve, monkeypatch) as url, pytest.raises(DeadlineError):
         get(session_for(url, clock=clock), url)
@@ -156,7 +151,7 @@ def test_a_proxy_that_takes_too_long_is_given_up(
 ) -> None:
     def serve(connection: socket.socket) -> None:
         read_head(connection)
-        _be_late(connection, b"x", partial(pass_time, clock))
+        be_late(connection, b"", b"x", partial(pass_time, clock))
 
     with raw_server(serve) as proxy:
         monkeypatch.setenv("https_proxy", proxy)
@@ -279,7 +274,7 @@ def test_each_of_many_requests_has_a_deadline_of_its_own(clock: SteadyClock) -> 
         while head := read_head(connection):
             if b"/slow" in head:
                 asked.release()
-                body(connection, go_on.wait)
+                be_late(connection, *SLOW_ANSWERS["body"], go_on.wait)
             connection.sendall(EMPTY_OBJECT)
 
     outcomes: list[str] = []
