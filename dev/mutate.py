@@ -63,6 +63,7 @@ ASKED_FIRST = {
     "sync/prefetch": "test_prefetch test_completeness",
     "sync/windows": "test_windows test_readings test_completeness",
     "zoom/": "test_client test_completeness test_errors test_faults",
+    "zoom/answers": "test_answers test_errors",
     "zoom/auth": "test_tokens test_secrets",
     "zoom/client": "test_client test_tokens test_completeness test_errors test_faults",
     "zoom/connections": "test_connections test_deadlines test_bodies",
