@@ -7,6 +7,7 @@ import logging
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
 from itertools import count, cycle
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,10 @@ from tap_zoom_cc.zoom.rules import TRIES, decide
 from tests.harness.clock import SleepingClock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import requests
+
     from simulator.process import SimulatorProcess
 
 
@@ -58,10 +63,14 @@ def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> 
 
 
 def client_of(
-    simulator: SimulatorProcess, stop: Stop | None = None, logger: str = "test"
+    simulator: SimulatorProcess,
+    stop: Stop | None = None,
+    logger: str = "test",
+    given: Mapping[str, object] | None = None,
 ) -> client.Client:
-    """Return a client of the simulator, whose log is that of a name."""
-    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
+    """Return a client of the simulator, whose log is that of a name, with settings in addition."""
+    config = {**simulator.tap_config(), **(given or {})}
+    settings = settings_from(config, now=datetime.now(timezone.utc))
     return client.Client(settings, stop or Stop(), Report(logging.getLogger(logger), 5))
 
 
@@ -70,6 +79,20 @@ def paced_by(clock: SleepingClock, simulator: SimulatorProcess) -> client.Client
     ours = client_of(simulator, clock)
     ours.pacer = Pacer(5, clock, clock)
     return ours
+
+
+@pytest.mark.parametrize(
+    ("given", "agent"),
+    [({}, f"tap-zoom-cc/{version('tap-zoom-cc')}"), ({"user_agent": "somebody"}, "somebody")],
+)
+def test_requests_bear_the_name_of_the_tap_or_that_of_the_settings(
+    simulator: SimulatorProcess, given: dict[str, object], agent: str
+) -> None:
+    simulator.replace(simulator.scenario)
+    answers: list[requests.Response] = []
+    read = PageReader("accounts").read
+    client_of(simulator, given=given).get(Request("/accounts"), read, notice=answers.append)
+    assert [answer.request.headers["User-Agent"] for answer in answers] == [agent]
 
 
 def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
