@@ -78,6 +78,9 @@ def test_a_token_is_used_for_a_while_whatever_its_answer_says(
         read_head(connection)
 
     without_proxies(monkeypatch)
+    clock = SteadyClock()
     with raw_server(grant) as url:
-        authenticator = authenticator_of(simulator, token_url=url)
-        assert [authenticator.token() for _ in range(3)] == ["token1"] * 3
+        authenticator = authenticator_of(simulator, clock, token_url=url)
+        for _ in range(3):
+            assert authenticator.token() == "token1"
+            clock.now += 60
