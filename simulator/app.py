@@ -163,7 +163,9 @@ class _Endpoints:
         )
         status = 0
         try:
-            too_many = world.limiter.admit(exchange.now) if endpoint in HEAVY else None
+            too_many, headers = (
+                world.limiter.admit(exchange.now) if endpoint in HEAVY else (None, {})
+            )
             await _delay(world, exchange, entry)
             response = _answer_instead(world, exchange, entry)
             if response is None:
@@ -171,6 +173,7 @@ class _Endpoints:
                     if too_many is not None:
                         raise too_many
                     response = _good_answer(world, exchange, entry, answer())
+                    response.headers.update(headers)
                 except errors.ApiError as error:
                     response = error_response(error)
             status = response.status_code

@@ -30,26 +30,34 @@ class RateLimiter:
         self._day = 0
         self._of_day = 0
 
-    def admit(self, now: int) -> ApiError | None:
+    def admit(self, now: int) -> tuple[ApiError | None, dict[str, str]]:
         """Count one request at the simulated instant ``now`` (seconds since 1970, UTC).
 
         Returns:
-            The refusal, or None.
+            The refusal, or None; and the headers of the answer in case it is none.
         """
         limits = self._limits
         if now // DAY != self._day:
             self._day, self._of_day = now // DAY, 0
         if limits.requests_per_day is not None and self._of_day >= limits.requests_per_day:
-            return daily_limit(now, limits.requests_per_day, headers=True)
+            return daily_limit(now, limits.requests_per_day, headers=True), {}
         if limits.requests_per_second is not None:
             arrival = time.monotonic()
             while self._recent and self._recent[0] <= arrival - 1:
                 self._recent.popleft()
             if len(self._recent) >= limits.requests_per_second:
-                return per_second_limit(limits.requests_per_second, headers=True)
+                return per_second_limit(limits.requests_per_second, headers=True), {}
             self._recent.append(arrival)
         self._of_day += 1
-        return None
+        return None, self._headers()
+
+    def _headers(self) -> dict[str, str]:
+        limits = self._limits
+        if limits.requests_per_day is not None:
+            return _headers("Daily-limit", limits.requests_per_day, self._of_day)
+        if limits.requests_per_second is not None:
+            return _headers("QPS", limits.requests_per_second, len(self._recent))
+        return {}
 
 
 def per_second_limit(limit: int, *, headers: bool, reset: float | None = None) -> ApiError:
