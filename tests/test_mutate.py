@@ -64,6 +64,7 @@ def test_each_kind_of_place_is_broken(mutate: ModuleType, text: str, expected: l
         "a = {'b': 'c'}",
         "a = b",
         "a = dataclass(slots=True)",
+        "while True: a = b",
     ],
 )
 def test_what_decides_nothing_is_left_alone(mutate: ModuleType, text: str) -> None:
