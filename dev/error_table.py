@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.zoom.rules import NO_ANSWER, PATIENCE_SECONDS, RULES
+from tap_zoom_cc.zoom.rules import NO_ANSWER, PATIENCE_SECONDS, RULES, Action
 
 if TYPE_CHECKING:
     from tap_zoom_cc.zoom.rules import Rule
@@ -54,7 +54,7 @@ def _done(rule: Rule) -> str:
         end = f"after {rule.tries} tries" if rule.tries else f"after {PATIENCE_SECONDS:.0f} seconds"
         done = f"{done}; {end} {rule.then.value}"
     if rule.shared is not None:
-        done = f"{done}; instead {rule.stopping().last_word.value} if {rule.shared.value}"
+        done = f"{done}; instead {Action.STOP_RUN.value} if {rule.shared.value}"
     return done
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
 from tap_zoom_cc.rows.misfits import fields_of, text_of
 from tap_zoom_cc.run.stopping import in_background
 from tap_zoom_cc.sync.check import RangeRows
-from tap_zoom_cc.sync.fetch import MOST_PASSES, read_in_passes
+from tap_zoom_cc.sync.fetch import MOST_PASSES, Budget, read_in_passes
 from tap_zoom_cc.zoom.errors import AccountError, RunError
-from tap_zoom_cc.zoom.pages import Account, NextPageTokenPaginator, PageReader, Request
+from tap_zoom_cc.zoom.pages import Account, PageReader, Request
 from tap_zoom_cc.zoom.rules import NO_ANSWER
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LISTING = Request("/accounts", {"page_size": 300}, where="sub_accounts")
 """The request for Zoom's list of sub accounts, with the most rows that a page of it has."""
 
-LISTING_PAGINATOR = NextPageTokenPaginator(PageReader("accounts"))
+LISTING_READER = PageReader("accounts")
 
 
 class Accounts:
@@ -72,7 +72,10 @@ class Accounts:
         report, where = self._client.report, LISTING.where
         rows = RangeRows(_read_id)
         try:
-            read_in_passes(self._client, LISTING, LISTING_PAGINATOR, rows)
+            for _ in read_in_passes(
+                self._client, LISTING, LISTING_READER, rows, budget=Budget(None)
+            ):
+                """Each page was taken in by `rows`."""
         except AccountError as error:
             # Without an answer the accounts could not be read either, whoever names them.
             is_refused = error.answer.status != NO_ANSWER
@@ -81,7 +84,7 @@ class Accounts:
             raise RunError(message) from error
         if not rows.is_whole:
             message = (
-                f"{where}: Zoom announced {rows.expected or 'an unknown number of'} sub "
+                f"{where}: Zoom announced {rows.first_total or 'an unknown number of'} sub "
                 f"accounts but listed {len(rows.rows)} in {MOST_PASSES} passes; run again, or name "
                 "the accounts in sub_account_ids"
             )
@@ -94,12 +97,8 @@ class Accounts:
 
 class _Id(msgspec.Struct):
     # A path of dots alone would lead to the account's own endpoint.
-    id: Annotated[str, msgspec.Meta(pattern=r"[^.]")]
-
-    @property
-    def row_id(self) -> str:
-        """What tells the account from all others."""
-        return self.id
+    row_id: Annotated[str, msgspec.Meta(pattern=r"[^.]")] = msgspec.field(name="id")
+    end_time: ClassVar[None] = None
 
 
 _id_decoder = msgspec.json.Decoder(_Id)

@@ -1,39 +1,81 @@
-"""The command ``tap-zoom-cc``: its options, and what is checked before anything is requested."""
+"""The command ``tap-zoom-cc``: its options, what is checked at its start, and its exit code."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from abc import abstractmethod
+from contextlib import suppress
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+import click
 from singer_sdk.cli import plugin_cli
+from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
+from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_zoom_cc.commands.check import check_option
-from tap_zoom_cc.commands.observe.command import observe_option
-from tap_zoom_cc.commands.reconcile import reconcile_option
+from tap_zoom_cc.commands.check import check_access, write_line, write_row
+from tap_zoom_cc.commands.observe.asking import MOST_REQUESTS
+from tap_zoom_cc.commands.observe.command import BUSIEST, observe_account
+from tap_zoom_cc.commands.reconcile import count_days
 from tap_zoom_cc.configuration import CONFIG_SCHEMA
 from tap_zoom_cc.environment import forget_unknown_log_levels, misspelled_variables
-from tap_zoom_cc.exit_codes import Command
 from tap_zoom_cc.inputs import InputError, read_config, read_input, settings_from
-from tap_zoom_cc.run.log import leave_out_chatter
-from tap_zoom_cc.run.stopping import Stop, end_on_signals
+from tap_zoom_cc.run.log import leave_out_chatter, printable
+from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError, Stop, StoppedError, end_on_signals
 from tap_zoom_cc.services import Services, ServingTap
+from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
+from tap_zoom_cc.zoom.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import TextIO
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn, TextIO
 
-    import click
     from typing_extensions import Self
 
     from tap_zoom_cc.run.settings import Settings
+    from tap_zoom_cc.streams import EngagementStream
+USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
+
+COMMANDS = ("about", "discover", "test", "check", "reconcile", "observe")
+"""The options that are a command each, instead of a sync: the first one would hide the others."""
+
+OPTIONS = (
+    click.Option(
+        ["--check"],
+        is_flag=True,
+        help=(
+            "Print for each stream and account whether it can be read; no row of data, as --test "
+            "has."
+        ),
+    ),
+    click.Option(
+        ["--reconcile"],
+        metavar="FROM/TO",
+        help=(
+            "Count instead of reading: write how many engagements Zoom has of each stream, account "
+            "and day, as JSON lines. For example 2026-01-01/2026-02-01: the days in UTC, the last "
+            "one not included."
+        ),
+    ),
+    click.Option(
+        ["--observe"],
+        is_flag=False,
+        flag_value=BUSIEST,
+        metavar="[ACCOUNT_ID]",
+        help=(
+            "Find out from one account what Zoom's documents leave open, by at most "
+            f"{MOST_REQUESTS} requests, and print a table of it without personal data."
+        ),
+    ),
+)
+"""The options that only this tap has."""
 
 
 class CommandLineTap(ServingTap):
@@ -74,31 +116,8 @@ class CommandLineTap(ServingTap):
         """Sync every selected stream and return the exit code: 0 only if nothing was missed."""
 
     @abstractmethod
-    def test(self) -> int:
-        """Do what `check` does, and write a SCHEMA and a RECORD of each stream, too."""
-
-    @abstractmethod
-    def check(self) -> int:
-        """Say for each stream and account whether it can be read; return the exit code."""
-
-    @abstractmethod
-    def reconcile(self, days: str) -> int:
-        """Write how many engagements Zoom counts on each day; return the exit code.
-
-        Args:
-            days: as the option ``--reconcile`` gives them.
-
-        Raises:
-            InputError: if they cannot be counted.
-        """
-
-    @abstractmethod
-    def observe(self, account_id: str) -> int:
-        """Print what an account tells about Zoom's open questions; return the exit code.
-
-        Args:
-            account_id: as the option ``--observe`` gives it.
-        """
+    def engagement_streams(self) -> list[EngagementStream]:
+        """Return the selected streams of engagements."""
 
     @override
     def _setup_signal_handlers(self) -> None:
@@ -134,11 +153,7 @@ class CommandLineTap(ServingTap):
         # The SDK asks for the command when it has set up the log, and then runs it.
         leave_out_chatter()
         command = super().get_singer_command()
-        command.params += [
-            check_option(cls.cb_check),
-            reconcile_option(),
-            observe_option(cls.cb_observe),
-        ]
+        command.params += OPTIONS
         return Command(
             name=command.name,
             callback=command.callback,
@@ -158,7 +173,9 @@ class CommandLineTap(ServingTap):
         config: Sequence[str] = (),
         state: TextIO | None = None,
         catalog: TextIO | None = None,
+        check: bool = False,
         reconcile: str | None = None,
+        observe: str | None = None,
     ) -> None:
         """Run the tap; ends the process with the exit code that tells the truth."""
         if about:
@@ -168,7 +185,17 @@ class CommandLineTap(ServingTap):
         versions = (cls.name, cls.plugin_version, cls.sdk_version)
         cls.logger.info("%s v%s, Meltano SDK v%s", *versions)
         tap = cls._from_input(config, state, catalog)
-        sys.exit(tap.sync() if reconcile is None else tap.reconcile(reconcile))
+        if not check and reconcile is observe is None:
+            sys.exit(tap.sync())
+        streams = tap.engagement_streams()
+        if not streams:
+            names = ", ".join(stream.name for stream in ENGAGEMENT_STREAMS)
+            raise InputError(f"catalog: selects none of {names}, so nothing would be asked for")
+        if check:
+            sys.exit(check_access(streams, tap.services, write_line))
+        if reconcile is not None:
+            sys.exit(count_days(streams, tap.services, reconcile))
+        observe_account(streams, tap.services, observe or "")
 
     @classmethod
     @override
@@ -200,22 +227,15 @@ class CommandLineTap(ServingTap):
         if value == CliTestOptionValue.Disabled.value:
             return
         tap = cls._from_input(ctx.params.get("config", ()))
+        tap.write_schemas()
         if value == CliTestOptionValue.Schema.value:
-            tap.write_schemas()
             ctx.exit()
-        ctx.exit(tap.test())
 
-    @classmethod
-    def cb_check(cls, ctx: click.Context, _: click.Option, value: bool) -> None:  # noqa: FBT001 (click's)
-        """Say the same as `cb_test`, and write no messages."""
-        if value:
-            ctx.exit(cls._from_input(ctx.params.get("config", ())).check())
+        def tell(is_readable: bool, line: str) -> None:  # noqa: FBT001 (as `check_access` calls it)
+            cls.logger.log(logging.INFO if is_readable else logging.ERROR, line)
 
-    @classmethod
-    def cb_observe(cls, ctx: click.Context, _: click.Option, value: str | None) -> None:
-        """Find out from one account what Zoom's documents leave open."""
-        if value is not None:
-            ctx.exit(cls._from_input(ctx.params.get("config", ())).observe(value))
+        show = partial(write_row, tap)
+        ctx.exit(check_access(tap.engagement_streams(), tap.services, tell, show))
 
     @classmethod
     def _from_input(
@@ -256,3 +276,85 @@ class CommandLineTap(ServingTap):
         if not any(stream.selected for stream in tap.streams.values()):
             raise InputError("catalog: no stream is selected, so nothing would be read")
         return tap
+
+
+class Command(SingerCommand):
+    """The SDK's command, with exit codes that tell the truth, also about what it did not do."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options; one that ends the command leaves none of its files open.
+
+        Raises:
+            InputError: if they are two commands.
+        """
+        given, _, _ = self.make_parser(ctx).parse_args(list(args))
+        commands = [f"--{name}" for name in COMMANDS if name in given]
+        if len(commands) > 1:
+            raise InputError(f"{' and '.join(commands)}: give one of them at a time")
+        try:
+            return super().parse_args(ctx, args)
+        except BaseException:
+            ctx.close()
+            raise
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run, and end the process."""
+        sys.exit(exit_code_of(partial(super().main, *args, **kwargs), self.logger))
+
+
+def exit_code_of(command: Callable[[], object], logger: logging.Logger) -> int | str | None:
+    """Run a command to its end; what the user can mend becomes lines, and code 1.
+
+    This is the one place where an error becomes an exit code.
+
+    Args:
+        command: returns, or ends the process with an exit code.
+        logger: for the lines, one for each thing that is wrong.
+
+    Raises:
+        Exception: what is nobody's input but a fault of the tap.
+    """
+    exit_code: int | str | None = 0
+    lines: list[str] = []
+    try:
+        try:
+            command()
+        except SystemExit as end:
+            exit_code = end.code
+        with writing():
+            """Whatever was printed has to leave, too."""
+    except (InputError, OutputError, RunError) as error:
+        exit_code, lines = EXIT_FAILED, list(error.args)
+    except StoppedError as error:
+        exit_code, lines = error.exit_code, [str(error)]
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or type(error).__name__
+        exit_code, lines = EXIT_FAILED, [f"The system refused something: {where}{reason}"]
+    except Exception as error:
+        # Of another error than the SDK's the text is left out: it may quote a value of a row.
+        told = str(error) if isinstance(error, USER_ERRORS) else _failed_expression(error)
+        if told is None:
+            raise
+        exit_code = EXIT_FAILED
+        lines = [f"stream_maps: an expression fails: {type(error).__name__}: {shorten(told)}"]
+    for line in lines:
+        logger.error(printable(line))
+    # What could not leave would fail once more when the process ends, and change its exit code.
+    with suppress(OutputError), writing():
+        pass
+    return exit_code
+
+
+def _failed_expression(error: Exception) -> str | None:
+    """Return the expression in ``stream_maps`` that an error, of any type, came out of.
+
+    It is empty if the SDK does not show it, and None if the error came from elsewhere.
+    """
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    of_maps = [each for each in frames if each.f_globals.get("__name__") == "singer_sdk.mapper"]
+    if not of_maps:
+        return None
+    return next((str(each.f_locals["expr"]) for each in of_maps if "expr" in each.f_locals), "")

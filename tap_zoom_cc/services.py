@@ -16,7 +16,7 @@ from tap_zoom_cc.accounts import Accounts
 from tap_zoom_cc.rows.decoder import RowDecoder
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
-from tap_zoom_cc.sync.budget import Budgets
+from tap_zoom_cc.sync.fetch import Budgets
 from tap_zoom_cc.zoom.client import Client
 from tap_zoom_cc.zoom.errors import RunError
 from tap_zoom_cc.zoom.filters import SCHEMAS

@@ -18,19 +18,18 @@ from typing import TYPE_CHECKING, ClassVar
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_zoom_cc.accounts import LISTING, LISTING_PAGINATOR
+from tap_zoom_cc.accounts import LISTING, LISTING_READER
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError
 from tap_zoom_cc.services import ZoomStream
 from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
     Bookmarks,
-    bookmark_of,
+    in_order,
     lag_of,
-    waits_since,
+    longest_rest,
+    progress_of,
 )
-from tap_zoom_cc.sync.plan import SyncRange, in_order
-from tap_zoom_cc.sync.quiet import longest_rest
-from tap_zoom_cc.sync.stages import StreamSync
+from tap_zoom_cc.sync.stages import StreamSync, SyncRange
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom import pages
 from tap_zoom_cc.zoom.filters import query_parameters
@@ -56,9 +55,6 @@ class EngagementStream(ZoomStream):
     name: str = ""
     rows_key: ClassVar[str]
     """The key of an answer that holds the rows."""
-
-    title: ClassVar[str]
-    """The stream's name in titles."""
 
     engagement: ClassVar[str]
     """What a row is, in a sentence."""
@@ -97,7 +93,7 @@ class EngagementStream(ZoomStream):
     def log_endpoint(self) -> EngagementLog:
         """How the endpoint is asked, as values for those who ask."""
         return EngagementLog(
-            self.name, self.path, self.get_url_params(None, None), self.get_new_paginator()
+            self.name, self.path, self.get_url_params(None, None), self.get_new_paginator().reader
         )
 
     @cached_property
@@ -117,7 +113,7 @@ class EngagementStream(ZoomStream):
         found = set()
         if self._services.settings.filters[self.name]:
             found.add(Condition.FILTERED)
-        if account.listed and not bookmark_of(self._states.get(account.account_id)):
+        if account.listed and not progress_of(self._states.get(account.account_id)):
             found.add(Condition.NEVER_READ)
         return frozenset(found)
 
@@ -127,7 +123,7 @@ class EngagementStream(ZoomStream):
     @override
     def partitions(self) -> list[dict[str, str]]:
         """One for each account, that which waits the longest first."""
-        bookmarks = {name: bookmark_of(state) for name, state in self._states.items()}
+        bookmarks = {name: progress_of(state) for name, state in self._states.items()}
         if self._services.settings.sub_account_ids is None:
             for account_id in bookmarks.keys() - self.accounts.keys():
                 if bookmarks[account_id]:
@@ -136,9 +132,8 @@ class EngagementStream(ZoomStream):
                         f"{self.name}, account {account_id}: has a bookmark, but Zoom does not "
                         "list it any more; what came after the bookmark is not read",
                     )
-        rest = self._longest_rest
-        waiting = {name: waits_since(state, rest) for name, state in self._states.items()}
-        return [{"account_id": name} for name in in_order(self.accounts, waiting)]
+        ordered = in_order(self.accounts, self._states, self._longest_rest)
+        return [{"account_id": name} for name in ordered]
 
     @property
     def _longest_rest(self) -> timedelta:
@@ -235,7 +230,6 @@ class EngagementStream(ZoomStream):
             services.client,
             accounts=self.accounts,
             sync_range=SyncRange(
-                stream=self.name,
                 start_date=settings.start_date,
                 end_date=settings.end_date,
                 lookback=settings.lookbacks[self.name],
@@ -286,7 +280,6 @@ class SmsStream(EngagementStream):
     name = "sms"
     path = "/accounts/{account_id}/contact_center/sms"
     rows_key = "sms"
-    title = "SMS"
     engagement = "an SMS engagement"
     default_lookback_days = 14
 
@@ -297,7 +290,6 @@ class VoiceCallsStream(EngagementStream):
     name = "voice_calls"
     path = "/accounts/{account_id}/contact_center/voice_calls"
     rows_key = "voice_calls"
-    title = "Voice calls"
     engagement = "a call"
     default_lookback_days = 2
 
@@ -323,7 +315,7 @@ class SubAccountsStream(ZoomStream):
 
     @override
     def get_new_paginator(self) -> NextPageTokenPaginator:
-        return LISTING_PAGINATOR.anew()
+        return NextPageTokenPaginator(LISTING_READER)
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:

@@ -1,9 +1,7 @@
-"""The tap: its streams, what they share, and what each of its commands does."""
+"""The tap: its streams, what they share, and how they are synced."""
 
 from __future__ import annotations
 
-from functools import partial
-from logging import ERROR, INFO
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from singer_sdk import RESTStream, Tap
@@ -11,11 +9,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TapCapabilities
 from typing_extensions import override
 
 from tap_zoom_cc.command_line import CommandLineTap
-from tap_zoom_cc.commands.check import check_access, write_line, write_row
-from tap_zoom_cc.commands.observe.command import observe
-from tap_zoom_cc.commands.reconcile import count_days, days_from
 from tap_zoom_cc.configuration import CONFIG_SCHEMA
-from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError, StoppedError
 from tap_zoom_cc.run.summary import log_end
@@ -83,7 +77,7 @@ class TapZoomCC(CommandLineTap):
         Raises:
             OutputError: if the target is gone.
         """
-        report, streams = self.services.report, self._engagement_streams()
+        report, streams = self.services.report, self.engagement_streams()
         account_ids: Collection[str] = ()
         try:
             check_sdk()
@@ -110,40 +104,12 @@ class TapZoomCC(CommandLineTap):
             return EXIT_FAILED
         return 0
 
-    @override
-    def test(self) -> int:
-        self.write_schemas()
-        exit_code = check_access(
-            self._engagement_streams(),
-            self.services,
-            tell=lambda is_readable, line: self.logger.log(INFO if is_readable else ERROR, line),
-            show=partial(write_row, self),
-        )
-        self._flush()
-        return exit_code
-
-    @override
-    def check(self) -> int:
-        return check_access(self._engagement_streams(), self.services, tell=write_line)
-
-    @override
-    def reconcile(self, days: str) -> int:
-        services = self.services
-        try:
-            range_ = days_from(days, now=services.started)
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        return count_days(self._engagement_streams(), services, range_)
-
-    @override
-    def observe(self, account_id: str) -> int:
-        return observe(self._engagement_streams(), self.services, account_id)
-
     def _flush(self) -> None:
         """Send off the messages that were collected."""
         cast("BufferedWriter", self.message_writer).flush()
 
-    def _engagement_streams(self) -> list[EngagementStream]:
+    @override
+    def engagement_streams(self) -> list[EngagementStream]:
         return [
             stream
             for stream in self.streams.values()

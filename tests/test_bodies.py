@@ -17,16 +17,15 @@ import requests
 
 from tap_zoom_cc.run.stopping import Stop
 from tap_zoom_cc.zoom.answers import Answer
-from tap_zoom_cc.zoom.bodies import (
+from tap_zoom_cc.zoom.connections import (
     LARGEST_BODY_BYTES,
     LARGEST_ERROR_BYTES,
     BodyTooLargeError,
-    read_beginning,
     read_body,
+    session_for,
 )
-from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.errors import AnswerError
-from tap_zoom_cc.zoom.retries import retrying
+from tap_zoom_cc.zoom.pacing import with_retries
 from tap_zoom_cc.zoom.rules import TRIES, decide
 from tests.harness.raw_server import raw_server, read_head, without_proxies
 
@@ -97,7 +96,7 @@ def test_a_body_without_an_end_is_refused_and_never_held(
         tracemalloc.start()
         try:
             with pytest.raises(BodyTooLargeError, match=r"^the answer is larger than 1,048,576 b"):
-                read_body(response, LIMIT)
+                read_body(response, LIMIT, is_whole=True)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -107,10 +106,10 @@ def test_a_body_without_an_end_is_refused_and_never_held(
 def test_a_body_as_large_as_the_bound_is_read() -> None:
     with raw_server(answer("200 OK\r\nContent-Length: 1000", bytes(1000))) as url:
         with requests.get(url, stream=True, timeout=30) as response:
-            assert len(read_body(response, 1000)) == 1000
+            assert len(read_body(response, 1000, is_whole=True)) == 1000
         with requests.get(url, stream=True, timeout=30) as response:
             with pytest.raises(BodyTooLargeError) as caught:
-                read_body(response, 999)
+                read_body(response, 999, is_whole=True)
             assert caught.value.response is response
 
 
@@ -118,7 +117,7 @@ def test_the_beginning_of_a_body_can_be_had_alone() -> None:
     with raw_server(answer("200 OK\r\nContent-Length: 10", b"0123456789")) as url:
         for limit, text in ((4, b"0123"), (10, b"0123456789"), (99, b"0123456789")):
             with requests.get(url, stream=True, timeout=30) as response:
-                assert read_beginning(response, limit) == text
+                assert read_body(response, limit, is_whole=False) == text
 
 
 @pytest.mark.parametrize(
@@ -209,7 +208,7 @@ def test_no_body_of_a_failed_try_is_held_until_garbage_is_collected() -> None:
     gc.disable()
     try:
         with pytest.raises(AnswerError):
-            retrying(send, stop=Stop(), on_retry=none_is_held)()
+            with_retries(send, stop=Stop(), on_retry=none_is_held)
     finally:
         gc.enable()
     assert len(held) == TRIES

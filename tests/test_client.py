@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import doctest
 import logging
+import threading
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import count, cycle
 from typing import TYPE_CHECKING
 
 import pytest
+from typing_extensions import override
 
 from simulator.scenario import Account as Played
 from simulator.scenario import Fault, Refusal, Scenario
 from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop, StoppedError
-from tap_zoom_cc.sync.budget import Budget
-from tap_zoom_cc.sync.fetch import WindowFetcher
-from tap_zoom_cc.sync.plan import WindowJob
+from tap_zoom_cc.sync.fetch import Budget, WindowFetcher, WindowJob
 from tap_zoom_cc.sync.windows import Window
-from tap_zoom_cc.zoom import client, retries
+from tap_zoom_cc.zoom import client, pacing
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError
-from tap_zoom_cc.zoom.pacing import Pacer
+from tap_zoom_cc.zoom.pacing import Pacer, with_retries
 from tap_zoom_cc.zoom.pages import (
     Account,
     EngagementLog,
-    NextPageTokenPaginator,
     PageReader,
     Request,
 )
-from tap_zoom_cc.zoom.retries import retrying
 from tap_zoom_cc.zoom.rules import TRIES, decide
 from tests.harness.clock import SleepingClock
 
@@ -71,10 +69,11 @@ def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
         "sms",
         "/accounts/{account_id}/contact_center/sms",
         {},
-        NextPageTokenPaginator(PageReader("engagements")),
+        PageReader("engagements"),
     )
     now = datetime.now(timezone.utc)
-    job = WindowJob(Account("one"), Window(now - timedelta(days=1), now))
+    day = Window(now - timedelta(days=1), now)
+    job = WindowJob(Account("one"), day, sync=day)
     with pytest.raises(StoppedError):
         WindowFetcher(log, ours, Budget(None), now).fetch(
             job, lambda: not simulator.stats().requests.get("sms")
@@ -90,6 +89,38 @@ def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
     ours.give_up(RunError("the daily limit is spent"))
     with pytest.raises(RunError, match="the daily limit is spent"):
         ours.get(Request("/accounts"), PageReader("accounts").read)
+
+
+def test_a_request_that_waits_to_be_sent_again_ends_with_an_error_that_ends_the_run(
+    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for years here: the run would wait for it, though it sends nothing more."""
+
+    class Listener(logging.Handler):
+        @override
+        def emit(self, record: logging.LogRecord) -> None:
+            if "trying again" in record.getMessage():
+                is_waiting.set()
+
+    def ask() -> None:
+        with pytest.raises(RunError, match="the daily limit is spent"):
+            ours.get(sms_of("one"), PageReader("sms").read)
+        has_ended.set()
+
+    monkeypatch.setattr(pacing, "FIRST_WAIT_SECONDS", 1e8)
+    faults = (Fault(kind="503_json", endpoint="sms"),)
+    simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
+    is_waiting, has_ended = threading.Event(), threading.Event()
+    logger = logging.getLogger(__name__)
+    monkeypatch.setattr(logger, "handlers", [Listener()])
+    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
+    ours = client.Client(settings, Stop(), Report(logger, 5))
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    assert is_waiting.wait(30)
+    ours.give_up(RunError("the daily limit is spent"))
+    assert has_ended.wait(30), "it still waits"
+    thread.join()
 
 
 def paced_by(clock: SleepingClock, simulator: SimulatorProcess) -> client.Client:
@@ -140,7 +171,7 @@ def test_refusals_end_the_run_only_if_nothing_was_answered_since_the_first_of_th
                 ours.health.note_other_answer()
         else:
             ours.health.note_rate_refusal("another")
-            monkeypatch.setattr(retries, "PATIENCE_SECONDS", -1.0)
+            monkeypatch.setattr(pacing, "PATIENCE_SECONDS", -1.0)
 
     with pytest.raises(error):
         ours.get(sms_of("one"), PageReader("sms").read, before_retry=before_retry)
@@ -150,7 +181,7 @@ def test_one_account_that_refuses_the_token_costs_one_token(
     simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If others are answered with it: a token for each try would be many for many accounts."""
-    monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(pacing, "FIRST_WAIT_SECONDS", 0.0)
     refusal = Refusal(status=401, code=124, message="Invalid access token.")
     faults = (Fault(kind="account_refuses", endpoint="sms", account_id="one", refusal=refusal),)
     accounts = (Played(id="one"), Played(id="two"))
@@ -177,5 +208,5 @@ def test_a_request_is_sent_a_bounded_number_of_times_even_if_its_errors_differ()
         raise AnswerError(decide(answer, set()), answer)
 
     with pytest.raises(AnswerError):
-        retrying(send, stop=Stop(), on_retry=lambda *_: None)()
+        with_retries(send, stop=Stop(), on_retry=lambda *_: None)
     assert tries == TRIES

@@ -221,7 +221,7 @@ def test_nothing_is_connected_for_a_request_whose_turn_never_comes_near(
     server: Server, url: str
 ) -> None:
     def approach() -> AbstractContextManager[None]:
-        raise StoppedError
+        raise StoppedError("closed")
 
     with pytest.raises(StoppedError):
         get(session_for(url, approach=approach), url)
@@ -335,7 +335,7 @@ def test_of_many_threads_few_connect_before_their_turn_and_no_request_is_lost(
 
 def test_a_request_whose_turn_never_comes_is_not_sent(server: Server) -> None:
     def turn() -> AbstractContextManager[None]:
-        raise StoppedError
+        raise StoppedError("closed")
 
     with pytest.raises(StoppedError):
         get(session_for(server.url, turn), server.url)

@@ -29,14 +29,13 @@ from hypothesis import strategies as st
 from tap_zoom_cc.sync.lookback import (
     LATEST_LISTING,
     SHORTEST_STEP,
-    WIDEST_SHIFT,
     Progress,
     advance,
     begin_of_reread,
     depth,
     phase_of,
 )
-from tap_zoom_cc.sync.windows import SECOND, Cut, Window, whole_second
+from tap_zoom_cc.sync.windows import SECOND, WIDEST_ZONE, Cut, Window, whole_second
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -182,7 +181,7 @@ class Play:
         if random.random() < self.end_dated:
             end -= SECOND * 2 ** (22 * random.random())
             end = whole_second(end)
-        begin = self.start_date - WIDEST_SHIFT
+        begin = self.start_date - WIDEST_ZONE
         if before is not None:
             begin = begin_of_reread(
                 before,
@@ -428,7 +427,8 @@ def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_onc
         begin = begin_of_reread(
             progress, end=end, lookback=SMS, phase=phase_of("sms", "a"), start_date=None
         )
-        progress = advance(progress, Cut(begin, end, longest=2 * DAY)[0], end=end)
+        window = next(iter(Cut(begin, end, longest=2 * DAY)))
+        progress = advance(progress, window, end=end)
         begins.append(begin)
     assert begins[0] < BEGIN - SMS
     assert begins == sorted(begins)
@@ -498,7 +498,7 @@ def test_an_idle_account_costs_one_request_except_at_its_deepest_step(
         begin = begin_of_reread(
             progress, end=end, lookback=lookback, phase=phase_of("sms", "a"), start_date=None
         )
-        windows = Cut(begin, end)
+        windows = list(Cut(begin, end))
         requests.append(len(windows))
         progress = advance(progress, windows[-1], end=end)
     assert requests.count(2) == (1024 * HOUR // longest_step if longest_step else 0)

@@ -36,10 +36,9 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.world import World
-from tap_zoom_cc.commands.observe.asking import MOST_REQUESTS, seen_in
+from tap_zoom_cc.commands.observe.asking import MOST_REQUESTS, Asked, Seen, seen_in
+from tap_zoom_cc.commands.observe.command import SHOWN_VALUE
 from tap_zoom_cc.commands.observe.probes import Log, look
-from tap_zoom_cc.commands.observe.sightings import Asked, Seen
-from tap_zoom_cc.commands.observe.table import SHOWN_VALUE
 from tap_zoom_cc.commands.observe.verdicts import UNDETERMINED, verdicts
 from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom.filters import SCHEMAS

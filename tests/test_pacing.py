@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_zoom_cc.run.stopping import Stop, StoppedError
-from tap_zoom_cc.sync.budget import Budget, BudgetSpentError
+from tap_zoom_cc.sync.fetch import Budget, BudgetSpentError
 from tap_zoom_cc.zoom.pacing import (
-    LONGEST_ASKED_SECONDS,
     LONGEST_MARGIN,
     NEAR_SECONDS,
     SHORTEST_COOL_DOWN_SECONDS,
     SLOWEST,
     Pacer,
 )
+from tap_zoom_cc.zoom.rules import LONG_WAIT_SECONDS
 from tests.harness.clock import SleepingClock
 
 
@@ -99,8 +99,8 @@ def test_a_cool_down_is_never_endless_and_never_nothing(asked: list[float | None
     take(pacer)
     for seconds in asked:
         wait = pacer.cool_down(seconds)
-        assert SHORTEST_COOL_DOWN_SECONDS <= wait <= LONGEST_ASKED_SECONDS
-        assert wait >= min(seconds or 0, LONGEST_ASKED_SECONDS)
+        assert SHORTEST_COOL_DOWN_SECONDS <= wait <= LONG_WAIT_SECONDS
+        assert wait >= min(seconds or 0, LONG_WAIT_SECONDS)
 
 
 def test_cool_downs_double_while_refusals_go_on_and_begin_anew_after_an_answer(
@@ -164,9 +164,9 @@ def test_no_more_requests_are_near_than_have_their_turn_within_that_time() -> No
             thread.join()
 
 
-def test_nobody_opens_a_connection_after_the_pacer_was_closed(clock: SleepingClock) -> None:
+def test_nobody_opens_a_connection_after_requests_were_ended(clock: SleepingClock) -> None:
     pacer = Pacer(10, clock, clock)
-    pacer.close()
+    clock.end_requests()
     with ExitStack() as stack, pytest.raises(StoppedError):
         stack.enter_context(pacer.approach())
 
@@ -209,10 +209,10 @@ def test_requests_that_are_refused_together_slow_the_run_down_once(clock: Sleepi
     assert pacer.interval == pytest.approx(once.interval)
 
 
-def test_nothing_is_sent_after_the_pacer_was_closed(clock: SleepingClock) -> None:
+def test_nothing_is_sent_after_requests_were_ended(clock: SleepingClock) -> None:
     pacer = Pacer(10, clock, clock)
     turns(pacer, clock, 1)
-    pacer.close()
+    clock.end_requests()
     with pytest.raises(StoppedError):
         take(pacer)
 

@@ -124,7 +124,7 @@ def test_an_empty_last_page_takes_no_announced_row_back() -> None:
         {"sms": rows("a"), "next_page_token": "one", "total_records": 3},
         {"sms": [], "next_page_token": "", "total_records": 0},
     )
-    assert reading.expected == 3
+    assert reading.first_total == 3
     assert not reading.is_whole
 
 
@@ -193,7 +193,7 @@ def test_a_page_with_a_malformed_row_is_not_taken_in_at_all() -> None:
     with pytest.raises(ValueError, match="start_time"):
         reading.add(READER.read(answer(page)))
     assert not reading.rows
-    assert reading.total is None
+    assert reading.last_total is None
 
 
 @pytest.mark.parametrize(

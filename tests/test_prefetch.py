@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tap_zoom_cc.sync.prefetch import Fetched, Parts, Prefetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Job = tuple[int, ...]
 """A job of these tests: its number, then the number of the part, and so on."""
@@ -355,10 +355,9 @@ def test_what_is_being_read_when_no_more_is_wanted_is_told_and_not_kept() -> Non
     assert [result() for result in results] == [None]
 
 
-def test_an_empty_lane_and_an_unknown_one_have_no_results() -> None:
+def test_an_empty_lane_has_no_results() -> None:
     reader = prefetcher(lambda job: Fetched(job, 1), {"empty": []})
     assert list(reader.results("empty", nothing)) == []
-    assert list(reader.results("unknown", nothing)) == []
 
 
 def test_what_was_handed_over_leaves_its_room_to_what_follows() -> None:
@@ -422,18 +421,13 @@ def test_what_is_still_being_read_of_a_lane_that_was_dropped_takes_no_room() -> 
 def test_jobs_are_made_when_they_are_needed() -> None:
     made = []
 
-    class Lane:
-        """Very many jobs, each made when it is asked for."""
-
-        def __len__(self) -> int:
-            return MANY
-
-        def __getitem__(self, number: int) -> Job:
+    def lane() -> Iterator[Job]:
+        for number in range(MANY):
             made.append(number)
-            return (number,)
+            yield (number,)
 
     reading = Prefetcher(
-        lambda job, _: Fetched(job, 1), {"a": Lane(), "b": Lane()}, workers=4, capacity=10
+        lambda job, _: Fetched(job, 1), {"a": lane(), "b": lane()}, workers=4, capacity=10
     )
     results = reading.results("a", nothing)
     assert [next(results) for _ in range(50)] == [(number,) for number in range(50)]

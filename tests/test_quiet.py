@@ -10,17 +10,20 @@ import msgspec
 import pytest
 
 from tap_zoom_cc.rows.decoder import RowDecoder
-from tap_zoom_cc.run.report import Report
+from tap_zoom_cc.run.report import Report, Tally
 from tap_zoom_cc.run.stopping import Stop
-from tap_zoom_cc.sync.bookmarks import lag_of
+from tap_zoom_cc.sync.bookmarks import (
+    in_order,
+    is_at_rest,
+    lag_of,
+    longest_rest,
+    rest_of,
+    silent_from,
+)
 from tap_zoom_cc.sync.check import WindowRows
 from tap_zoom_cc.sync.emit import Emitter
-from tap_zoom_cc.sync.lookback import Progress
-from tap_zoom_cc.sync.plan import SyncRange, in_order
-from tap_zoom_cc.sync.quiet import longest_rest, rest_of, silent_from
 from tap_zoom_cc.sync.windows import MINUTE, SECOND, Window
 from tap_zoom_cc.zoom.filters import SCHEMAS
-from tap_zoom_cc.zoom.pages import Account
 from tests.harness.history import BEGIN, DAY, HOUR
 from tests.harness.singer import state_of
 from tests.test_check import Page
@@ -80,15 +83,13 @@ def test_nothing_rests_when_the_end_date_has_passed(
 
 @pytest.mark.parametrize(("after", "rests"), [(REST - SECOND, True), (REST, False)])
 def test_a_rest_ends_to_the_second(after: timedelta, *, rests: bool) -> None:
-    planned = SyncRange("sms", None, None, DAY, NOW + after)
-    plan = planned.jobs_for(Account("one"), Progress(NOW), REST)
-    assert plan.rests == rests
-    assert bool(plan) != rests
+    assert is_at_rest(PARTITION, 6 * HOUR, end=NOW + after) == rests
 
 
 def test_accounts_come_in_order_of_how_long_they_wait() -> None:
-    waiting = {"rested": NOW - HOUR, "busy": NOW - 2 * HOUR}
-    assert in_order(["rested", "busy", "new"], waiting) == ["new", "busy", "rested"]
+    (busy,) = state_of("sms", {"busy": (NOW + HOUR).isoformat()})["sms"]["partitions"]
+    states = {"rested": PARTITION, "busy": busy}
+    assert in_order(["rested", "busy", "new"], states, 6 * HOUR) == ["new", "busy", "rested"]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,7 @@ def test_an_engagement_without_an_end_counts_as_its_windows_end(
         where="sms, account quiet",
         decoder=RowDecoder(SCHEMAS.get_schema("sms"), lambda _: True, lambda _: None),
         report=Report(logging.getLogger(), 5),
+        tally=Tally(),
         stop=Stop(),
         accepts_less=False,
     )

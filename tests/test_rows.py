@@ -566,7 +566,7 @@ def test_the_key_is_the_same_in_both_readings_of_a_row(
     name: str, value: bytes, expected: str
 ) -> None:
     row = with_json(name, value)
-    assert read_key(msgspec.Raw(row)).engagement_id == expected
+    assert read_key(msgspec.Raw(row)).row_id == expected
     assert decode(row)[0]["engagement_id"] == expected
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tap_zoom_cc.input_schemas import state_mistakes
-from tap_zoom_cc.sync.bookmarks import bookmark_of
+from tap_zoom_cc.sync.bookmarks import progress_of
 from tests.harness.history import begin_after, requests_to
 from tests.harness.rows import assert_complete, assert_same_rows
 from tests.harness.singer import bookmarks, state_of
@@ -160,7 +160,7 @@ def test_state_has_the_documented_form_and_given_again_it_changes_nothing(
     ],
 )
 def test_what_has_no_value_of_our_replication_key_is_no_bookmark(state: State | None) -> None:
-    assert bookmark_of(state) is None
+    assert progress_of(state) is None
 
 
 def given_rereads(**fields: str) -> State:

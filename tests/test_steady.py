@@ -14,7 +14,7 @@ from benchmark.listed import LISTING_SECONDS, Cost, Listed
 from benchmark.steady import LOOKBACKS
 from simulator.engagements import History
 from simulator.scenario import STREAMS, Account, Clock, Scenario
-from tap_zoom_cc.sync import check
+from tap_zoom_cc.sync import windows
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import DAY, HOUR, begin_after
 from tests.harness.rows import key_of
@@ -35,8 +35,8 @@ def test_two_days_of_hourly_syncs_take_as_many_requests_and_rows_as_the_benchmar
     simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch, most_rows: int, aimed_rows: int
 ) -> None:
     """Of an account with 500 engagements a day, once with windows that are split, once without."""
-    monkeypatch.setattr(check, "MOST_ROWS", most_rows)
-    monkeypatch.setattr(check, "AIMED_ROWS", aimed_rows)
+    monkeypatch.setattr(windows, "MOST_ROWS", most_rows)
+    monkeypatch.setattr(windows, "AIMED_ROWS", aimed_rows)
     account = Account(id="one", sms=44 * 143, voice_calls=44 * 357)
     scenario = Scenario(
         accounts=(account,),

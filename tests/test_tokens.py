@@ -12,7 +12,7 @@ from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
 from tap_zoom_cc.run.stopping import Stop
 from tap_zoom_cc.zoom.auth import RENEW_BEFORE_EXPIRY_SECONDS, ServerToServerOAuth
-from tap_zoom_cc.zoom.client import Health
+from tap_zoom_cc.zoom.health import Health
 from tests.harness.clock import SteadyClock
 
 if TYPE_CHECKING:

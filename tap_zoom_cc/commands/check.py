@@ -10,17 +10,16 @@ Each asks for one page of the newest 28 days: no account is refused for its rang
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import click
 from singer_sdk.singerlib import RecordMessage
 
 from tap_zoom_cc.run.log import printable
 from tap_zoom_cc.run.report import counted
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
+from tap_zoom_cc.run.stopping import EXIT_FAILED, in_background
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW, whole_second
 from tap_zoom_cc.writer import writing
-from tap_zoom_cc.zoom.errors import AnswerError, RunError
+from tap_zoom_cc.zoom.errors import AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,21 +28,7 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.streams import EngagementStream
-    from tap_zoom_cc.zoom.pages import Account
-
-
-def check_option(callback: Callable[[click.Context, click.Option, bool], None]) -> click.Option:
-    """Return the option of the command line."""
-    return click.Option(
-        ["--check"],
-        is_flag=True,
-        help=(
-            "Print for each stream and account whether it can be read; no row of data, as --test "
-            "has."
-        ),
-        callback=callback,
-        expose_value=False,
-    )
+    from tap_zoom_cc.writer import BufferedWriter
 
 
 def check_access(
@@ -62,30 +47,33 @@ def check_access(
 
     Returns:
         The exit code: 0 only if everything could be read.
+
+    Raises:
+        RunError: if nothing can be read at all.
+        StoppedError: if the run is to end.
     """
-    logger, stop = services.report.logger, services.stop
+    logger = services.report.logger
     failures: list[str] = []
     records: dict[EngagementStream, dict[str, object]] = {}
 
     def ask_all() -> None:
+        end = whole_second(services.present)
         for stream in streams:
+            log = stream.log_endpoint
             for account in stream.accounts.values():
-                failure, record = _check(stream, account, services)
-                where = stream.log_endpoint.where(account.account_id)
-                tell(not failure, failure or f"{where}: can be read")
-                if failure:
-                    failures.append(failure)
-                if record:
-                    records.setdefault(stream, record)
+                request = log.request(account, end - LONGEST_WINDOW, end)
+                try:
+                    page = services.client.get(request, log.reader.read)
+                except AnswerError as error:
+                    failures.append(str(error))
+                    tell(False, str(error))  # noqa: FBT003 (it cannot be read)
+                    continue
+                tell(True, f"{request.where}: can be read")  # noqa: FBT003 (it can)
+                if page.rows and stream not in records:
+                    row = stream.decoder.decode(page.rows[0])
+                    records[stream] = {**row, "account_id": account.account_id}
 
-    try:
-        in_background(ask_all, stop, services.report.show_retries)
-    except RunError as error:
-        logger.error(str(error))  # noqa: TRY400 (what happened, not where)
-        return EXIT_FAILED
-    except StoppedError:
-        logger.error(stop.reason)  # noqa: TRY400 (what happened, not where)
-        return stop.exit_code
+    in_background(ask_all, services.stop, services.report.show_retries)
     if failures:
         logger.error("%d could not be read; the first: %s", len(failures), failures[0])
         return EXIT_FAILED
@@ -106,29 +94,13 @@ def write_line(_: bool, line: str) -> None:  # noqa: FBT001 (as `tell` is called
 
 
 def write_row(tap: Tap, stream: EngagementStream, record: dict[str, object]) -> None:
-    """Write a RECORD as a sync would, with the stream maps applied: they may mask what it holds."""
+    """Write a RECORD as a sync would, with the stream maps applied: they may mask what it holds.
+
+    Raises:
+        OutputError: if nobody reads it.
+    """
     for stream_map in stream.stream_maps:
         mapped = stream_map.transform(record)
         if mapped is not None:
             tap.write_message(RecordMessage(stream=stream_map.stream_alias, record=mapped))
-
-
-def _check(
-    stream: EngagementStream, account: Account, services: Services
-) -> tuple[str, dict[str, object]]:
-    """Ask for one page, and return what went wrong, and a row if there was one.
-
-    Raises:
-        RunError: if nothing can be read at all.
-        StoppedError: if the run is to end.
-    """
-    end = whole_second(services.present)
-    log = stream.log_endpoint
-    request = log.request(account, end - LONGEST_WINDOW, end)
-    try:
-        page = services.client.get(request, log.reader.read)
-    except AnswerError as error:
-        return str(error), {}
-    if not page.rows:
-        return "", {}
-    return "", {**stream.decoder.decode(page.rows[0]), "account_id": account.account_id}
+    cast("BufferedWriter", tap.message_writer).flush()

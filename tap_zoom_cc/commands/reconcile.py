@@ -10,16 +10,14 @@ import json
 import sys
 from dataclasses import dataclass
 from datetime import date, datetime, time, timezone
+from itertools import repeat
 from typing import TYPE_CHECKING, TypeAlias
 
-import click
-
+from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.log import excerpt
 from tap_zoom_cc.run.report import counted
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError
-from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
+from tap_zoom_cc.run.stopping import EXIT_FAILED
 from tap_zoom_cc.sync.check import Answered, answered
-from tap_zoom_cc.sync.plan import AccountPlan
 from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
 from tap_zoom_cc.sync.windows import DAY, SECOND, Cut, Window
 from tap_zoom_cc.writer import writing
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.streams import EngagementStream
-    from tap_zoom_cc.sync.plan import WindowJob
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
 
@@ -48,20 +45,8 @@ class Count:
     total_records: int
 
 
-Counts: TypeAlias = "Prefetcher[WindowJob, Count]"
-
-
-def reconcile_option() -> click.Option:
-    """Return the option of the command line."""
-    return click.Option(
-        ["--reconcile"],
-        metavar="FROM/TO",
-        help=(
-            "Count instead of reading: write how many engagements Zoom has of each stream, "
-            "account and day, as JSON lines. For example 2026-01-01/2026-02-01: the days "
-            "in UTC, the last one not included."
-        ),
-    )
+Job: TypeAlias = "tuple[Account, Window]"
+"""An account, and a day of it."""
 
 
 def days_from(text: str, *, now: datetime) -> Cut:
@@ -72,48 +57,46 @@ def days_from(text: str, *, now: datetime) -> Cut:
         now: the present; a day that is not over cannot be counted.
 
     Raises:
-        ValueError: with what is wrong with the text.
+        InputError: with what is wrong with the text.
     """
+    given = f"--reconcile: '{excerpt(text)}'"
     try:
         begin, end = (
             datetime.combine(date.fromisoformat(part), time(), timezone.utc)
             for part in text.split("/")
         )
     except ValueError:
-        raise ValueError(_refused(text, "is no range; write 2026-01-01/2026-02-01")) from None
+        raise InputError(f"{given} is no range; write 2026-01-01/2026-02-01") from None
     if begin >= end:
-        why = "has no day; the second date is the first day that is not counted"
-        raise ValueError(_refused(text, why))
+        raise InputError(f"{given} has no day; the second date is the first that is not counted")
     if end > now:
-        raise ValueError(_refused(text, f"is not over; count up to {now:%Y-%m-%d} (UTC) at most"))
+        raise InputError(f"{given} is not over; count up to {now:%Y-%m-%d} (UTC) at most")
     return Cut(begin, end, DAY)
 
 
-def _refused(text: str, why: str) -> str:
-    return f"--reconcile: '{excerpt(text)}' {why}"
-
-
-def count_days(streams: Sequence[EngagementStream], services: Services, days: Cut) -> int:
+def count_days(streams: Sequence[EngagementStream], services: Services, text: str) -> int:
     """Write a line for each stream, account and day, in this order, to standard output.
 
     Args:
         streams: the streams to count, for all accounts of the run.
         services: what the run shares.
-        days: the days to count.
+        text: the days to count, as `days_from` reads them.
 
     Returns:
         The exit code: 0 only if everything could be counted.
+
+    Raises:
+        InputError: if the days cannot be counted.
+        StoppedError: if the run is to end.
+        OutputError: if nobody reads the lines any more.
     """
-    report, stop = services.report, services.stop
+    report, days = services.report, days_from(text, now=services.started)
     try:
         _announce(streams, services, days)
         for stream in streams:
             _count_stream(stream, stream.accounts, services, days)
     except RunError as error:
         report.fail(str(error))
-    except StoppedError:
-        report.logger.error(stop.reason)  # noqa: TRY400 (what happened, not where)
-        return stop.exit_code
     if report.failures:
         report.logger.error(report.verdict)
         return EXIT_FAILED
@@ -125,11 +108,8 @@ def _announce(streams: Sequence[EngagementStream], services: Services, days: Cut
     """Say what will be counted.
 
     Raises:
-        RunError: if that is nothing, or takes more requests than ``max_requests_per_run``.
+        RunError: if that takes more requests than ``max_requests_per_run``.
     """
-    if not streams:
-        names = ", ".join(stream.name for stream in ENGAGEMENT_STREAMS)
-        raise RunError(f"--reconcile counts {names}, and the catalog selects none of them")
     settings, logger = services.settings, services.report.logger
     accounts = len(services.accounts.by_id)
     requests = len(streams) * accounts * len(days)
@@ -170,12 +150,9 @@ def _count_stream(
         OutputError: if nobody reads the lines any more.
     """
     report, log = services.report, stream.log_endpoint
-    plans = {
-        name: AccountPlan(account, days, accepts_less=False) for name, account in accounts.items()
-    }
-    counts: Counts = Prefetcher(
-        lambda job, _: _count(log, services.client, job),
-        plans,
+    counts: Prefetcher[Job, Count] = Prefetcher(
+        lambda job, _: _count(log, services.client, *job),
+        {name: zip(repeat(account), days) for name, account in accounts.items()},
         workers=services.settings.max_concurrency,
         capacity=0,
     )
@@ -203,7 +180,7 @@ def _count_stream(
     finally:
         counts.close()
     places = map(log.where, accounts)
-    if not report.failures and not any(map(services.client.health.has_answered, places)):
+    if not report.failures and services.client.health.answered.isdisjoint(places):
         report.fail(f"{stream.name}: no account knows what the filters name; correct the filters")
 
 
@@ -220,7 +197,7 @@ def _line(stream: EngagementStream, account_id: str, count: Count, services: Ser
     return f"{json.dumps(line, ensure_ascii=True)}\n"
 
 
-def _count(log: EngagementLog, client: Client, job: WindowJob) -> Fetched[Count]:
+def _count(log: EngagementLog, client: Client, account: Account, day: Window) -> Fetched[Count]:
     """Ask how many engagements a day has; called in worker threads.
 
     The range ends a second before midnight: of a server that looks at days only, or for which the
@@ -231,8 +208,8 @@ def _count(log: EngagementLog, client: Client, job: WindowJob) -> Fetched[Count]
         RunError: if nothing can be counted any more.
         StoppedError: if the run is to end.
     """
-    asked = Window(job.window.begin, job.window.end - SECOND)
-    request = log.request(job.account, asked.begin, asked.end).with_parameters({"page_size": 1})
+    asked = Window(day.begin, day.end - SECOND)
+    request = log.request(account, asked.begin, asked.end).with_parameters({"page_size": 1})
 
     def read(response: requests.Response) -> Page:
         page = log.reader.read(response)
@@ -249,11 +226,11 @@ def _count(log: EngagementLog, client: Client, job: WindowJob) -> Fetched[Count]
             raise
         client.report.logger.info("%s; counted as none", error)
         client.report.read_page(log.name, more=1, begins=True)
-        return Fetched(Count(job.window.begin, 0), 0)
+        return Fetched(Count(day.begin, 0), 0)
     client.report.read_page(log.name, more=1, begins=True)
     if answered(asked, page) is not Answered.ASKED:
         answer = Answer(
             OK, message=f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"
         )
         raise AccountError(decide(answer, {Condition.OTHER_RANGE}), answer, request.where)
-    return Fetched(Count(job.window.begin, page.total_records or 0), 0)
+    return Fetched(Count(day.begin, page.total_records or 0), 0)

@@ -46,14 +46,10 @@ LONGEST_LEARNED = 200
 class RowKey(msgspec.Struct, gc=False, frozen=True):
     """What must be known of a row before it is emitted."""
 
-    engagement_id: str
+    row_id: str = msgspec.field(name="engagement_id")
+    """What tells the row from all others of its account."""
     start_time: datetime
     end_time: datetime | None = None
-
-    @property
-    def row_id(self) -> str:
-        """What tells the row from all others of its account."""
-        return self.engagement_id
 
 
 _key_decoder = msgspec.json.Decoder(RowKey)
@@ -72,12 +68,10 @@ def read_key(row: msgspec.Raw) -> RowKey:
         key = _key_decoder.decode(row)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         key = _read_odd_key(fields_of(row))
-    if not key.engagement_id:
+    if not key.row_id:
         raise ValueError("a row has an empty engagement_id")
     if key.start_time.tzinfo is None or (key.end_time and key.end_time.tzinfo is None):
-        return RowKey(
-            key.engagement_id, _in_utc(key.start_time), key.end_time and _in_utc(key.end_time)
-        )
+        return RowKey(key.row_id, _in_utc(key.start_time), key.end_time and _in_utc(key.end_time))
     return key
 
 

@@ -37,6 +37,11 @@ EXIT_INTERRUPTED = 130
 class StoppedError(Exception):
     """Raised in a thread that was waiting or about to send when the run was stopped."""
 
+    def __init__(self, reason: str, exit_code: int = EXIT_FAILED) -> None:
+        """Keep the exit code of a run that ends with nothing but this error."""
+        super().__init__(reason)
+        self.exit_code = exit_code
+
 
 class OutputError(Exception):
     """Standard output takes nothing any more; the message says why, and what to do."""
@@ -55,11 +60,14 @@ class SdkChangedError(Exception):
 
 
 class Stop:
-    """The one place where a run is told to end. Thread-safe; the first reason is kept."""
+    """The one place where a run is told to end. Thread-safe; the first reason is kept.
+
+    An error may end its requests before: what was read until then is still emitted.
+    """
 
     def __init__(self) -> None:
         """Start with nothing asked for."""
-        self._event = threading.Event()
+        self._requests_ended = threading.Event()
         self._lock = threading.Lock()
         self.asked = False
         """Whether the run is to end."""
@@ -74,7 +82,7 @@ class Stop:
                 if not self.asked:
                     self.reason, self.exit_code = reason, exit_code
                     self.asked = True
-                    self._event.set()
+                    self._requests_ended.set()
             finally:
                 self._lock.release()
 
@@ -85,16 +93,21 @@ class Stop:
             StoppedError: when it is.
         """
         if self.asked:
-            raise StoppedError(self.reason)
+            raise StoppedError(self.reason, self.exit_code)
+
+    def end_requests(self) -> None:
+        """Let nothing more be sent, and nobody wait to send it."""
+        self._requests_ended.set()
 
     def sleep(self, seconds: float) -> None:
-        """Wait that many seconds.
+        """Wait that many seconds before something is sent.
 
         Raises:
-            StoppedError: at once when the run is to end.
+            StoppedError: at once when the run, or its requests, are to end.
         """
-        if self._event.wait(seconds):
-            raise StoppedError(self.reason)
+        if self._requests_ended.wait(seconds):
+            reason = self.reason or "nothing more is sent in this run"
+            raise StoppedError(reason, self.exit_code)
 
 
 def in_background(

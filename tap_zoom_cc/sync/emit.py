@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.rows.decoder import RowDecoder, RowKey
     from tap_zoom_cc.rows.types import Record
-    from tap_zoom_cc.run.report import Report
+    from tap_zoom_cc.run.report import Report, Tally
     from tap_zoom_cc.run.stopping import Stop
     from tap_zoom_cc.sync.check import WindowRows
     from tap_zoom_cc.sync.windows import Window
@@ -54,10 +54,10 @@ class Emitted:
         end = key.end_time
         if end is None or end < key.start_time:
             end = max(window.end, key.start_time)
-        known = self._versions.get(key.engagement_id)
+        known = self._versions.get(key.row_id)
         if known is None:
             if end >= window.end - RETURN_PERIOD:
-                self._versions[key.engagement_id] = _Version(end, hash(bytes(row)), came_at)
+                self._versions[key.row_id] = _Version(end, hash(bytes(row)), came_at)
             return True
         known.end = max(known.end, end)
         if came_at < known.came_at:
@@ -75,40 +75,25 @@ class Emitted:
             }
 
 
+@dataclass(slots=True, kw_only=True)
 class Emitter:
-    """Emits the windows of one account."""
+    """Emits the windows of one account.
 
-    def __init__(  # noqa: PLR0913 (all by name)
-        self,
-        *,
-        account_id: str,
-        where: str,
-        decoder: RowDecoder,
-        report: Report,
-        stop: Stop,
-        accepts_less: bool,
-    ) -> None:
-        """Begin an account.
+    ``account_id`` is added to each record, ``where`` names stream and account in messages, and
+    ``accepts_less`` says that missing rows are a warning, and no failure.
+    """
 
-        Args:
-            account_id: added to each record.
-            where: stream and account, for messages.
-            decoder: turns rows into records.
-            report: is told what is odd, and what is missing.
-            stop: ends the rows when it is asked.
-            accepts_less: whether missing rows are a warning, and no failure.
-        """
-        self._account_id = account_id
-        self._where = where
-        self._decoder = decoder
-        self._report = report
-        self._stop = stop
-        self._accepts_less = accepts_less
-        self._emitted = Emitted()
-        self._all_whole = True
-        self.longest = timedelta(0)
-        self.newest: datetime | None = None
-        self.last_end: datetime | None = None
+    account_id: str
+    where: str
+    decoder: RowDecoder
+    report: Report
+    tally: Tally
+    stop: Stop
+    accepts_less: bool
+    last_end: datetime | None = None
+    """The latest end of an engagement, where one without an end counts as its window's end."""
+    _emitted: Emitted = field(default_factory=Emitted)
+    _all_whole: bool = True
 
     def records(self, rows: WindowRows) -> Iterator[Record]:
         """Yield a window's engagements that were not emitted yet so, earliest start first.
@@ -116,20 +101,24 @@ class Emitter:
         Raises:
             StoppedError: when the run is to end.
         """
-        self._stop.check()
-        self._emitted.forget_before(rows.window)
-        for key, row, came_at in rows.in_order_of_start():
-            if self._stop.asked:
-                raise StoppedError(self._stop.reason)
-            if not self._emitted.lacks(key, row, came_at, rows.window):
+        tally, window = self.tally, rows.window
+        self.stop.check()
+        self._emitted.forget_before(window)
+        for key, row, came_at in sorted(
+            rows.rows.values(), key=lambda row: (row[0].start_time, row[0].row_id)
+        ):
+            if self.stop.asked:
+                raise StoppedError(self.stop.reason)
+            if not self._emitted.lacks(key, row, came_at, window):
                 continue
-            record = self._decoder.decode(row)
-            record["account_id"] = self._account_id
-            self.newest = max(key.start_time, self.newest or key.start_time)
-            ended = max(key.end_time or rows.window.end, key.start_time)
+            record = self.decoder.decode(row)
+            record["account_id"] = self.account_id
+            ended = max(key.end_time or window.end, key.start_time)
             self.last_end = max(ended, self.last_end or ended)
+            tally.rows += 1
+            tally.newest = max(key.start_time, tally.newest or key.start_time)
             if key.end_time:
-                self.longest = max(self.longest, key.end_time - key.start_time)
+                tally.longest = max(tally.longest, key.end_time - key.start_time)
             yield record
 
     def judge(self, rows: WindowRows) -> bool:
@@ -137,26 +126,25 @@ class Emitter:
 
         It may not pass a window that lacks rows, nor any window after that.
         """
-        if rows.surplus:
-            self._report.warn_once(
-                f"surplus {self._where}",
-                f"{self._where}: {len(rows.rows)} engagements came where Zoom announced "
-                f"{rows.total}, from {rows.window}; all are loaded",
+        came = len(rows.rows)
+        if rows.last_total is not None and came > rows.last_total:
+            self.report.warn_once(
+                f"surplus {self.where}",
+                f"{self.where}: {came} engagements came where Zoom announced {rows.last_total}, "
+                f"from {rows.window}; all are loaded",
             )
-        if not rows.is_whole:
-            self._tell_of_missing(rows)
-            self._all_whole = self._all_whole and self._accepts_less
-        return self._all_whole
-
-    def _tell_of_missing(self, rows: WindowRows) -> None:
-        announced = rows.expected if rows.expected is not None else "an unknown number of"
+        if rows.is_whole:
+            return self._all_whole
+        announced = "an unknown number of" if rows.first_total is None else rows.first_total
         message = (
-            f"{self._where}: Zoom announced {announced} engagements from {rows.window} "
-            f"but delivered {len(rows.rows)} in {MOST_PASSES} passes, none of which was whole"
+            f"{self.where}: Zoom announced {announced} engagements from {rows.window} "
+            f"but delivered {came} in {MOST_PASSES} passes, none of which was whole"
         )
-        if self._accepts_less:
-            self._report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
+        if self.accepts_less:
+            self.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
         else:
-            self._report.fail(
+            self._all_whole = False
+            self.report.fail(
                 f"{message}; the bookmark stays, run again; on_count_mismatch: warn accepts it"
             )
+        return self._all_whole

@@ -7,32 +7,44 @@ place. The list of sub accounts is read by the same passes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import threading
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.stopping import StoppedError
 from tap_zoom_cc.sync.check import Answered, WindowRows, answered, pages_for
 from tap_zoom_cc.sync.prefetch import Fetched, Parts
-from tap_zoom_cc.sync.windows import halves, is_too_much, parts_of, samples_of, would_come_twice
+from tap_zoom_cc.sync.windows import (
+    Parent,
+    halves,
+    is_too_much,
+    parts_of,
+    request_range,
+    samples_of,
+    would_come_twice,
+)
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, WindowExpiredError
+from tap_zoom_cc.zoom.pages import NextPageTokenPaginator
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from datetime import datetime
 
     import requests
 
-    from tap_zoom_cc.run.report import Report
-    from tap_zoom_cc.sync.budget import Budget
-    from tap_zoom_cc.sync.check import (
-        KeyType,
-        RangeRows,
-    )
-    from tap_zoom_cc.sync.plan import WindowJob
+    from tap_zoom_cc.sync.check import KeyType, RangeRows
+    from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import Client
-    from tap_zoom_cc.zoom.errors import AnswerError
-    from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, Page, Request
+    from tap_zoom_cc.zoom.pages import (
+        Account,
+        EngagementLog,
+        Page,
+        PageReader,
+        Request,
+    )
 
 MOST_PASSES = 3
 """How often a range is read to its end while no pass is whole."""
@@ -41,49 +53,107 @@ MOST_EXPIRIES = 4
 """How often a page token may expire before the range is given up."""
 
 
-class Reserve(Protocol):
-    """Is called before requests are sent, as `Budget.reserve` is; what it raises ends the range."""
-
-    def __call__(self, requests: int, *, begins: bool = False, again: bool = False) -> None:
-        """Take that many requests out of what is allowed; give them back if negative."""
+class BudgetSpentError(Exception):
+    """Raised instead of sending a request that ``max_requests_per_run`` has no room for."""
 
 
-def _without_limit(requests: int, *, begins: bool = False, again: bool = False) -> None:
-    del requests, begins, again
+@dataclass(slots=True)
+class Budget:
+    """How many requests a stream may send, when ``max_requests_per_run`` is set. Thread-safe.
+
+    A window reserves the pages that it still needs before it reads on. Windows do so side by side
+    while there is plenty (`suffices_for`); the last requests go to the windows that are emitted
+    next, since a window that is not read whole is not kept.
+    """
+
+    allowed: int | None
+    """None is no limit."""
+    spent_requests: int = 0
+    sent_again: int = 0
+    """How many of them were sent before, and got no page."""
+    exhausted: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def suffices_for(self, requests: int) -> bool:
+        """Say whether that many requests are left."""
+        return self.allowed is None or self.spent_requests + requests <= self.allowed
+
+    def reserve(self, requests: int, *, begins: bool = False, again: bool = False) -> None:
+        """Take that many requests out of the budget.
+
+        Args:
+            requests: how many are about to be sent; negative for those that were reserved and are
+                not needed.
+            begins: whether a window begins with them; none does after one could not go on.
+            again: whether they were sent before.
+
+        Raises:
+            BudgetSpentError: when fewer are left.
+        """
+        with self._lock:
+            if self.allowed is not None and requests > 0:
+                lacks = self.spent_requests + requests > self.allowed
+                if lacks or (begins and self.exhausted):
+                    self.exhausted = True
+                    raise BudgetSpentError
+            self.spent_requests += requests
+            self.sent_again += requests if again else 0
+
+
+@dataclass(slots=True)
+class Budgets:
+    """Shares ``max_requests_per_run`` evenly between the streams that are read."""
+
+    allowed: int | None
+    """For the whole run; None is no limit."""
+    _opened: list[Budget] = field(default_factory=list)
+
+    def open(self, *, streams_to_come: int) -> Budget:
+        """Return a stream's even share of what earlier streams have left.
+
+        Args:
+            streams_to_come: how many streams are still to be read, this one included.
+        """
+        share = self.allowed
+        if share is not None:
+            spent = sum(budget.spent_requests for budget in self._opened)
+            share = -(-(share - spent) // streams_to_come)
+        self._opened.append(Budget(share))
+        return self._opened[-1]
 
 
 def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
     client: Client,
     request: Request,
-    paginator: NextPageTokenPaginator,
+    reader: PageReader,
     rows: RangeRows[KeyType],
     *,
-    reserve: Reserve = _without_limit,
-    after_page: Callable[[Page], bool] = lambda _: False,
-) -> None:
+    budget: Budget,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> Generator[Page, None, None]:
     """Read a range from its first page to its last until a pass is whole, at most `MOST_PASSES`.
+
+    Yields each page once it was taken in; who asks for no more of them has to close the generator.
 
     Args:
         client: sends the requests.
         request: asks for the first page.
-        paginator: each pass takes one like it.
+        reader: decodes the pages.
         rows: takes in the pages, and then says whether it is whole.
-        reserve: called before each request, with 0 for one that was reserved before, and after a
-            pass with what is given back, as a negative number.
-        after_page: called with each page; says whether the range is not to be read on.
+        budget: what the requests are taken out of.
+        is_wanted: whether anybody waits for the range; nothing more is sent for it if not.
 
     Raises:
         AccountError: if the pages cannot be had.
+        BudgetSpentError: if the budget has no room for the range.
         RunError: if nothing can be read any more.
-        StoppedError: if the run is to end.
+        StoppedError: if the run is to end, or nobody waits for the range.
     """
     passes = expiries = 0
     while passes < MOST_PASSES and not rows.is_whole:
+        rows.begin_pass()
         try:
-            if not _read_pass(
-                client, request, paginator.anew(), rows, reserve=reserve, after_page=after_page
-            ):
-                return
+            yield from _read_pass(client, request, reader, rows, budget=budget, is_wanted=is_wanted)
         except WindowExpiredError as error:
             expiries += 1
             if expiries == MOST_EXPIRIES:
@@ -96,57 +166,74 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
 def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
     client: Client,
     request: Request,
-    paginator: NextPageTokenPaginator,
+    reader: PageReader,
     rows: RangeRows[KeyType],
     *,
-    reserve: Reserve,
-    after_page: Callable[[Page], bool],
-) -> bool:
-    """Read all pages once, and say whether the pass came to its end."""
+    budget: Budget,
+    is_wanted: Callable[[], bool],
+) -> Generator[Page, None, None]:
+    """Read all pages once. They are reserved first; what is not sent in the end is given back."""
+
+    def reserve(requests: int, *, begins: bool = False, again: bool = False) -> None:
+        if not is_wanted():
+            message = "the account was given up"
+            raise StoppedError(message)
+        budget.reserve(requests, begins=begins, again=again)
 
     def read(response: requests.Response) -> requests.Response:
         has_news = rows.add(paginator.read(response))
         paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
         return response
 
-    rows.begin_pass()
-    reserved = 0
-    is_read_on = True
-    while is_read_on and not paginator.finished:
-        is_first = paginator.count == 0
-        needed = 1 if is_first else max(paginator.count + 1, pages_for(rows.total or 0))
-        reserve(max(0, needed - reserved), begins=is_first)
-        reserved = max(reserved, needed)
-        page_request = request.with_parameters({"next_page_token": paginator.current_value})
-        response = client.get(page_request, read, before_retry=lambda: reserve(1, again=True))
-        paginator.advance(response)
-        is_read_on = not after_page(paginator.read(response))
-    reserve(paginator.count - reserved)
-    return is_read_on
+    paginator = NextPageTokenPaginator(reader)
+    reserved = sent = 0
+    try:
+        while not paginator.finished:
+            is_first = paginator.count == 0
+            needed = 1 if is_first else max(paginator.count + 1, pages_for(rows.last_total or 0))
+            reserve(max(0, needed - reserved), begins=is_first)
+            reserved = max(reserved, needed)
+            page_request = request.with_parameters({"next_page_token": paginator.current_value})
+            sent += 1
+            response = client.get(page_request, read, before_retry=lambda: reserve(1, again=True))
+            paginator.advance(response)
+            yield paginator.read(response)
+    finally:
+        budget.reserve(sent - reserved)
 
 
+@dataclass(frozen=True, slots=True)
+class WindowJob:
+    """A window of an account to be read.
+
+    ``sync`` is the whole range that is read of the account. ``accepts_less`` says that an answer
+    for less than what was asked for is taken when cutting does not help. ``parent`` is the window
+    that this one was cut from because it held too much.
+    """
+
+    account: Account
+    window: Window
+    sync: Window
+    accepts_less: bool = False
+    parent: Parent | None = None
+
+
+@dataclass(slots=True)
 class WindowFetcher:
-    """Fetches the windows of one log. Thread-safe."""
+    """Fetches the windows of one log, as far as the budget goes. Thread-safe.
 
-    def __init__(self, log: EngagementLog, client: Client, budget: Budget, now: datetime) -> None:
-        """Fetch through a client, as far as the budget goes.
+    ``now`` is the start of the run.
+    """
 
-        Args:
-            log: says how the endpoint is asked.
-            client: sends the requests.
-            budget: of the stream.
-            now: the start of the run.
-        """
-        self._log = log
-        self._client = client
-        self._budget = budget
-        self._report: Report = client.report
-        self._now = now
-        self._miscounted: set[str] = set()
-        """Accounts of which a window had fewer rows than announced."""
+    log: EngagementLog
+    client: Client
+    budget: Budget
+    now: datetime
+    _miscounted: set[str] = field(default_factory=set)
+    """Accounts of which a window had fewer rows than announced."""
 
     def fetch(
-        self, job: WindowJob, is_wanted: Callable[[], bool] = lambda: True
+        self, job: WindowJob, is_wanted: Callable[[], bool]
     ) -> Fetched[WindowRows] | Parts[WindowJob]:
         """Read a window to its end, several times if need be, or say which parts replace it.
 
@@ -160,75 +247,64 @@ class WindowFetcher:
             RunError: if nothing can be read any more.
             StoppedError: if the run is to end, or nobody waits for the window.
         """
-        rows = WindowRows(job.window, self._now)
-        parts: list[WindowJob] = []
-        pages = 0
+        report, rows = self.client.report, WindowRows(job.window, self.now)
+        pages_known = 0
         may_be_cut = True
-
-        def reserve(requests: int, *, begins: bool = False, again: bool = False) -> None:
-            if not is_wanted():
-                message = "the account was given up"
-                raise StoppedError(message)
-            self._budget.reserve(requests, begins=begins, again=again)
-
-        def note_page(page: Page) -> bool:
-            nonlocal pages, may_be_cut
-            parts[:] = self._halves_if_not_answered(job, page)
-            if not parts and may_be_cut:
-                parts[:] = self._smaller(job, rows)
-                if parts and self._would_come_twice(job, rows, len(parts), reserve):
-                    may_be_cut = False
-                    parts.clear()
-            if not parts:
-                known, pages = pages, pages_for(rows.total or 0)
-                self._report.read_page(self._log.name, more=pages - known, begins=not known)
-            return bool(parts)
-
-        read_in_passes(
-            self._client,
-            job.request(self._log),
-            self._log.paginator,
-            rows,
-            reserve=reserve,
-            after_page=note_page,
-        )
-        if not (parts or rows.is_whole):
+        with closing(self._pages(job, rows, is_wanted)) as pages:
+            for page in pages:
+                parts = self._halves_if_not_answered(job, page)
+                # A window of which no further page is announced is never cut.
+                if not parts and may_be_cut and not rows.has_ended:
+                    parts = self._smaller(job, rows)
+                    if parts and self._would_come_twice(job, rows, len(parts), is_wanted):
+                        may_be_cut, parts = False, []
+                if parts:
+                    report.plan_more(self.log.name, len(parts) - 1)
+                    return Parts(parts)
+                known, pages_known = pages_known, pages_for(rows.last_total or 0)
+                report.read_page(self.log.name, more=pages_known - known, begins=not known)
+        if not rows.is_whole:
             self._miscounted.add(job.account.account_id)
-        if parts:
-            self._report.plan_more(self._log.name, len(parts) - 1)
-            return Parts(parts)
         return Fetched(rows, rows.size)
+
+    def _pages(
+        self, job: WindowJob, rows: WindowRows, is_wanted: Callable[[], bool]
+    ) -> Generator[Page, None, None]:
+        asked = request_range(job.window, job.sync)
+        request = self.log.request(job.account, asked.begin, asked.end)
+        return read_in_passes(
+            self.client,
+            request,
+            self.log.reader,
+            rows,
+            budget=self.budget,
+            is_wanted=is_wanted,
+        )
 
     def _smaller(self, job: WindowJob, rows: WindowRows) -> list[WindowJob]:
         """Return the parts of a window that holds too much, else nothing.
 
-        A window of which no further page is announced is never cut. Where the account has given
-        fewer rows than it announced before, the rows that have come must be too much. Otherwise
-        totals that are wrong would have a month cut into seconds.
+        Where the account has given fewer rows than it announced before, the rows that have come
+        must be too much. Otherwise totals that are wrong would have a month cut into seconds.
         """
         is_miscounted = job.account.account_id in self._miscounted
-        if rows.has_ended or (is_miscounted and not is_too_much(len(rows.rows), rows.size)):
+        if is_miscounted and not is_too_much(len(rows.rows), rows.size):
             return []
         total = rows.expected_rows
         windows = parts_of(job.window, rows=total, size=rows.expected_size, parent=job.parent)
-        return [job.part(window, total=total) for window in windows]
+        parent = Parent(job.window, total)
+        return [replace(job, window=window, parent=parent) for window in windows]
 
     def _would_come_twice(
-        self, job: WindowJob, rows: WindowRows, parts: int, reserve: Reserve
+        self, job: WindowJob, rows: WindowRows, parts: int, is_wanted: Callable[[], bool]
     ) -> bool:
         """Ask for samples of a window, and say whether its parts would bring most rows twice."""
         total = rows.expected_rows
         samples: list[int] = []
         for window in samples_of(job.window, rows=total, parts=parts, parent=job.parent):
-            sample = WindowRows(window, self._now)
-            read_in_passes(
-                self._client,
-                job.part(window).request(self._log),
-                self._log.paginator,
-                sample,
-                reserve=reserve,
-                after_page=lambda _: True,
-            )
+            sample = WindowRows(window, self.now)
+            with closing(self._pages(replace(job, window=window), sample, is_wanted)) as pages:
+                next(pages)
             samples.append(sample.expected_rows)
             verdict = would_come_twice(total, parts=parts, samples=samples)
             if verdict is not None:
@@ -241,24 +317,21 @@ class WindowFetcher:
         Raises:
             AccountError: if something else was answered, or the window cannot be cut.
         """
-        answer = answered(job.asked, page)
+        asked = request_range(job.window, job.sync)
+        answer = answered(asked, page)
         if answer is Answered.ASKED:
             return []
-        said = f"asked for {job.asked}, Zoom answered for {page.begin} to {page.end}"
-        if answer is Answered.ANOTHER:
-            raise self._refusal(job, said, Condition.OTHER_RANGE)
         if answer is Answered.LESS and (parts := halves(job.window)):
-            return [job.part(window) for window in parts]
-        if not job.accepts_less:
-            raise self._refusal(job, said, Condition.NARROWER_RANGE)
-        self._report.warn_once(
-            f"narrower {self._log.name} {job.account.account_id}",
-            f"{self._log.where(job.account.account_id)}: {said}; "
-            "accepted, on_count_mismatch is warn",
+            return [replace(job, window=window) for window in parts]
+        where = self.log.where(job.account.account_id)
+        said = f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"
+        if answer is Answered.ANOTHER or not job.accepts_less:
+            is_another = answer is Answered.ANOTHER
+            condition = Condition.OTHER_RANGE if is_another else Condition.NARROWER_RANGE
+            answer_to_judge = Answer(OK, message=said)
+            raise AccountError(decide(answer_to_judge, {condition}), answer_to_judge, where)
+        self.client.report.warn_once(
+            f"narrower {self.log.name} {job.account.account_id}",
+            f"{where}: {said}; accepted, on_count_mismatch is warn",
         )
         return []
-
-    def _refusal(self, job: WindowJob, said: str, condition: Condition) -> AnswerError:
-        answer = Answer(OK, message=said)
-        where = self._log.where(job.account.account_id)
-        return AccountError(decide(answer, {condition}), answer, where)

@@ -35,7 +35,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from tap_zoom_cc.sync.windows import whole_second
+from tap_zoom_cc.sync.windows import WIDEST_ZONE, whole_second
 
 if TYPE_CHECKING:
     from tap_zoom_cc.sync.windows import Window
@@ -45,9 +45,6 @@ SHORTEST_STEP = timedelta(minutes=15)
 
 LATEST_LISTING = timedelta(hours=1)
 """How long after its end an engagement may be listed; clocks that differ count too (own choice)."""
-
-WIDEST_SHIFT = timedelta(hours=14)
-"""How far an account's own time zone may lie from UTC, and so move what a range selects."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FIRST = datetime.min.replace(tzinfo=timezone.utc)
@@ -90,7 +87,7 @@ def depth(*, bookmark: datetime, end: datetime, lookback: timedelta, phase: time
         lookback: how long an engagement may stay open and still be read, from 0.
         phase: see `phase_of`.
     """
-    reach = lookback + LATEST_LISTING + WIDEST_SHIFT
+    reach = lookback + LATEST_LISTING + WIDEST_ZONE
     marked = _EPOCH + phase
     step, found = SHORTEST_STEP, SHORTEST_STEP
     while (bookmark - marked) // step < (end - marked) // step:
@@ -138,7 +135,7 @@ def begin_of_reread(
     below = depth(bookmark=reread_at, end=end, lookback=lookback, phase=phase)
     begin = min(reread_to, _earlier(reread_at, below))
     if start_date is not None:
-        begin = max(begin, _earlier(start_date, WIDEST_SHIFT))
+        begin = max(begin, _earlier(start_date, WIDEST_ZONE))
     return whole_second(begin)
 
 

@@ -8,16 +8,18 @@ ahead of the reader is bounded by their number and by the bytes that wait to be 
 from __future__ import annotations
 
 import heapq
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 Job = TypeVar("Job")
-Job_co = TypeVar("Job_co", covariant=True)
 Result = TypeVar("Result")
 
 Place: TypeAlias = "tuple[int, ...]"
@@ -29,16 +31,6 @@ The places of parts lie between that of the job that they replace and that of th
 LENGTH_WITHOUT_PARTS = 2
 
 SECONDS_BETWEEN_CALLS = 0.5
-
-
-class Lane(Protocol[Job_co]):
-    """Jobs in order, each of which may be made when it is asked for."""
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-
-    def __getitem__(self, number: int, /) -> Job_co:
-        """Return one of them, the first being number 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +50,17 @@ class Fetched(Generic[Result]):
 
 @dataclass(slots=True)
 class _Lane(Generic[Job, Result]):
-    """A lane, and what was read of it and not let go of yet.
+    """A lane, and what was read of it and not let go of yet."""
 
-    Its reader never asks for what comes after ``end``: that is the place of its first error, or
-    before all of its jobs when the lane was dropped.
-    """
-
-    jobs: Lane[Job]
+    position: int
+    jobs: Iterator[Job]
     outcomes: dict[Place, Fetched[Result] | Parts[Job] | Exception] = field(default_factory=dict)
-    end: Place | None = None
+    end: Place = (sys.maxsize,)
+    """The first place that the reader never asks for: behind the first error, or the last job."""
+
+    def wants(self, place: Place) -> bool:
+        """Say whether the reader may still ask for a place."""
+        return place < self.end
 
 
 class Prefetcher(Generic[Job, Result]):
@@ -75,7 +69,7 @@ class Prefetcher(Generic[Job, Result]):
     def __init__(  # noqa: PLR0913 (all but two by name)
         self,
         read: Callable[[Job, Callable[[], bool]], Fetched[Result] | Parts[Job]],
-        lanes: Mapping[str, Lane[Job]],
+        lanes: Mapping[str, Iterable[Job]],
         *,
         workers: int,
         capacity: int,
@@ -87,7 +81,8 @@ class Prefetcher(Generic[Job, Result]):
         Args:
             read: reads one job, and is given a function that says whether anybody will still ask
                 for it; it is called in several threads.
-            lanes: the jobs of each lane, in order; lanes are read in their order too.
+            lanes: the jobs of each lane, in order; lanes are read in their order too. A job may be
+                made when it is asked for, which is when the one before it is about to be read.
             workers: the number of threads.
             capacity: bytes of results that may wait, counting those still being read at the mean
                 size so far.
@@ -100,23 +95,19 @@ class Prefetcher(Generic[Job, Result]):
         self._assumed_size = assumed_size
         self._may_run_ahead = may_run_ahead
         self._changed = threading.Condition()
-        self._positions = {name: position for position, name in enumerate(lanes)}
-        self._lanes: list[_Lane[Job, Result]] = [_Lane(jobs) for jobs in lanes.values()]
-        self._places = (
-            (position, number)
-            for position, jobs in enumerate(lanes.values())
-            for number in range(len(jobs))
-        )
+        self._lanes = {
+            name: _Lane[Job, Result](position, iter(jobs))
+            for position, (name, jobs) in enumerate(lanes.items())
+        }
+        self._jobs = self._in_order()
         # A heap: parts of a later job must not overtake those of an earlier one. It holds the parts
         # that nobody has taken yet, and the next job of a lane; further jobs are not made yet.
-        self._waiting: list[tuple[Place, Job]] = []
+        self._waiting = list(islice(self._jobs, 1))
         self._running = 0
         self._held = 0
         self._read_bytes = 0
         self._read_results = 0
         self._awaited: Place | None = None
-        self._closed = False
-        self._bring_next()
         self._threads = [
             threading.Thread(target=self._work, name=f"fetch-{number + 1}", daemon=True)
             for number in range(workers)
@@ -124,47 +115,61 @@ class Prefetcher(Generic[Job, Result]):
         for thread in self._threads:
             thread.start()
 
-    def results(self, lane: str, while_waiting: Callable[[], None]) -> Iterator[Result]:
+    def _in_order(self) -> Iterator[tuple[Place, Job, _Lane[Job, Result]]]:
+        """Make the jobs of all lanes in order, but for those that nobody will ask for."""
+        for lane in self._lanes.values():
+            place = (lane.position, 0)
+            for job in lane.jobs:
+                if not lane.wants(place):
+                    break
+                yield place, job, lane
+                place = (lane.position, place[1] + 1)
+            lane.end = min(place, lane.end)
+
+    def results(self, name: str, while_waiting: Callable[[], None]) -> Iterator[Result]:
         """Yield the results of a lane in order; each is let go of when the next is asked for.
 
         Args:
-            lane: the lane to walk through.
+            name: the lane to walk through.
             while_waiting: called about twice a second while there is nothing to hand over; what it
                 raises ends the walk.
 
         Raises:
             Exception: what ``read`` raised for a job, at that job's place.
         """
-        if lane in self._positions:
-            position = self._positions[lane]
-            for number in range(len(self._lanes[position].jobs)):
-                yield from self._walk((position, number), while_waiting)
-
-    def _walk(self, place: Place, while_waiting: Callable[[], None]) -> Iterator[Result]:
-        outcome = self._wait_for(place, while_waiting)
-        if isinstance(outcome, Exception):
-            raise outcome
-        if isinstance(outcome, Fetched):
-            yield outcome.result
-        elif isinstance(outcome, Parts):
-            for number in range(len(outcome.jobs)):
-                yield from self._walk((*place, number), while_waiting)
-        lane = self._lanes[place[0]]
-        with self._changed:
-            done = lane.outcomes.pop(place, None)
-            if isinstance(done, Fetched):
-                self._held -= done.size
-            self._changed.notify_all()
+        lane = self._lanes[name]
+        ahead: list[Place] = [(lane.position, 0)]
+        while True:
+            place = ahead.pop()
+            outcome = self._wait_for(place, lane, while_waiting)
+            if outcome is None:
+                return
+            if isinstance(outcome, Exception):
+                raise outcome
+            if len(place) == LENGTH_WITHOUT_PARTS:
+                ahead.append((lane.position, place[1] + 1))
+            if isinstance(outcome, Parts):
+                ahead.extend((*place, number) for number in reversed(range(len(outcome.jobs))))
+            else:
+                yield outcome.result
+            # It would keep a window's rows in memory while the next one is waited for.
+            del outcome
+            with self._changed:
+                done = lane.outcomes.pop(place, None)
+                if isinstance(done, Fetched):
+                    self._held -= done.size
+                del done
+                self._changed.notify_all()
 
     def _wait_for(
-        self, place: Place, while_waiting: Callable[[], None]
+        self, place: Place, lane: _Lane[Job, Result], while_waiting: Callable[[], None]
     ) -> Fetched[Result] | Parts[Job] | Exception | None:
-        """Return what became of a job; None if its lane was dropped."""
+        """Return what became of a job; None if there is none, or its lane was dropped."""
         due = time.monotonic() + SECONDS_BETWEEN_CALLS
         while True:
             with self._changed:
-                outcome = self._lanes[place[0]].outcomes.get(place)
-                if outcome is not None or self._is_pointless(place):
+                outcome = lane.outcomes.get(place)
+                if outcome is not None or not lane.wants(place):
                     return outcome
                 self._awaited = place
                 self._changed.notify_all()
@@ -173,17 +178,20 @@ class Prefetcher(Generic[Job, Result]):
                 while_waiting()
                 due = time.monotonic() + SECONDS_BETWEEN_CALLS
 
-    def drop(self, lane: str) -> None:
-        """Read nothing more of a lane, and hold nothing of it."""
-        position = self._positions[lane]
-        dropped = self._lanes[position]
+    def drop(self, *names: str) -> None:
+        """Read nothing more of some lanes, and hold nothing of them."""
         with self._changed:
-            dropped.end = (position,)
-            for outcome in dropped.outcomes.values():
-                if isinstance(outcome, Fetched):
-                    self._held -= outcome.size
-            dropped.outcomes.clear()
+            for lane in map(self._lanes.__getitem__, names):
+                lane.end = (lane.position,)
+                for outcome in lane.outcomes.values():
+                    if isinstance(outcome, Fetched):
+                        self._held -= outcome.size
+                lane.outcomes.clear()
             self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let the threads end after what they are doing, and hold nothing any more."""
+        self.drop(*self._lanes)
 
     def join(self, seconds: float) -> None:
         """Wait until the threads have ended, as they do when nothing is left; at most so long."""
@@ -191,79 +199,54 @@ class Prefetcher(Generic[Job, Result]):
         for thread in self._threads:
             thread.join(max(0.0, ends_at - time.monotonic()))
 
-    def close(self) -> None:
-        """Let the threads end after what they are doing, and hold nothing any more."""
-        with self._changed:
-            self._closed = True
-            self._waiting.clear()
-            for lane in self._lanes:
-                lane.outcomes.clear()
-            self._changed.notify_all()
-
     def _work(self) -> None:
-        while self._read_next():
-            """The variables of that call are gone: they would keep a window's rows in memory."""
+        """Read one job after the other until there are no more."""
+        while (taken := self._take()) is not None:
+            place, job, lane = taken
+            outcome: Fetched[Result] | Parts[Job] | Exception
+            try:
+                outcome = self._read(job, partial(lane.wants, place))
+            except Exception as error:  # noqa: BLE001 (raised again in the reader's thread)
+                outcome = error
+            self._keep(place, lane, outcome)
+            # It would keep a window's rows in memory while the thread waits for the next job.
+            del outcome
 
-    def _read_next(self) -> bool:
-        """Read the next job, and say whether there was one."""
-        taken = self._take()
-        if taken is None:
-            return False
-        place, job = taken
-        outcome: Fetched[Result] | Parts[Job] | Exception
-        try:
-            outcome = self._read(job, lambda: not self._is_pointless(place))
-        except Exception as error:  # noqa: BLE001 (raised again in the reader's thread)
-            outcome = error
-        self._keep(place, outcome)
-        return True
-
-    def _take(self) -> tuple[Place, Job] | None:
+    def _take(self) -> tuple[Place, Job, _Lane[Job, Result]] | None:
         """Wait for the next job that may be read; None when there will be no more."""
         with self._changed:
-            while True:
-                while self._waiting and self._is_pointless(self._waiting[0][0]):
-                    self._pop()
-                if not (self._waiting or self._running) or self._closed:
-                    self._changed.notify_all()
-                    return None
-                is_first = not self._running
-                if self._waiting and self._has_room() and (is_first or self._may_run_ahead()):
-                    self._running += 1
-                    return self._pop()
+            while self._waiting or self._running:
+                # The reader waits for the first job in the order: it must not wait for ever.
+                is_needed = self._awaited is not None and not self._running
+                size = self._assumed_size
+                if self._read_results:
+                    size = self._read_bytes // self._read_results
+                has_room = self._held + (self._running + 1) * size <= self._capacity
+                if self._waiting:
+                    place, _, lane = self._waiting[0]
+                    is_pointless = not lane.wants(place)
+                    if is_pointless or (
+                        (is_needed or has_room) and (not self._running or self._may_run_ahead())
+                    ):
+                        taken = heapq.heappop(self._waiting)
+                        if len(place) == LENGTH_WITHOUT_PARTS:
+                            for following in islice(self._jobs, 1):
+                                heapq.heappush(self._waiting, following)
+                        if is_pointless:
+                            continue
+                        self._running += 1
+                        return taken
                 self._changed.wait()
+            self._changed.notify_all()
+            return None
 
-    def _pop(self) -> tuple[Place, Job]:
-        place, job = heapq.heappop(self._waiting)
-        if len(place) == LENGTH_WITHOUT_PARTS:
-            self._bring_next()
-        return place, job
-
-    def _bring_next(self) -> None:
-        """Make the next job of the lanes, and let it wait to be read."""
-        for place in self._places:
-            if not self._is_pointless(place):
-                position, number = place
-                heapq.heappush(self._waiting, (place, self._lanes[position].jobs[number]))
-                return
-
-    def _is_pointless(self, place: Place) -> bool:
-        """Say whether the reader will never ask for a job."""
-        end = self._lanes[place[0]].end
-        return self._closed or (end is not None and place > end)
-
-    def _has_room(self) -> bool:
-        # The reader waits for the first job in the order: without this it could wait for ever.
-        if self._awaited is not None and not self._running:
-            return True
-        size = self._assumed_size
-        if self._read_results:
-            size = self._read_bytes // self._read_results
-        return self._held + (self._running + 1) * size <= self._capacity
-
-    def _keep(self, place: Place, outcome: Fetched[Result] | Parts[Job] | Exception) -> None:
+    def _keep(
+        self,
+        place: Place,
+        lane: _Lane[Job, Result],
+        outcome: Fetched[Result] | Parts[Job] | Exception,
+    ) -> None:
         """Keep what became of a job until its reader comes, unless that is never."""
-        lane = self._lanes[place[0]]
         with self._changed:
             self._running -= 1
             if self._awaited == place:
@@ -271,13 +254,13 @@ class Prefetcher(Generic[Job, Result]):
             if isinstance(outcome, Fetched):
                 self._read_bytes += outcome.size
                 self._read_results += 1
-            if not self._is_pointless(place):
+            if lane.wants(place):
                 lane.outcomes[place] = outcome
                 if isinstance(outcome, Fetched):
                     self._held += outcome.size
                 elif isinstance(outcome, Parts):
                     for number, job in enumerate(outcome.jobs):
-                        heapq.heappush(self._waiting, ((*place, number), job))
+                        heapq.heappush(self._waiting, ((*place, number), job, lane))
                 else:
-                    lane.end = place
+                    lane.end = (*place, 0)
             self._changed.notify_all()

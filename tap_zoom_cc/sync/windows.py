@@ -6,17 +6,17 @@ seconds, because that is the precision of the API's ``from`` and ``to``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from tap_zoom_cc.zoom.instants import format_instant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
 SECOND = timedelta(seconds=1)
@@ -24,12 +24,14 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
+WIDEST_ZONE = timedelta(hours=14)
+"""How far an account's own zone may lie from UTC, and so move what a range selects or names."""
+
 LONGEST_REQUEST = timedelta(days=28)
 """Zoom allows "a month"; 28 days are within every month, calendar or not."""
 
 LONGEST_WINDOW = LONGEST_REQUEST - MINUTE
 """Requests overlap their neighbours by seconds, and must not be longer than `LONGEST_REQUEST`."""
-
 
 MOST_ROWS = 2_500
 """A window with more rows is split. It bounds memory, redo after a crash and a token's age."""
@@ -116,7 +118,7 @@ def end_of_sync(*, end_date: datetime | None, now: datetime) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut(Sequence[Window]):
+class Cut:
     """A range cut into windows of at most ``longest``, oldest first; none if it is empty.
 
     The windows cover the range exactly: the first begins at ``begin``, each next one begins where
@@ -129,24 +131,18 @@ class Cut(Sequence[Window]):
     end: datetime
     longest: timedelta = LONGEST_WINDOW
 
-    @override
     def __len__(self) -> int:
+        """Return how many windows there are."""
         begin = _whole_minute(self.begin) if self.begin < self.end else self.end
         return max(0, -((begin - self.end) // self.longest))
 
-    @overload
-    def __getitem__(self, number: int) -> Window: ...
-
-    @overload
-    def __getitem__(self, number: slice) -> list[Window]: ...
-
-    @override
-    def __getitem__(self, number: int | slice) -> Window | list[Window]:
-        places = range(len(self))[number]
-        if isinstance(places, range):
-            return [self[place] for place in places]
-        begin = _whole_minute(self.begin) + places * self.longest
-        return Window(max(begin, self.begin), min(begin + self.longest, self.end))
+    def __iter__(self) -> Iterator[Window]:
+        """Make one window after the other."""
+        begin, cut = self.begin, _whole_minute(self.begin)
+        while begin < self.end:
+            cut += self.longest
+            yield Window(begin, min(cut, self.end))
+            begin = cut
 
 
 def split(window: Window, parts: int) -> list[Window]:

@@ -7,7 +7,6 @@ the credentials is kept. Here texts of Zoom's are masked and shortened, for ever
 from __future__ import annotations
 
 import base64
-import email.utils
 import html
 import re
 from codecs import BOM_UTF8
@@ -21,7 +20,7 @@ import requests
 from typing_extensions import override
 
 from tap_zoom_cc.run.log import printable
-from tap_zoom_cc.zoom.instants import EARLIEST_TIME, date_of, parse_instant
+from tap_zoom_cc.zoom.instants import EARLIEST_TIME, parse_http_date, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,7 +74,7 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
         now: the present by this machine's clock, for an answer that does not tell Zoom's.
     """
     # An instant to come back at is meant by the clock of whoever wrote it.
-    now = date_of(response) or now
+    now = parse_http_date(response.headers.get("Date")) or now
     try:
         body = msgspec.json.decode(response.content.removeprefix(BOM_UTF8))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -193,14 +192,7 @@ def parse_retry_after(text: str | None, now: datetime) -> datetime | None:
             return now + timedelta(seconds=float(text))
         return parse_instant(text)
     except (ValueError, OverflowError):
-        pass
-    try:
-        instant = email.utils.parsedate_to_datetime(text)
-        return (instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)).astimezone(
-            timezone.utc
-        )
-    except (ValueError, OverflowError):
-        return None
+        return parse_http_date(text)
 
 
 def parse_unix_time(text: str | None) -> datetime | None:

@@ -18,8 +18,8 @@ import requests
 from tap_zoom_cc.zoom.answers import Answer, read_answer
 from tap_zoom_cc.zoom.connections import session_for
 from tap_zoom_cc.zoom.errors import AnswerError, RunError, no_answer
-from tap_zoom_cc.zoom.instants import date_of
-from tap_zoom_cc.zoom.retries import retrying
+from tap_zoom_cc.zoom.instants import parse_http_date
+from tap_zoom_cc.zoom.pacing import with_retries
 from tap_zoom_cc.zoom.rules import OK, Condition, decide
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Grant(msgspec.Struct):
 
 
 class ServerToServerOAuth:
-    """Signs requests with the run's access token. Thread-safe.
+    """Has the run's access token. Thread-safe.
 
     The credentials go to ``token_url`` only, the token to the host of ``api_url`` only; redirects
     are not followed.
@@ -75,26 +75,29 @@ class ServerToServerOAuth:
         self.lifetime: float | None = None
         """Seconds that the last token lives, as its answer says."""
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put the access token into a request's headers, asking for one first if need be.
-
-        Raises:
-            RunError: when no token is granted.
-        """
-        request.headers["Authorization"] = f"Bearer {self.token()}"
-        return request
-
     def token(self) -> str:
-        """Return a token that is valid for some time to come.
+        """Return an access token that is valid for some time to come; ask for one if need be.
 
         Raises:
             RunError: when no token is granted; once that is so, none is asked for any more.
+            StoppedError: when the run is to end.
         """
         with self._lock:
             if self._refused:
                 raise RunError(self._refused)
-            if self._clock() >= self._renew_at:
-                self._ask()
+            if self._clock() < self._renew_at:
+                return self._token
+            try:
+                grant = with_retries(self._post, stop=self._stop, on_retry=self._say_why)
+            except AnswerError as error:
+                self._refused = str(error)
+                raise RunError(self._refused) from error
+            self.lifetime = grant.expires_in
+            lifetime = grant.expires_in or 0.0
+            if lifetime < SHORTEST_LIFETIME_SECONDS:
+                lifetime = USUAL_LIFETIME_SECONDS
+            usable = max(lifetime - RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 2)
+            self._token, self._renew_at = grant.access_token, self._clock() + usable
             return self._token
 
     def discard(self, authorization: str) -> None:
@@ -106,19 +109,6 @@ class ServerToServerOAuth:
         with self._lock:
             if authorization == f"Bearer {self._token}":
                 self._renew_at = 0.0
-
-    def _ask(self) -> None:
-        try:
-            grant = retrying(self._post, stop=self._stop, on_retry=self._say_why)()
-        except AnswerError as error:
-            self._refused = str(error)
-            raise RunError(self._refused) from error
-        self._token = grant.access_token
-        self.lifetime = grant.expires_in
-        lifetime = grant.expires_in or 0.0
-        if lifetime < SHORTEST_LIFETIME_SECONDS:
-            lifetime = USUAL_LIFETIME_SECONDS
-        self._renew_at = self._clock() + max(lifetime - RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 2)
 
     def _say_why(self, error: AnswerError, seconds: float) -> None:
         self._report.count_retry()
@@ -142,7 +132,7 @@ class ServerToServerOAuth:
                 )
         except (requests.RequestException, ValueError) as error:
             raise self._refusal(*no_answer(error)) from error
-        self.server_time = date_of(response) or self.server_time
+        self.server_time = parse_http_date(response.headers.get("Date")) or self.server_time
         if response.status_code != OK:
             raise self._refusal(read_answer(response, datetime.now(timezone.utc)))
         try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from math import inf
@@ -24,22 +25,20 @@ import requests
 from tap_zoom_cc.run.stopping import StoppedError
 from tap_zoom_cc.zoom.answers import Answer, read_answer, shorten
 from tap_zoom_cc.zoom.auth import ServerToServerOAuth
-from tap_zoom_cc.zoom.bodies import BodyTooLargeError
 from tap_zoom_cc.zoom.connections import session_for
-from tap_zoom_cc.zoom.errors import AnswerError, RunError, error_for, no_answer
-from tap_zoom_cc.zoom.pacing import Pacer
-from tap_zoom_cc.zoom.retries import retrying
-from tap_zoom_cc.zoom.rules import (
-    OK,
-    PLACES_OF_AN_OUTAGE,
-    Action,
-    Condition,
-    decide,
+from tap_zoom_cc.zoom.errors import (
+    AccountError,
+    AnswerError,
+    RunError,
+    WindowExpiredError,
+    no_answer,
 )
+from tap_zoom_cc.zoom.health import Health
+from tap_zoom_cc.zoom.pacing import Pacer, with_retries
+from tap_zoom_cc.zoom.rules import OK, Action, Condition, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Collection, Iterator
 
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
@@ -75,8 +74,8 @@ class Client:
         request: Request,
         read: Callable[[requests.Response], Result],
         *,
-        before_retry: Callable[[], None] = lambda: None,
-        notice: Callable[[requests.Response], None] = lambda _: None,
+        before_retry: Callable[[], None] | None = None,
+        notice: Callable[[requests.Response], None] | None = None,
     ) -> Result:
         """Ask, again where that helps, and return what is read out of the answer.
 
@@ -92,15 +91,19 @@ class Client:
             RunError: if nothing can be read any more; then nothing more is sent.
             StoppedError: if the run is to end.
         """
-        exchange = _Exchange(self, request, read, before_retry, notice)
+        prepared = self.session.prepare_request(
+            requests.Request("GET", f"{self.url}{request.path}", params=request.parameters)
+        )
+        exchange = _Exchange(self, request, prepared, read, before_retry, notice)
         try:
-            result = retrying(exchange.attempt, stop=self.stop, on_retry=self._say_why)()
+            result = with_retries(exchange.attempt, stop=self.stop, on_retry=self._say_why)
         except AnswerError as error:
-            if decide(error.answer).shared is Condition.OUTAGE:
+            if error.rule.shared is Condition.OUTAGE:
                 self.health.note_failure(request.where)
-            end = error_for(error, request.where)
-            if isinstance(end, RunError):
-                self.give_up(end)
+            if error.rule.last_word is not Action.STOP_RUN:
+                raise
+            end = RunError(str(error))
+            self.give_up(end)
             raise end from error
         except RunError as error:
             self.give_up(error)
@@ -110,32 +113,35 @@ class Client:
             if self.fatal_error is None or self.stop.asked:
                 raise
             raise self.fatal_error from None
-        self.health.note_answer(request.where, exchange.authorization, self.pacer.sent_at)
+        self.health.note_answer(
+            request.where, prepared.headers["Authorization"], self.pacer.last.sent_at
+        )
         self.pacer.speed_up()
         return result
 
     def give_up(self, error: RunError) -> None:
         """Send nothing more because of an error; what was read before it is still emitted."""
         self.fatal_error = self.fatal_error or error
-        self.pacer.close()
+        self.stop.end_requests()
 
     @property
     def session(self) -> requests.Session:
         """The calling thread's HTTP session, paced; it ends with the thread."""
         session: requests.Session | None = getattr(self._sessions, "session", None)
         if session is None:
-            session = session_for(self.url, _turn(self.pacer, self.report), self.pacer.approach)
+            # A session that knew the client would be kept alive by it.
+            pacer, report = self.pacer, self.report
+
+            @contextmanager
+            def turn() -> Iterator[None]:
+                with pacer.turn():
+                    report.count_request()
+                    yield
+
+            session = session_for(self.url, turn, pacer.approach)
             session.headers["User-Agent"] = self._user_agent
             self._sessions.session = session
         return session
-
-    def cool_down(self, account_id: str, answer: Answer, advice: str) -> None:
-        """Hold back the whole run after an account was refused for the rate."""
-        self.health.note_rate_refusal(account_id)
-        seconds = self.pacer.cool_down(answer.wait)
-        self.report.warn_once(
-            "cool down", f"{answer} - the whole run waits {seconds:.1f} s; {advice}"
-        )
 
     def _say_why(self, error: AnswerError, seconds: float) -> None:
         """Say why a request is sent again; a limit or a token that ran out is everyday."""
@@ -145,181 +151,75 @@ class Client:
             self.report.logger.debug("%s; trying again in %.1f s", error, seconds)
 
 
-def _turn(pacer: Pacer, report: Report) -> Callable[[], AbstractContextManager[None]]:
-    """Return what a request is sent within: its turn, in which it is counted."""
-
-    @contextmanager
-    def turn() -> Iterator[None]:
-        with pacer.turn():
-            report.count_request()
-            yield
-
-    return turn
-
-
+@dataclass
 class _Exchange(Generic[Result]):
     """One request and its tries."""
 
-    def __init__(
-        self,
-        client: Client,
-        request: Request,
-        read: Callable[[requests.Response], Result],
-        before_retry: Callable[[], None],
-        notice: Callable[[requests.Response], None],
-    ) -> None:
-        self._client = client
-        self._request = request
-        self._read = read
-        self._before_retry = before_retry
-        self._notice = notice
-        self._prepared = client.session.prepare_request(
-            requests.Request("GET", f"{client.url}{request.path}", params=request.parameters)
-        )
-        self._attempts = 0
-        self._first_refused_at = inf
-        self._token_refused_at: float | None = None
-
-    @property
-    def authorization(self) -> str:
-        """The header with which the request was last sent."""
-        return self._prepared.headers.get("Authorization", "")
+    client: Client
+    request: Request
+    prepared: requests.PreparedRequest
+    read: Callable[[requests.Response], Result]
+    before_retry: Callable[[], None] | None
+    notice: Callable[[requests.Response], None] | None
+    attempts: int = 0
+    first_refused_at: float = inf
+    token_refused_at: float | None = None
 
     def attempt(self) -> Result:
         """Ask once, with the token and at the pace of the moment.
 
         Raises:
-            AnswerError: for every answer but the one that was asked for.
+            AccountError, WindowExpiredError: for every answer but the one that was asked for.
             RunError: if no token is granted.
             StoppedError: if the run is to end.
         """
-        client = self._client
-        self._attempts += 1
-        if self._attempts > 1:
-            self._before_retry()
+        client = self.client
+        self.attempts += 1
+        if self.attempts > 1:
+            if self.before_retry:
+                self.before_retry()
             client.report.count_retry()
+        self.prepared.headers["Authorization"] = f"Bearer {client.authenticator.token()}"
         try:
             response = client.session.send(
-                client.authenticator(self._prepared),
-                stream=True,
-                timeout=TIMEOUT_SECONDS,
-                allow_redirects=False,
+                self.prepared, stream=True, timeout=TIMEOUT_SECONDS, allow_redirects=False
             )
-            self._notice(response)
-            if response.status_code == OK:
-                return self._read(response)
         except (requests.RequestException, ValueError) as error:
-            raise self._refusal(*self._told_by(error)) from error
-        raise self._refusal(read_answer(response, datetime.now(timezone.utc)), set())
+            raise self._refusal(*no_answer(error, at=client.url)) from error
+        if self.notice:
+            self.notice(response)
+        if response.status_code != OK:
+            raise self._refusal(read_answer(response, datetime.now(timezone.utc)))
+        try:
+            return self.read(response)
+        except ValueError as error:
+            raise self._refusal(Answer(OK, message=shorten(str(error)))) from error
 
-    def _refusal(self, answer: Answer, conditions: set[Condition]) -> AnswerError:
+    def _refusal(self, answer: Answer, conditions: Collection[Condition] = ()) -> AnswerError:
         """Decide what follows from another answer than was asked for, for this request and for all.
 
         Args:
             answer: what came.
             conditions: what is known of it besides.
         """
-        client, where = self._client, self._request.where
-        if not client.health.has_answered(where):
-            conditions |= self._request.conditions
-        if client.health.is_outage(where):
-            conditions.add(Condition.OUTAGE)
-        account_id = self._request.account_id
-        if client.health.refuses_all(account_id, since=self._first_refused_at):
-            conditions.add(Condition.ALL_REFUSED)
-        rule = decide(answer, conditions)
+        client, request, health = self.client, self.request, self.client.health
+        rule = decide(
+            answer, {*conditions, *health.conditions(request, refused_since=self.first_refused_at)}
+        )
         if rule.action is Action.COOL_DOWN:
-            client.cool_down(account_id, answer, rule.advice)
+            health.note_rate_refusal(request.account_id)
+            seconds = client.pacer.cool_down(answer.wait)
+            client.report.warn_once(
+                "cool down", f"{answer} - the whole run waits {seconds:.1f} s; {rule.advice}"
+            )
         elif answer.status:
-            client.health.note_other_answer()
+            health.note_other_answer()
             client.pacer.speed_up()
-        self._first_refused_at = min(self._first_refused_at, time.monotonic())
+        self.first_refused_at = min(self.first_refused_at, time.monotonic())
         if rule.action is Action.RENEW_TOKEN:
-            if client.health.may_be_dead(self.authorization, since=self._token_refused_at):
-                client.authenticator.discard(self.authorization)
-            self._token_refused_at = client.pacer.sent_at
-        return AnswerError(rule, answer, where)
-
-    def _told_by(self, error: Exception) -> tuple[Answer, set[Condition]]:
-        """Return what came, and what is known of it besides."""
-        match error:
-            case BodyTooLargeError():
-                return Answer(OK, message=str(error)), set()
-            case requests.RequestException():
-                return no_answer(error, at=self._client.url)
-            case _:
-                return Answer(OK, message=shorten(str(error))), set()
-
-
-class Health:
-    """What is known of who has answered in this run, and with which token. Thread-safe.
-
-    ``where`` is a stream and account, as messages name them.
-    """
-
-    def __init__(self) -> None:
-        """Start with nothing known."""
-        self._answered: set[str] = set()
-        self._failed_in_a_row: set[str] = set()
-        self._refused_since: dict[str, float] = {}
-        self._accepted = ("", 0.0)
-
-    def note_answer(self, where: str, authorization: str, sent_at: float) -> None:
-        """Note that a request got the page it asked for.
-
-        Args:
-            where: the stream and account.
-            authorization: the header with which it was sent.
-            sent_at: when it was sent, on `time.monotonic`'s clock.
-        """
-        self._answered.add(where)
-        self._failed_in_a_row.clear()
-        self._refused_since.clear()
-        self._accepted = (authorization, sent_at)
-
-    def note_failure(self, where: str) -> None:
-        """Note that a request failed for good, in a way that may be no fault of the account."""
-        self._failed_in_a_row.add(where)
-
-    def note_rate_refusal(self, account_id: str) -> None:
-        """Note that an account was refused because too many requests came."""
-        self._refused_since.setdefault(account_id, time.monotonic())
-
-    def note_other_answer(self) -> None:
-        """Note another answer than was asked for, but no refusal for the rate."""
-        self._refused_since.clear()
-
-    def has_answered(self, where: str) -> bool:
-        """Say whether a stream and account has answered in this run."""
-        return where in self._answered
-
-    def is_outage(self, where: str) -> bool:
-        """Say whether so many others failed in a row that this failure is not the account's."""
-        return len(self._failed_in_a_row | {where}) >= PLACES_OF_AN_OUTAGE
-
-    def refuses_all(self, account_id: str, *, since: float) -> bool:
-        """Say whether the limit is spent for everybody, or one account alone is refused.
-
-        Args:
-            account_id: an account that is refused.
-            since: when it was first refused, on `time.monotonic`'s clock.
-
-        Returns:
-            Whether nothing else has come since then, and others were refused too.
-        """
-        return self._refused_since.get(account_id, inf) <= since and len(self._refused_since) > 1
-
-    def may_be_dead(self, refused: str, *, since: float | None) -> bool:
-        """Say whether a token may have died, so that another one would help.
-
-        A token is not the reason why one account refuses it if others are answered with it
-        meanwhile. But it may have died since they were. So it is renewed for the first token that
-        a request is refused with, and later when nobody was answered with it between two tries.
-
-        Args:
-            refused: the header of the request that was refused.
-            since: when the try before left that was refused for its token, on `time.monotonic`'s
-                clock; None for the first.
-        """
-        accepted, sent_at = self._accepted
-        return since is None or refused != accepted or sent_at <= since
+            refused = self.prepared.headers["Authorization"]
+            if health.may_be_dead(refused, since=self.token_refused_at):
+                client.authenticator.discard(refused)
+            self.token_refused_at = client.pacer.last.sent_at
+        kind = WindowExpiredError if rule.action is Action.READ_AGAIN else AccountError
+        return kind(rule, answer, request.where)

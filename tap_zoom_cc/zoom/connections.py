@@ -7,6 +7,10 @@ A connection is opened shortly before the turn. To connect takes a multiple of t
 request travels: done after the turn it would delay this request and not the next one, and too many
 would then arrive within a second, although they were let through evenly. Opened long before the
 turn, it would be closed again by the server.
+
+A body that never ends must not fill the memory. The bound is on the decoded bytes, since a few
+kilobytes of gzip can stand for gigabytes. urllib3 decodes no more at a time than it is asked for
+(since version 2.6).
 """
 
 from __future__ import annotations
@@ -16,21 +20,19 @@ import re
 import ssl
 import time
 from contextlib import ExitStack, nullcontext
-from functools import partial
-from http.client import HTTPResponse
+from dataclasses import dataclass, field
+from http import client as http_client
 from http.cookiejar import DefaultCookiePolicy
 from io import BufferedReader, BytesIO, RawIOBase
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
-from requests import RequestException, Session, Timeout, codes
+from requests import ReadTimeout, RequestException, Session, Timeout, codes
 from requests.adapters import HTTPAdapter
-from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError
+from requests.exceptions import ChunkedEncodingError, InvalidProxyURL, InvalidSchema, ProxyError
 from typing_extensions import override
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import ProxySchemeUnknown
-
-from tap_zoom_cc.zoom.bodies import read_beginning, read_body
+from urllib3.exceptions import HTTPError, ProxySchemeUnknown, ReadTimeoutError
 
 if TYPE_CHECKING:
     import socket
@@ -50,13 +52,31 @@ LONGEST_IDLE_SECONDS = 30.0
 A firewall in between may have forgotten it without a word; servers keep most for longer.
 """
 
-
 DEADLINE_SECONDS = 60.0
 """How long a request may take, from being sent to the last byte of the answer (own choice).
 
 To connect may take as long. A page comes within a few seconds, a slow one within some twenty.
 """
 
+LARGEST_BODY_BYTES = 32 << 20
+"""Bytes of an answer that is read whole (own choice).
+
+A page of 100 rows has some 350 kB. That leaves room for rows a hundred times as large, such as long
+conversations, and ten threads that all read the largest body still fit a small machine.
+"""
+
+LARGEST_ERROR_BYTES = 256 << 10
+"""Bytes of an error's answer that are read; what follows is left out (own choice).
+
+Zoom's errors have a few hundred, and only a line of them is shown.
+"""
+
+READ_BYTES = 384 << 10
+"""Bytes that are read at once: most pages in one piece.
+
+With fewer, threads wake up for each small part of a page. With more, what the libraries hold while
+they put very small chunks together would be larger than the largest body.
+"""
 
 NEEDS_PASSWORD = 407
 
@@ -68,6 +88,10 @@ _PROXY_SAYS = re.compile(r"Tunnel connection failed: ((\d+).*)")
 
 class ProxyRefusedError(ProxyError):
     """A proxy refuses to pass requests on, or is of a kind that is not supported."""
+
+
+class BodyTooLargeError(RequestException):
+    """An answer's body is larger than any that is expected, or does not end."""
 
 
 class DeadlineError(Timeout):
@@ -105,8 +129,7 @@ def session_for(
         clock: gives seconds that only grow.
     """
     logging.getLogger("urllib3.connection").addFilter(_has_no_traceback)
-    sending = _Sending(turn, approach, clock)
-    session = _Session(sending)
+    session = Session()
     environment = session.merge_environment_settings(url, {}, None, None, None)
     session.proxies = environment["proxies"]
     session.verify = environment["verify"]
@@ -114,7 +137,8 @@ def session_for(
     session.trust_env = False
     # Nothing here rests on cookies; each new one would make all later requests longer.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(sending)
+    adapter = _Adapter()
+    adapter.sending = _Sending(turn, approach, clock)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -125,6 +149,7 @@ def _has_no_traceback(record: logging.LogRecord) -> bool:
     return not record.exc_info
 
 
+@dataclass
 class _Sending:
     """What a session's connections have to know of the request that is being sent.
 
@@ -132,94 +157,99 @@ class _Sending:
     and the sockets would never be closed.
     """
 
-    def __init__(self, turn: Wait, approach: Wait, clock: Clock) -> None:
-        self.turn = turn
-        self.approach = approach
-        self.clock = clock
-        self.waiting = ExitStack()
-        self.ends_at = inf
-        """When the request is given up, by the steady clock; never while it waits for its turn."""
+    turn: Wait
+    approach: Wait
+    clock: Clock
+    waiting: ExitStack = field(default_factory=ExitStack)
+    """Keeps the request's place among those that are near their turn."""
+    ends_at: float = inf
+    """When the request is given up, or the connection that is opened for it, by the clock.
 
-    def start(self) -> None:
-        """Let the time begin, in place of one that began before."""
-        self.ends_at = self.clock() + DEADLINE_SECONDS
-
-    def pause(self) -> None:
-        """Let no time pass."""
-        self.ends_at = inf
-
-    @property
-    def is_late(self) -> bool:
-        return self.clock() >= self.ends_at
-
-
-class _Session(Session):
-    def __init__(self, sending: _Sending) -> None:
-        super().__init__()
-        self._sending = sending
-
-    @override
-    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        self._sending.ends_at = inf
-        try:
-            with ExitStack() as self._sending.waiting:
-                self._sending.waiting.enter_context(self._sending.approach())
-                with super().send(request, **{**kwargs, "stream": True}) as response:
-                    read = read_body if response.status_code == codes.ok else read_beginning
-                    body = read(response)
-        except RequestException as error:
-            if self._sending.is_late:
-                raise DeadlineError from error
-            _raise_if_refused(error)
-            raise
-        if response.status_code == NEEDS_PASSWORD:
-            message = f"the proxy answers {response.status_code}"
-            raise ProxyRefusedError(message)
-        response.raw = BytesIO(body)
-        return response
-
-
-def _raise_if_refused(error: BaseException) -> None:
-    """Do nothing, unless an error comes from a proxy that will refuse again.
-
-    Raises:
-        ProxyRefusedError: with the proxy's answer, which only the innermost error holds, in words.
+    It is set anew when the request leaves: the wait for a turn does not count.
     """
-    inner: BaseException | None = error
-    while inner:
-        said = _PROXY_SAYS.fullmatch(str(inner))
+
+
+def _refusal_in(error: BaseException | None) -> str:
+    """Return what a proxy answers that will refuse again; only the innermost error holds it."""
+    while error:
+        said = _PROXY_SAYS.fullmatch(str(error))
         if said and int(said[2]) in PROXY_REFUSALS:
-            message = f"the proxy answers {said[1]}"
-            raise ProxyRefusedError(message) from error
-        inner = inner.__cause__ or inner.__context__
+            return said[1]
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, sending: _Sending) -> None:
-        super().__init__()
-        self._sending = sending
+    sending: _Sending
+
+    @override
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        sending = self.sending
+        sending.ends_at = inf
+        try:
+            with ExitStack() as sending.waiting:
+                sending.waiting.enter_context(sending.approach())
+                with super().send(request, *args, **kwargs) as response:
+                    is_whole = response.status_code == codes.ok
+                    limit = LARGEST_BODY_BYTES if is_whole else LARGEST_ERROR_BYTES
+                    body = read_body(response, limit, is_whole=is_whole)
+        except RequestException as error:
+            if sending.clock() >= sending.ends_at:
+                raise DeadlineError from error
+            if refusal := _refusal_in(error):
+                raise ProxyRefusedError(f"the proxy answers {refusal}") from error
+            raise
+        if response.status_code == NEEDS_PASSWORD:
+            raise ProxyRefusedError(f"the proxy answers {NEEDS_PASSWORD}")
+        response.raw = BytesIO(body)
+        return response
 
     @override
     def get_connection_with_tls_context(
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> HTTPConnectionPool:
         try:
-            pool = cast(
-                "HTTPConnectionPool",
-                super().get_connection_with_tls_context(request, verify, proxies, cert),
-            )
+            found = super().get_connection_with_tls_context(request, verify, proxies, cert)
         except (InvalidProxyURL, InvalidSchema, ProxySchemeUnknown) as error:
             # The error may quote the proxy's password.
-            message = "a proxy of a kind that is not supported"
-            raise ProxyRefusedError(message) from error
+            raise ProxyRefusedError("a proxy of a kind that is not supported") from error
+        pool = cast("HTTPConnectionPool", found)
+        # Plain, TLS or through a proxy: only the pool knows which class that takes.
         connection_class = cast("type[HTTPConnection]", pool.ConnectionCls)
         if not issubclass(connection_class, _Connection):
-            # Plain, TLS or through a proxy: only the pool knows which class that takes.
-            # Python 3.14 makes a method of a bare `partial`.
-            answer = staticmethod(partial(_Answer, self._sending))
-            parts = {"sending": self._sending, "response_class": answer}
-            pool.ConnectionCls = type("Connection", (_Connection, connection_class), parts)
+            names: dict[str, object] = {"sending": self.sending}
+            names["response_class"] = type("Answer", (_Answer,), dict(names))
+            pool.ConnectionCls = type("Connection", (_Connection, connection_class), names)
         return pool
+
+
+def read_body(response: Response, limit: int, *, is_whole: bool) -> bytes:
+    """Return the body of a streamed response, decoded; no more than ``limit`` bytes are kept.
+
+    Of a larger body the beginning is returned, unless it is to be whole.
+
+    Raises:
+        BodyTooLargeError: if the body is larger, and is to be had whole.
+        requests.ReadTimeout: if nothing more came for too long.
+        requests.exceptions.ChunkedEncodingError: if it broke off, or cannot be decoded.
+    """
+    # Not streamed chunk by chunk: a body of very small chunks would be a very long list.
+    pieces: list[bytes] = []
+    missing = limit + 1 if is_whole else limit
+    try:
+        while missing and (
+            piece := response.raw.read(min(missing, READ_BYTES), decode_content=True)
+        ):
+            pieces.append(piece)
+            missing -= len(piece)
+    except ReadTimeoutError as error:
+        raise ReadTimeout(error, response=response) from error
+    except HTTPError as error:
+        raise ChunkedEncodingError(error, response=response) from error
+    if is_whole and not missing:
+        message = f"the answer is larger than {limit:,} bytes, the most that is read of one"
+        raise BodyTooLargeError(message, response=response)
+    return b"".join(pieces)
 
 
 class _TimedReader(RawIOBase):
@@ -241,8 +271,7 @@ class _TimedReader(RawIOBase):
         left = self._sending.ends_at - self._sending.clock()
         if left <= 0:
             raise TimeoutError
-        timeout = min(left, self._timeout)
-        self._socket.settimeout(None if timeout == inf else timeout)
+        self._socket.settimeout(min(left, self._timeout))
         return self._file.readinto(buffer)
 
     @override
@@ -251,18 +280,20 @@ class _TimedReader(RawIOBase):
         super().close()
 
 
-class _Answer(HTTPResponse):
+class _Answer(http_client.HTTPResponse):
     """The final answer to a request, whatever a server announces before it.
 
     Python passes over 100 alone. Any other interim answer, such as 103, would be taken for the
     final one, and this for the answer to the next request, perhaps about another account.
     """
 
+    sending: _Sending
+
     @override
-    def __init__(self, sending: _Sending, sock: socket.socket, **kwargs: Any) -> None:
-        super().__init__(sock, **kwargs)
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self.fp = BufferedReader(_TimedReader(sending, sock))
+        self.fp = BufferedReader(_TimedReader(self.sending, sock))
 
     @override
     def begin(self) -> None:
@@ -274,19 +305,12 @@ class _Answer(HTTPResponse):
 
 class _Connection(HTTPConnection):
     sending: _Sending
-    _tunnel_arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     _active_at = 0.0
 
     @override
-    def set_tunnel(self, *args: Any, **kwargs: Any) -> None:
-        super().set_tunnel(*args, **kwargs)
-        self._tunnel_arguments = args, kwargs
-
-    @override
     def connect(self) -> None:
-        self.sending.start()
+        self.sending.ends_at = self.sending.clock() + DEADLINE_SECONDS
         super().connect()
-        self.sending.pause()
         self._active_at = self.sending.clock()
 
     @property
@@ -314,16 +338,10 @@ class _Connection(HTTPConnection):
             self.connect()
         with self.sending.turn():
             if not self.is_connected:
-                self._reconnect()
-            self.sending.start()
+                # urllib3's own way to close would forget the tunnel through a proxy.
+                http_client.HTTPConnection.close(self)
+                self.connect()
+            self.sending.ends_at = self.sending.clock() + DEADLINE_SECONDS
             super().request(*args, **kwargs)
             self._active_at = self.sending.clock()
         self.sending.waiting.close()
-
-    def _reconnect(self) -> None:
-        self.close()
-        # Closing forgets the tunnel through a proxy.
-        if self._tunnel_arguments:
-            args, kwargs = self._tunnel_arguments
-            self.set_tunnel(*args, **kwargs)
-        self.connect()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import requests
 
 from tap_zoom_cc.zoom.answers import Answer, fault_of, missing_scopes, shorten
-from tap_zoom_cc.zoom.connections import ProxyRefusedError
-from tap_zoom_cc.zoom.rules import NO_ANSWER, Action, Condition
+from tap_zoom_cc.zoom.connections import BodyTooLargeError, ProxyRefusedError
+from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Action, Condition
 
 if TYPE_CHECKING:
     from tap_zoom_cc.zoom.rules import Rule
@@ -62,31 +62,18 @@ class RunError(Exception):
     """Nothing more can be read in this run; the message says what, where and what to do."""
 
 
-def error_for(error: AnswerError, where: str) -> AnswerError | RunError:
-    """Return the error that a request ends with when it is not sent again.
-
-    Args:
-        error: what the last attempt raised.
-        where: stream and account, for the message.
-    """
-    match error.rule.last_word:
-        case Action.READ_AGAIN:
-            return WindowExpiredError(error.rule, error.answer, where)
-        case Action.STOP_RUN:
-            return RunError(str(AnswerError(error.rule, error.answer, where)))
-        case _:
-            return AccountError(error.rule, error.answer, where)
-
-
 def no_answer(error: Exception, *, at: str = "") -> tuple[Answer, set[Condition]]:
-    """Return that nothing came, or that it broke off, and what is known of it besides.
+    """Return what came in place of an answer that can be read, and what is known of it besides.
 
     Args:
         error: what a session raised.
         at: where nothing came from, for the message.
     """
-    if isinstance(error, ProxyRefusedError):
-        return Answer(NO_ANSWER, message=shorten(str(error))), {Condition.PROXY_REFUSES}
+    match error:
+        case ProxyRefusedError():
+            return Answer(NO_ANSWER, message=shorten(str(error))), {Condition.PROXY_REFUSES}
+        case BodyTooLargeError():
+            return Answer(OK, message=str(error)), set()
     answer = Answer(NO_ANSWER, message=f"{fault_of(error)}{f' at {at}' if at else ''}")
     is_slow = isinstance(error, requests.Timeout) and not isinstance(
         error, requests.ConnectionError

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import email.utils
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from tap_zoom_cc.run.log import excerpt
-
-if TYPE_CHECKING:
-    import requests
 
 EARLIEST_TIME = datetime(2022, 1, 1, tzinfo=timezone.utc)
 """A header's time before the year in which Zoom Contact Center began is none (own choice)."""
@@ -38,15 +34,13 @@ def parse_instant(text: str) -> datetime:
             return day.replace(tzinfo=timezone.utc)
         instant = msgspec.convert(text, datetime)
     except msgspec.ValidationError as error:
-        message = f"'{excerpt(text)}' is neither a date nor a date-time"
-        raise ValueError(message) from error
+        raise ValueError(f"'{excerpt(text)}' is neither a date nor a date-time") from error
     if instant.tzinfo is None:
         return instant.replace(tzinfo=timezone.utc)
     try:
         return instant.astimezone(timezone.utc)
     except OverflowError as error:
-        message = f"'{excerpt(text)}' is out of range"
-        raise ValueError(message) from error
+        raise ValueError(f"'{excerpt(text)}' is out of range") from error
 
 
 def format_instant(instant: datetime) -> str:
@@ -54,11 +48,11 @@ def format_instant(instant: datetime) -> str:
     return instant.astimezone(timezone.utc).isoformat()
 
 
-def date_of(response: requests.Response) -> datetime | None:
-    """Return the server's clock as its ``Date`` header tells it, in UTC; None if it is no time."""
+def parse_http_date(text: str | None) -> datetime | None:
+    """Return the instant of a date in an HTTP header, in UTC; None if it is none."""
     try:
-        date = email.utils.parsedate_to_datetime(response.headers["Date"])
+        date = email.utils.parsedate_to_datetime(text or "")
         date = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
-    except (KeyError, ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return date if date >= EARLIEST_TIME else None

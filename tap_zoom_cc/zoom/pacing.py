@@ -1,24 +1,34 @@
-"""The pace of the whole run: one rate and one cool-down for all threads and streams.
+"""When requests are sent: the pace of the whole run, and the waits between the tries of one.
 
 Zoom counts requests per account and second over all endpoints of a label, and may disable an app
-that is refused too often. So requests leave about evenly spaced, never in bursts.
+that is refused too often. So requests leave about evenly spaced, never in bursts, and one rate and
+one cool-down are for all threads and streams. A request is sent again as the rules say, for a page
+or for an access token, after growing waits. After a refusal for the rate it is the pacer that
+waits, for the whole run.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+import traceback
+from collections import Counter, deque
 from contextlib import contextmanager
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from tap_zoom_cc.run.stopping import StoppedError
+import backoff
+
+from tap_zoom_cc.zoom.errors import AnswerError
+from tap_zoom_cc.zoom.rules import LONG_WAIT_SECONDS, PATIENCE_SECONDS, TRIES, Action
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from tap_zoom_cc.run.stopping import Stop
+    from tap_zoom_cc.zoom.rules import Rule
+
+Result = TypeVar("Result")
 
 FIRST_MARGIN = 0.04
 """Seconds by which one request may travel longer than another without being too many in a second.
@@ -55,8 +65,20 @@ SHORTEST_COOL_DOWN_SECONDS = 1.0
 LONGEST_COOL_DOWN_SECONDS = 60.0
 """When refusals do not say how long to wait, cool-downs double up to this (own choice)."""
 
-LONGEST_ASKED_SECONDS = 300.0
-"""The longest wait that a refusal can ask for."""
+FIRST_WAIT_SECONDS = 0.5
+"""The longest wait before the second try; it doubles with each further one."""
+
+LONGEST_WAIT_SECONDS = 30.0
+"""What it grows to, where Zoom does not ask for another wait."""
+
+SENT_AGAIN = (Action.RETRY, Action.COOL_DOWN, Action.RENEW_TOKEN)
+
+
+class LastRequest(threading.local):
+    """The last request of each thread."""
+
+    sent_at = -inf
+    """When it left, in seconds, by the pacer's clock."""
 
 
 class Pacer:
@@ -81,7 +103,7 @@ class Pacer:
         self._clock = clock
         self._near = threading.Semaphore(max(1, int(requests_per_second * NEAR_SECONDS)))
         self._turn = threading.Lock()
-        self._turns = threading.local()
+        self.last = LastRequest()
         self._state = threading.Lock()
         self._sent: deque[float] = deque([-inf] * count, maxlen=count)
         self._margin = FIRST_MARGIN
@@ -89,23 +111,11 @@ class Pacer:
         self._cooled_until = 0.0
         self._cooled_at = 0.0
         self._unasked_wait = 0.0
-        self._closed = False
 
     @property
     def interval(self) -> float:
         """The mean seconds between two requests at present."""
-        return self._period / len(self._sent)
-
-    @property
-    def _period(self) -> float:
-        """The seconds that must lie between a request and the one ``count`` before it."""
-        return (self._shortest_period + self._margin) * self._slowness
-
-    @property
-    def sent_at(self) -> float:
-        """When the calling thread's last request left, on `time.monotonic`'s clock, in seconds."""
-        last: float = getattr(self._turns, "last", -inf)
-        return last
+        return (self._shortest_period + self._margin) * self._slowness / len(self._sent)
 
     @contextmanager
     def approach(self) -> Iterator[None]:
@@ -133,25 +143,21 @@ class Pacer:
             self._wait_for_turn()
             yield
             with self._state:
-                self._turns.last = self._clock()
-                self._sent.append(self._turns.last)
+                self.last.sent_at = self._clock()
+                self._sent.append(self.last.sent_at)
 
     def _wait_for_turn(self, seconds_before: float = 0.0) -> None:
-        # Looked at again after each wait: a refusal meanwhile moves the next turn.
-        while (wait := self._next_turn() - seconds_before - self._clock()) > 0 and not self._closed:
-            self._stop.sleep(min(wait, LONGEST_SLEEP_SECONDS))
-        self._stop.check()
-        if self._closed:
-            message = "nothing more is sent in this run"
-            raise StoppedError(message)
-
-    def _next_turn(self) -> float:
-        with self._state:
-            return max(
-                self._cooled_until,
-                self._sent[-1] + self.interval * EVENNESS,
-                self._sent[0] + self._period,
-            )
+        left = inf
+        while left > 0:
+            with self._state:
+                turn = max(
+                    self._cooled_until,
+                    self._sent[-1] + self.interval * EVENNESS,
+                    self._sent[0] + self.interval * len(self._sent),
+                )
+            left = max(0.0, turn - seconds_before - self._clock())
+            # Looked at again after each wait: a refusal meanwhile moves the next turn.
+            self._stop.sleep(min(left, LONGEST_SLEEP_SECONDS))
 
     def cool_down(self, seconds: float | None) -> float:
         """Hold back everything after the calling thread's request was refused as one too many.
@@ -168,7 +174,7 @@ class Pacer:
         """
         with self._state:
             now = self._clock()
-            if self.sent_at > self._cooled_at:
+            if self.last.sent_at > self._cooled_at:
                 self._slowness = min(self._slowness * SLOW_DOWN, SLOWEST)
                 self._margin = min(self._margin + WIDEN_MARGIN, LONGEST_MARGIN)
                 self._cooled_at = now
@@ -176,14 +182,10 @@ class Pacer:
                     max(self._unasked_wait * 2, SHORTEST_COOL_DOWN_SECONDS),
                     LONGEST_COOL_DOWN_SECONDS,
                 )
-            wait = self._unasked_wait if seconds is None else min(seconds, LONGEST_ASKED_SECONDS)
+            wait = self._unasked_wait if seconds is None else min(seconds, LONG_WAIT_SECONDS)
             wait = max(wait, SHORTEST_COOL_DOWN_SECONDS)
             self._cooled_until = max(self._cooled_until, now + wait)
             return wait
-
-    def close(self) -> None:
-        """Send nothing more; what was read already can still be emitted."""
-        self._closed = True
 
     def speed_up(self) -> None:
         """Come back towards the full rate, a little with each request that was answered."""
@@ -191,3 +193,73 @@ class Pacer:
             with self._state:
                 self._unasked_wait = 0.0
                 self._slowness = max(1.0, self._slowness * SPEED_UP)
+
+
+def with_retries(
+    send: Callable[[], Result], *, stop: Stop, on_retry: Callable[[AnswerError, float], None]
+) -> Result:
+    """Return what ``send`` returns, calling it again after answers whose rules ask for it.
+
+    Between two tries it waits as long as Zoom asks; else, with some chance in it, up to twice as
+    long each time. A cool-down is the pacer's, which holds back the whole run.
+
+    Args:
+        send: sends the request; raises `AnswerError` for an answer that is not what was asked for.
+        stop: ends every wait.
+        on_retry: called before each wait with the error and the seconds.
+
+    Raises:
+        AnswerError: the last one, when there is to be no other try.
+        StoppedError: when the run is to end, or nothing more is to be sent.
+    """
+    tries: Counter[Rule] = Counter()
+    first_refused_at = inf
+    slept = 0.0
+
+    def is_final(error: Exception) -> bool:
+        nonlocal first_refused_at
+        _let_go_of_bodies(error)
+        if not isinstance(error, AnswerError) or error.rule.action not in SENT_AGAIN:
+            return True
+        rule, asked_wait = error.rule, error.answer.wait or 0.0
+        now = time.monotonic()
+        first_refused_at = min(first_refused_at, now)
+        if rule.tries is None:
+            return now - first_refused_at + asked_wait > PATIENCE_SECONDS
+        # Waits for a turn or for a token do not count: they say nothing of this request.
+        tries[rule] += 1
+        is_last = tries[rule] >= rule.tries or tries.total() >= TRIES
+        return is_last or slept + asked_wait > PATIENCE_SECONDS
+
+    def waits() -> Generator[float, AnswerError, None]:
+        nonlocal slept
+        error = yield 0.0
+        longest = FIRST_WAIT_SECONDS
+        while True:
+            seconds = backoff.full_jitter(longest)
+            if error.rule.action is Action.COOL_DOWN:
+                seconds = 0.0
+            elif error.answer.wait is not None:
+                seconds = error.answer.wait
+            on_retry(error, seconds)
+            # Waited for here: backoff would sleep on when the run is to end.
+            stop.sleep(seconds)
+            slept += seconds
+            longest = min(longest * 2, LONGEST_WAIT_SECONDS)
+            error = yield 0.0
+
+    tried: Callable[[], Result] = backoff.on_exception(
+        waits, AnswerError, jitter=None, giveup=is_final, logger=None
+    )(send)
+    return tried()
+
+
+def _let_go_of_bodies(error: BaseException | None) -> None:
+    """Clear the frames that an error came through, and those of its causes.
+
+    They refer to the error, and it to them, so they would stay until garbage is collected, with
+    all that was read of the answer: of some retries that is hundreds of megabytes.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__

@@ -38,6 +38,11 @@ SCOPE = "/accounts/{account_id}"
 PAGES_WITHOUT_NEWS = 2
 
 LARGE_BODY_BYTES = 32 * 1024
+"""A body from this size on is kept in memory that goes back to the system when it is let go of.
+
+Rows keep their page's body until they are emitted. Ten threads that take such bodies from the
+allocator's heaps leave some 50 MB there that nobody uses (measured with glibc).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +120,13 @@ class PageReader:
         """
         with response.raw as raw:  # Read already, and closed here to keep the body once only.
             body = raw.read().removeprefix(BOM_UTF8)
+        kept: bytes | memoryview = body
+        if len(body) >= LARGE_BODY_BYTES:
+            pages = mmap.mmap(-1, len(body))
+            pages.write(body)
+            kept = memoryview(pages)
         try:
-            page = self._decoder.decode(_in_pages_of_its_own(body))
+            page = self._decoder.decode(kept)
         except msgspec.ValidationError:
             raise
         except (msgspec.DecodeError, RecursionError):
@@ -128,8 +138,7 @@ class PageReader:
         # What other languages take for empty, such as 0 and false, can only mean the end, too.
         page.next_page_token = page.next_page_token or None
         if page.rows is None and page.next_page_token and page.total_records is None:
-            message = "the answer names a next page but neither rows nor their total"
-            raise ValueError(message)
+            raise ValueError("the answer names a next page but neither rows nor their total")
         return page
 
     def _read_slowly(self, body: bytes) -> Page:
@@ -150,19 +159,6 @@ class PageReader:
         return page
 
 
-def _in_pages_of_its_own(body: bytes) -> bytes | memoryview:
-    """Return a large body in memory that goes back to the system as soon as it is let go of.
-
-    Rows keep their page's body until they are emitted. Ten threads that take such bodies from the
-    allocator's heaps leave some 50 MB there that nobody uses (measured with glibc).
-    """
-    if len(body) < LARGE_BODY_BYTES:
-        return body
-    pages = mmap.mmap(-1, len(body))
-    pages.write(body)
-    return memoryview(pages)
-
-
 class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
     """Follows ``next_page_token`` through the pages of one range; keeps the page read last."""
 
@@ -173,10 +169,6 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
         self._response: requests.Response | None = None
         self._page: Page | None = None
         self.pages_without_news = 0
-
-    def anew(self) -> NextPageTokenPaginator:
-        """Return one like this that is before the first page."""
-        return NextPageTokenPaginator(self.reader)
 
     def read(self, response: requests.Response) -> Page:
         """Return the page in a response, decoded once.
@@ -202,20 +194,12 @@ class NextPageTokenPaginator(BaseAPIPaginator[str | None]):
 
 @dataclass(frozen=True, slots=True)
 class EngagementLog:
-    """One endpoint: the stream's name, the path, what every request asks for, and its paginator.
-
-    The paginator has not begun; each reading of a range takes one of its own from it.
-    """
+    """One endpoint: the stream's name, the path, what every request asks for, and its pages."""
 
     name: str
     path: str
     parameters: Mapping[str, object]
-    paginator: NextPageTokenPaginator
-
-    @property
-    def reader(self) -> PageReader:
-        """What reads a page of it."""
-        return self.paginator.reader
+    reader: PageReader
 
     def where(self, account_id: str) -> str:
         """Return stream and account for a message."""

@@ -109,12 +109,6 @@ class Rule:
         """What is done when the request is not sent again."""
         return self.then or self.action
 
-    def stopping(self) -> Rule:
-        """Return the rule with the end of the run as its last word."""
-        if self.then is None:
-            return replace(self, action=Action.STOP_RUN)
-        return replace(self, then=Action.STOP_RUN)
-
 
 OK = 200
 
@@ -343,4 +337,8 @@ def decide(answer: Answer, conditions: Collection[Condition] = ()) -> Rule:
     if answer.wait is not None and answer.wait > LONG_WAIT_SECONDS:
         conditions = {*conditions, Condition.LONG_WAIT}
     rule = next(rule for rule in RULES if rule.fits(answer, conditions))
-    return rule.stopping() if rule.shared in conditions else rule
+    if rule.shared not in conditions:
+        return rule
+    if rule.then is None:
+        return replace(rule, action=Action.STOP_RUN)
+    return replace(rule, then=Action.STOP_RUN)

@@ -39,7 +39,7 @@ class SleepingClock(Stop):
 
     @override
     def sleep(self, seconds: float) -> None:
-        self.check()
+        super().sleep(0.0)
         if seconds > 0:
             self.now += seconds
             self.on_sleep()

@@ -28,10 +28,10 @@ class Constants:
 
     first_wait_seconds: float | None = field(
         default=None,
-        metadata=_named("zoom.retries.FIRST_WAIT_SECONDS"),
+        metadata=_named("zoom.pacing.FIRST_WAIT_SECONDS"),
     )
     patience_seconds: float | None = field(
-        default=None, metadata=_named("zoom.retries.PATIENCE_SECONDS")
+        default=None, metadata=_named("zoom.pacing.PATIENCE_SECONDS")
     )
     timeout_seconds: tuple[float, float] | None = field(
         default=None, metadata=_named("zoom.client.TIMEOUT_SECONDS")
@@ -43,7 +43,7 @@ class Constants:
         default=None, metadata=_named("zoom.pacing.SHORTEST_COOL_DOWN_SECONDS")
     )
     longest_asked_seconds: float | None = field(
-        default=None, metadata=_named("zoom.pacing.LONGEST_ASKED_SECONDS")
+        default=None, metadata=_named("zoom.pacing.LONG_WAIT_SECONDS")
     )
     longest_cool_down_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.LONGEST_COOL_DOWN_SECONDS")

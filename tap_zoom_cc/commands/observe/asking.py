@@ -1,4 +1,4 @@
-"""How a log is asked while it is observed: one page of any range, and nothing is hidden.
+"""How a log is asked while it is observed, and what is seen in an answer.
 
 Requests leave as those of a sync do, with its token, at its pace, and sent again by its rules. But
 ``from`` and ``to`` may be written in any offset, and no more are sent than were promised.
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
-from tap_zoom_cc.commands.observe.sightings import Engagement, Seen
 from tap_zoom_cc.zoom.answers import read_answer
 from tap_zoom_cc.zoom.errors import AnswerError
 from tap_zoom_cc.zoom.instants import parse_instant
@@ -22,12 +21,76 @@ from tap_zoom_cc.zoom.rules import OK
 if TYPE_CHECKING:
     import requests
 
-    from tap_zoom_cc.commands.observe.sightings import Asked
+    from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
 
 MOST_REQUESTS = 25
 """To the logs of all accounts together, with those that are sent again."""
+
+Purpose: TypeAlias = Literal["base", "range", "width", "history", "living"]
+"""Why a request is sent: the verdict for which its answer is meant. Others may use it too."""
+
+UTC_OFFSET = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for a page of a range; ``from`` and ``to`` are written in ``offset`` from UTC."""
+
+    purpose: Purpose
+    window: Window
+    offset: timedelta = UTC_OFFSET
+    page_token: str = ""
+
+    @property
+    def written(self) -> tuple[str, str]:
+        """``from`` and ``to`` as they stand in the request."""
+        zone = timezone(self.offset)
+        begin, end = self.window.begin.astimezone(zone), self.window.end.astimezone(zone)
+        # isoformat and not the tap's own form: other offsets than UTC are asked for here.
+        return begin.isoformat(), end.isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class Engagement:
+    """A row: its ID, its times in UTC, and the zone of its written start: ``Z``, ``+00:00``."""
+
+    row_id: str
+    start: datetime
+    end: datetime
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An answer. ``told`` is the range that it names, ``token`` leads to the next page."""
+
+    asked: Asked
+    status: int
+    code: int | None = None
+    rows: tuple[Engagement, ...] = ()
+    token: str | None = None
+    total: int | None = None
+    told: tuple[str | None, str | None] = (None, None)
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is the page that was asked for."""
+        return self.status == OK
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds all engagements of its range."""
+        has_all = self.total in {None, len(self.rows)}
+        return self.is_page and has_all and not self.asked.page_token and not self.token
+
+    @property
+    def in_range(self) -> list[Engagement]:
+        """The engagements of about the time that was asked for, within two days."""
+        margin = timedelta(days=2)
+        begin, end = self.asked.window.begin - margin, self.asked.window.end + margin
+        return [row for row in self.rows if begin <= row.end and row.start <= end]
 
 
 class NoRequestLeftError(Exception):

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import click
-
-from tap_zoom_cc.commands.observe.asking import MOST_REQUESTS, Traffic
+from tap_zoom_cc.commands.observe.asking import Traffic
 from tap_zoom_cc.commands.observe.probes import Log, busiest, look
-from tap_zoom_cc.commands.observe.table import markdown
+from tap_zoom_cc.commands.observe.verdicts import (
+    SELECTED,
+    TOTAL_DIFFERS,
+    kept_for,
+    longest_seen,
+    total,
+    verdicts,
+)
 from tap_zoom_cc.run.report import counted
-from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
-from tap_zoom_cc.sync.windows import whole_second
+from tap_zoom_cc.run.stopping import StoppedError, in_background
+from tap_zoom_cc.sync.windows import DAY, whole_second
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.errors import RunError
 from tap_zoom_cc.zoom.pages import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import timedelta
 
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.streams import EngagementStream
@@ -33,26 +40,15 @@ FIRST_ACCOUNTS = 3
 BUSIEST = "(the busiest)"
 """What the option has for a value when it is given without one."""
 
-
-def observe_option(
-    callback: Callable[[click.Context, click.Option, str | None], None],
-) -> click.Option:
-    """Return the option of the command line: alone, or with the ID of an account."""
-    return click.Option(
-        ["--observe"],
-        is_flag=False,
-        flag_value=BUSIEST,
-        metavar="[ACCOUNT_ID]",
-        help=(
-            "Find out from one account what Zoom's documents leave open, by at most "
-            f"{MOST_REQUESTS} requests, and print a table of it without personal data."
-        ),
-        callback=callback,
-        expose_value=False,
-    )
+SHOWN_VALUE = re.compile(
+    r"[A-Za-z-]{1,24}|\d{1,9}|1\d{9}|\d{4}-\d\d-\d\d[\d:.TZ+-]{0,20}|[A-Za-z]{3}, [\w: ]{1,24} GMT"
+)
+"""Values of headers that are shown: a word, a number, or a time, in seconds since 1970, too."""
 
 
-def observe(streams: Sequence[EngagementStream], services: Services, account_id: str) -> int:
+def observe_account(
+    streams: Sequence[EngagementStream], services: Services, account_id: str
+) -> None:
     """Observe one account and print what was found, even if something ends it early.
 
     Args:
@@ -60,10 +56,12 @@ def observe(streams: Sequence[EngagementStream], services: Services, account_id:
         services: what the run shares.
         account_id: the account to observe, or `BUSIEST` of the first few.
 
-    Returns:
-        The exit code: 0 if at least one log could be read, and nothing ended it early.
+    Raises:
+        RunError: if no log could be read, or something ended it early.
+        StoppedError: if the run is to end.
+        OutputError: if nobody reads what is printed.
     """
-    logger, stop, settings = services.report.logger, services.stop, services.settings
+    settings = services.settings
     traffic = Traffic(services.client)
     observed = [_without_filters(stream, services) for stream in streams]
     candidates: list[list[Log]] = []
@@ -82,29 +80,79 @@ def observe(streams: Sequence[EngagementStream], services: Services, account_id:
                 log.ask_for_newest()
         look(busiest(candidates))
 
-    problem, exit_code = "", 0
+    def write(end: str) -> bool:
+        logs = busiest(candidates)
+        is_readable = any(log.is_readable for log in logs)
+        if is_readable:
+            answers = counted(traffic.statuses.total(), "answer")
+            title = f"Observed by tap-zoom-cc {version('tap-zoom-cc')}, from {answers}{end}"
+            with writing():
+                sys.stdout.write(markdown(logs, settings.lookbacks, traffic, title))
+        return is_readable
+
     try:
-        in_background(find_out, stop, services.report.show_retries)
-    except RunError as error:
-        problem, exit_code = str(error), EXIT_FAILED
-    except StoppedError:
-        problem, exit_code = stop.reason, stop.exit_code
-    logs = busiest(candidates)
-    if any(log.is_readable for log in logs):
-        answers = counted(traffic.statuses.total(), "answer")
-        end = "; something ended it early." if problem else "."
-        title = f"Observed by tap-zoom-cc {version('tap-zoom-cc')}, from {answers}{end}"
-        with writing():
-            sys.stdout.write(markdown(logs, settings.lookbacks, traffic, title))
-    elif not problem:
-        reasons = ", ".join(f"{log.name} answers {log.refusal}" for log in logs)
-        problem, exit_code = f"Nothing can be observed: {reasons}; --check says why", EXIT_FAILED
-    if problem:
-        logger.error(problem)
-    return exit_code
+        in_background(find_out, services.stop, services.report.show_retries)
+    except (RunError, StoppedError):
+        write("; something ended it early.")
+        raise
+    if not write("."):
+        reasons = ", ".join(f"{log.name} answers {log.refusal}" for log in busiest(candidates))
+        raise RunError(f"Nothing can be observed: {reasons}; --check says why")
 
 
 def _without_filters(stream: EngagementStream, services: Services) -> EngagementLog:
     log, filters = stream.log_endpoint, services.settings.filters[stream.name]
     kept = {name: value for name, value in log.parameters.items() if name not in filters}
     return replace(log, parameters=kept)
+
+
+def markdown(
+    logs: Sequence[Log], lookbacks: Mapping[str, timedelta], traffic: Traffic, title: str
+) -> str:
+    """Return the whole output: a title, the table, and the line about settings.
+
+    Args:
+        logs: what was seen of each.
+        lookbacks: how far back the settings let syncs look, by log.
+        traffic: all requests.
+        title: the first line.
+    """
+    lines = [title, "", "| log | question | finding |", "|---|---|---|"]
+    for log in logs:
+        found = verdicts(log) if log.is_readable else {"the log": f"refused: {log.refusal}"}
+        lines += [f"| `{log.name}` | {question} | {told} |" for question, told in found.items()]
+    statuses = ", ".join(
+        f"{status} ({'' if code is None else f'code {code}, '}{count})"
+        for (status, code), count in sorted(traffic.statuses.items(), key=str)
+    )
+    headers = "; ".join(
+        f"{name}: {value if SHOWN_VALUE.fullmatch(value) else '(no word, number or time)'}"
+        for name, value in sorted(traffic.headers.items())
+    )
+    lines += [f"| all | HTTP statuses | {statuses} |"]
+    lines += [f"| all | headers about limits, the last of each | {headers or 'none'} |", ""]
+    meaning = "; ".join(advice for log in logs for advice in _advice(log, lookbacks[log.name]))
+    return "\n".join([*lines, f"For this account's settings: {meaning or 'none yet'}.", ""])
+
+
+def _advice(log: Log, lookback: timedelta) -> Iterator[str]:
+    left, longest, setting = log.readings, longest_seen(log), f"{log.name}_lookback_days"
+    selected = {reading.selects_on for reading in left}
+    if selected in ({"end"}, {"overlap"}):
+        if all(reading.zone is None and not reading.days for reading in left):
+            by = SELECTED[selected.pop()].partition(":")[0]
+            yield (
+                f"Zoom selects `{log.name}` by {by} here, so that a lookback of 1 hour would do "
+                f"(`{setting}: 0.05`)"
+            )
+    elif longest is not None and longest > lookback:
+        days = -(-longest // DAY)
+        yield (
+            f"an engagement in `{log.name}` was open for {longest}: set `{setting}` to {days} at "
+            "least"
+        )
+    if kept := kept_for(log):
+        kept_days = counted(round(kept / DAY), "day")
+        yield f"a `start_date` further back than about {kept_days} has nothing to read"
+    if total(log).startswith(TOTAL_DIFFERS):
+        yield "`on_count_mismatch: warn`, if the totals stay wrong"

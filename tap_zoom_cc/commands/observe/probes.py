@@ -10,21 +10,21 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tap_zoom_cc.commands.observe.asking import Asked
 from tap_zoom_cc.commands.observe.ranges import (
     Witnesses,
     left_over,
     near,
     next_range,
 )
-from tap_zoom_cc.commands.observe.sightings import Asked
 from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from tap_zoom_cc.commands.observe.asking import Purpose, Seen
     from tap_zoom_cc.commands.observe.ranges import Reading
-    from tap_zoom_cc.commands.observe.sightings import Purpose, Seen
 
 SETTLED = timedelta(hours=1)
 """How long after its end an engagement is surely listed (own choice).

@@ -16,13 +16,13 @@ from itertools import accumulate, combinations, product
 from operator import ne, or_
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from tap_zoom_cc.commands.observe.sightings import UTC_OFFSET, Asked
+from tap_zoom_cc.commands.observe.asking import UTC_OFFSET, Asked
 from tap_zoom_cc.sync.windows import HOUR, SECOND, Window, whole_second
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from tap_zoom_cc.commands.observe.sightings import Engagement, Seen
+    from tap_zoom_cc.commands.observe.asking import Engagement, Seen
 
 MILLISECOND = timedelta(milliseconds=1)
 DAY = timedelta(days=1) // MILLISECOND

@@ -12,8 +12,8 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from tap_zoom_cc.commands.observe.asking import UTC_OFFSET
 from tap_zoom_cc.commands.observe.ranges import READINGS, milliseconds
-from tap_zoom_cc.commands.observe.sightings import UTC_OFFSET
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, SECOND, Window
 from tap_zoom_cc.zoom.instants import parse_instant
@@ -21,9 +21,9 @@ from tap_zoom_cc.zoom.instants import parse_instant
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from tap_zoom_cc.commands.observe.asking import Engagement
     from tap_zoom_cc.commands.observe.probes import Log
     from tap_zoom_cc.commands.observe.ranges import Reading
-    from tap_zoom_cc.commands.observe.sightings import Engagement
 
 UNDETERMINED = "undetermined"
 
