@@ -1,6 +1,7 @@
 """An account that is quiet rests: ``quiet_accounts_hours``, through the command line.
 
 The simulator tells its time here, so that it is the tap's present, and no ``end_date`` is needed.
+What follows when runs are killed or fail meanwhile is in `test_properties.py`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator.scenario import STREAMS, Account, Clock, Fault, Refusal, Scenario
-from tests.harness.constants import Constants
+from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tests.harness.history import BEGIN, DAY, HOUR, accounts_asked, engagement
 from tests.harness.singer import bookmarks, selecting, state_of
 from tests.harness.tap import run_tap, settings_for, sync
-from tests.harness.warm import Kill
 from tests.test_report import gauges
 
 if TYPE_CHECKING:
@@ -218,22 +217,6 @@ def test_state_says_since_when_an_account_is_silent_whatever_the_setting_is(
         assert silences(again.check()) == silences(run)
 
 
-def test_windows_that_were_read_whole_before_a_failure_keep_their_silence(
-    simulator: SimulatorProcess, discovered: dict[str, Any]
-) -> None:
-    """State goes back to its last window in both, so that they always fit each other."""
-    calls = (
-        engagement("first", BEGIN + DAY, BEGIN + DAY + HOUR),
-        engagement("second", BEGIN + 35 * DAY, BEGIN + 35 * DAY + HOUR),
-    )
-    fault = Fault(kind="total_too_high", endpoint="sms", requests=(2, 3, 4, 5, 6, 7, 8, 9))
-    simulator.replace(zoom_of(Account(id="one", explicit_sms=calls), faults=(fault,)))
-    options: dict[str, Any] = {"catalog": selecting(discovered, ["sms"]), "max_concurrency": 1}
-    run = load(simulator, 0 * HOUR, None, **options).check(1)
-    assert len(run.records("sms")) == 2
-    assert silences(run) == {"one": BEGIN + DAY + HOUR}
-
-
 def silences(run: TapRun) -> dict[str, datetime]:
     """Return from when each account is silent in ``sms``, by the last state."""
     return {
@@ -279,23 +262,6 @@ def test_a_budget_serves_all_though_some_rest(simulator: SimulatorProcess) -> No
             assert len(accounts_asked(simulator, stream)) <= 2
         last |= {str(name): NOW + hour * HOUR for name in accounts_asked(simulator, "sms")}
         assert min(last.values()) >= NOW + (hour - 6 - 4) * HOUR
-
-
-def test_a_kill_wakes_nobody_and_leaves_nobody_resting(simulator: SimulatorProcess) -> None:
-    """After each possible end the state of an account is the one before, or the one after."""
-    calls = tuple(engagement(f"{n:02}", NOW + n * MINUTE, NOW + n * MINUTE) for n in range(40))
-    simulator.replace(zoom_of(Account(id=QUIET), Account(id=BUSY, explicit_voice_calls=calls)))
-    constants = Constants(flush_bytes=1, seconds_between_states=0.0, page_size=3)
-    whole = load(simulator, HOUR, constants=constants, max_concurrency=1).check()
-    sizes = [len(whole.stdout) * part // 12 for part in range(1, 12, 2)]
-    for size in sizes:
-        kill = Kill("SIGKILL", after_bytes=size)
-        run = load(simulator, HOUR, constants=constants, max_concurrency=1, kill=kill)
-        assert run.exit_code in {-9, 0}
-        given = run.state if run.states else STATE
-        load(simulator, HOUR + 10 * MINUTE, given, constants=constants).check()
-        assert set(accounts_asked(simulator, "voice_calls")) == {BUSY}
-        assert QUIET not in accounts_asked(simulator, "sms")
 
 
 def test_an_account_that_could_not_be_read_does_not_rest_until_it_is(
