@@ -46,11 +46,10 @@ class Play:
     """A schedule being played: the simulator, and a target with what it has kept so far."""
 
     def __init__(self, simulator: SimulatorProcess, schedule: Schedule) -> None:
-        """Set the stage, at a time when everything is over."""
+        """Set the stage, at a time when everything is over; ``tally`` counts what is played."""
         self.simulator = simulator
         self.schedule = schedule
         self.tally: Counter[str] = Counter()
-        """How much was played, by what is counted."""
         zoom = schedule.zoom
         self._span = seconds_of(zoom.history_end.isoformat())
         forgetful = replace(zoom.readings, history_days_kept=None)
@@ -119,7 +118,7 @@ class Play:
         oldest = self.now - (kept - 2) * DAY if kept else self.schedule.start_date
         return max(self.schedule.start_date, oldest)
 
-    def to_beseconds_of(self) -> set[Key]:
+    def to_be_read(self) -> set[Key]:
         """Return what a run must have read that began at the present, and has just ended.
 
         That is what the server had then and still has, and is not before ``start_date``.
@@ -194,11 +193,10 @@ class Play:
     def _kill(self, death: Death | None) -> Kill | None:
         if death is None:
             return None
-        after_bytes = None
-        if death.after_share is not None:
-            rows = sum(len(msgspec.json.encode(row)) for row in self.truth.values())
-            after_bytes = round(death.after_share * (SCHEMA_BYTES + rows))
-        return Kill(death.signal_name, after_bytes, death.after_seconds)
+        if death.after_share is None:
+            return Kill(death.signal_name, None, death.after_seconds)
+        rows = sum(len(msgspec.json.encode(row)) for row in self.truth.values())
+        return Kill(death.signal_name, round(death.after_share * (SCHEMA_BYTES + rows)))
 
     def _check(self, run: Run, ended: TapRun, faults: Counter[str]) -> None:
         if run.max_requests is not None:
@@ -245,9 +243,9 @@ class Play:
         That is what lies between it and the bookmark before, and what is due before it. And the
         silence of an account that was read begins with the latest end that it has brought.
         """
-        to_be_read = self.to_beseconds_of()
+        to_be_read = self.to_be_read()
         got = set(self.kept)
-        bookmarks = all_bookmarks(self.state) if self.state else {}
+        bookmarks = _bookmarks(self.state or {})
         silences = _partitions(self.state)
         ends: dict[Place, int] = {}
         for message in ended.messages:
@@ -257,15 +255,15 @@ class Play:
                 ends[key[:2]] = max(ends.get(key[:2], 0), min(self._times[key][1], self.now))
             if message["type"] != "STATE":
                 continue
-            moved = all_bookmarks(message["value"])
+            moved = _bookmarks(message["value"])
             for place, partition in _partitions(message["value"]).items():
                 if partition != silences.get(place):
                     self._check_silence(place, partition, silences.get(place), ends.get(place))
             silences = _partitions(message["value"])
             for place, bookmark in moved.items():
                 before = bookmarks.get(place)
-                assert before is None or seconds_of(bookmark) >= seconds_of(before), place
-                assert seconds_of(bookmark) <= self.now
+                assert before is None or before <= bookmark, place
+                assert bookmark <= self.now, place
                 if bookmark != before:
                     passed = {
                         key
@@ -289,10 +287,10 @@ class Play:
             assert self.schedule.start_date <= silent < seconds_of(after["replication_key_value"])
             assert last_end is None or last_end < silent, place
 
-    def _is_passed(self, key: Key, before: str | None, bookmark: str) -> bool:
+    def _is_passed(self, key: Key, before: int | None, bookmark: int) -> bool:
         first, last = self._selected_between(key)
-        is_between = first < seconds_of(bookmark) and (before is None or last > seconds_of(before))
-        return is_between or self._due(key) <= seconds_of(bookmark)
+        is_between = first < bookmark and (before is None or last > before)
+        return is_between or self._due(key) <= bookmark
 
     def _check_complete(self, run: Run, ended: TapRun, *, excused: bool) -> None:
         """A run that ends with exit code 0 has brought every account that it saw to the present.
@@ -300,17 +298,17 @@ class Play:
         Those that rest have stayed where they were, for an eighth of their silence at most. With
         ``excused`` accounts refused, which a run may pass over.
         """
+        bookmarks = _bookmarks(ended.states[-1]) if ended.states else {}
         for place in ((stream, name) for stream in STREAMS for name in self.schedule.seen_by(run)):
-            bookmark = ended.bookmarks.get(place)
-            if bookmark and seconds_of(bookmark) < self.now and self.schedule.may_rest(run):
+            bookmark = bookmarks.get(place)
+            if bookmark is not None and bookmark < self.now and self.schedule.may_rest(run):
                 before = _partitions(self.state)[place]
-                silence = seconds_of(bookmark) - seconds_of(before["quiet_since"])
-                rest = min(run.quiet_hours * HOUR, silence / 8)
-                if self.now - seconds_of(bookmark) < rest:
+                silence = bookmark - seconds_of(before["quiet_since"])
+                if self.now - bookmark < min(run.quiet_hours * HOUR, silence / 8):
                     assert _partitions(ended.state)[place] == before
                     self.tally["rests"] += 1
                     continue
-            assert excused or (bookmark and seconds_of(bookmark) == self.now), place
+            assert excused or bookmark == self.now, place
 
     def _keep(self, run: Run, ended: TapRun) -> None:
         """Keep what a target keeps: all, or what came up to one of the STATE messages."""
@@ -338,9 +336,13 @@ class Play:
         self.now = max([self.now, self._span + DAY, *map(self._due, self.truth)])
         last = self.run(Run(round(quiet_hours * HOUR), quiet_hours=quiet_hours))
         assert last.exit_code == 0, last.stderr
-        missing = self.to_beseconds_of() - self.kept.keys()
+        missing = self.to_be_read() - self.kept.keys()
         assert not missing, f"{len(missing)} lost, such as {min(missing)}"
         self.tally["schedules"] += 1
+
+
+def _bookmarks(state: State) -> dict[Place, int]:
+    return {place: seconds_of(text) for place, text in all_bookmarks(state).items()}
 
 
 def _partitions(state: State | None) -> dict[Place, Record]:
