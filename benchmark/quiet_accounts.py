@@ -18,7 +18,7 @@ from benchmark.listed import LISTING_SECONDS, Cost, Listed
 from benchmark.table import Row
 from simulator.engagements import History
 from simulator.scenario import STREAMS, Account, Scenario
-from tap_zoom_cc.accounts import LISTING
+from tap_zoom_cc.services import LISTING
 from tap_zoom_cc.sync.bookmarks import rest_of, silent_from
 from tap_zoom_cc.sync.lookback import Progress, begin_of_reread, phase_of
 from tap_zoom_cc.sync.windows import Window

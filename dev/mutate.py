@@ -41,7 +41,6 @@ PATIENCE = 900
 # mutants are killed by it.
 ASKED_FIRST = {
     "": "test_bad_input test_log test_accounts test_report",
-    "accounts": "test_accounts",
     "configuration": "test_bad_input test_any_input",
     "environment": "test_bad_input test_any_input",
     "input_schemas": "test_bad_input test_state test_any_input",
@@ -51,6 +50,7 @@ ASKED_FIRST = {
     "rows/": "test_rows test_unmapped_values test_completeness",
     "run/report": "test_report test_log",
     "run/stopping": "test_stopping",
+    "services": "test_accounts",
     "streams": "test_completeness test_increments test_state",
     "sync/": "test_completeness test_increments test_late_engagements",
     "sync/bookmarks": "test_quiet test_state test_report test_increments test_late_engagements",

@@ -8,7 +8,7 @@ import traceback
 from abc import abstractmethod
 from contextlib import suppress
 from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,12 +22,11 @@ from tap_zoom_cc.commands.check import check_access, write_line, write_row
 from tap_zoom_cc.commands.observe.asking import MOST_REQUESTS
 from tap_zoom_cc.commands.observe.command import BUSIEST, observe_account
 from tap_zoom_cc.commands.reconcile import count_days
-from tap_zoom_cc.configuration import CONFIG_SCHEMA
 from tap_zoom_cc.environment import forget_unknown_log_levels, misspelled_variables
-from tap_zoom_cc.inputs import InputError, read_config, read_input, settings_from
+from tap_zoom_cc.inputs import InputError, read_config, read_input
 from tap_zoom_cc.run.log import leave_out_chatter, printable
 from tap_zoom_cc.run.stopping import EXIT_FAILED, OutputError, Stop, StoppedError, end_on_signals
-from tap_zoom_cc.services import Services, ServingTap
+from tap_zoom_cc.services import ServingTap
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import shorten
@@ -99,18 +98,6 @@ class CommandLineTap(ServingTap):
         self._settings = settings
         super().__init__(**sdk_arguments)
 
-    @cached_property
-    @override
-    def services(self) -> Services:
-        """What the streams of a run share; settings that were not checked before are checked.
-
-        Raises:
-            InputError: if they are wrong.
-        """
-        started = datetime.fromtimestamp(self.initialized_at / 1000, tz=timezone.utc)
-        settings = self._settings or settings_from(self.config, now=started)
-        return Services(settings, started, self._stop, self.logger)
-
     @abstractmethod
     def sync(self) -> int:
         """Sync every selected stream and return the exit code: 0 only if nothing was missed."""
@@ -131,7 +118,7 @@ class CommandLineTap(ServingTap):
     @override
     def cli(cls) -> click.Command:  # noqa: N805 (as the SDK has it)
         """The command ``tap-zoom-cc``."""
-        ignored = forget_unknown_log_levels(cls.env_prefix())
+        ignored = forget_unknown_log_levels()
         try:
             command = super().cli
         except Exception as error:  # noqa: BLE001 (a file can be wrong in any way)
@@ -140,11 +127,6 @@ class CommandLineTap(ServingTap):
         for line in ignored:
             cls.logger.warning(line)
         return command
-
-    @classmethod
-    def env_prefix(cls) -> str:
-        """Return what the names of the tap's environment variables begin with."""
-        return f"{cls.name.upper().replace('-', '_')}_"
 
     @classmethod
     @override
@@ -211,7 +193,7 @@ class CommandLineTap(ServingTap):
         """Print the catalog: ``sub_account_ids`` alone counts, and settings may be wrong."""
         if not value:
             return
-        config = read_config(ctx.params.get("config", ()), cls.env_prefix())
+        config = read_config(ctx.params.get("config", ()))
         # The SDK would say once more that something is wrong, and not what.
         cls.logger.setLevel(logging.ERROR)
         ids = config.get("sub_account_ids")
@@ -255,15 +237,11 @@ class CommandLineTap(ServingTap):
             pass
         stop = Stop()
         end_on_signals(stop, cls.logger)
-        prefix, now = cls.env_prefix(), datetime.now(timezone.utc)
         try:
-            given = read_input(config, state, catalog, prefix=prefix, now=now)
+            given = read_input(config, state, catalog, now=datetime.now(timezone.utc))
         finally:
             # The file of variables has been read by now, and may have some that are wrong, too.
-            for line in (
-                *misspelled_variables(CONFIG_SCHEMA["properties"], prefix),
-                *forget_unknown_log_levels(prefix),
-            ):
+            for line in (*misspelled_variables(), *forget_unknown_log_levels()):
                 cls.logger.warning(line)
         tap = cls(
             stop=stop,

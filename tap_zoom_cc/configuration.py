@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 JsonSchema: TypeAlias = dict[str, Any]
 
+VARIABLE_PREFIX = "TAP_ZOOM_CC_"
+"""What the name of an environment variable begins with that holds a setting."""
+
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 FORMATS = {

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from requests.utils import get_environ_proxies, select_proxy
 
+from tap_zoom_cc.configuration import CONFIG_SCHEMA, VARIABLE_PREFIX
 from tap_zoom_cc.run.log import excerpt, nearest, printable
 
 if TYPE_CHECKING:
@@ -42,28 +43,22 @@ def proxy_problems(urls: Iterable[str]) -> list[str]:
     return []
 
 
-def misspelled_variables(names: Collection[str], prefix: str) -> list[str]:
+def misspelled_variables() -> list[str]:
     """Name the environment variables that nothing reads, and that are nearly those of a setting.
 
     Others with the prefix may be the user's own, such as a salt for stream maps. Meltano's own have
     two underscores (``TAP_ZOOM_CC__SELECT``). A plugin that inherits the tap has variables that end
     with a setting's name (``TAP_ZOOM_CC_SHARD_1_START_DATE``).
-
-    Args:
-        names: of the settings.
-        prefix: what the variables' names begin with.
     """
-    known = {"LOGLEVEL", *(name.upper() for name in names)}
+    known = {"LOGLEVEL", *(name.upper() for name in CONFIG_SCHEMA["properties"])}
     lines = []
     for variable in sorted(os.environ):
-        name = variable.removeprefix(prefix)
+        name = variable.removeprefix(VARIABLE_PREFIX)
         if name == variable or name in known or "__" in variable or _is_inherited(name, known):
             continue
-        meant = nearest(name, known).replace("mean ", f"mean {prefix}")
-        if meant:
-            lines.append(
-                f"{printable(variable)}: there is no such setting, so it is ignored{meant}"
-            )
+        if meant := nearest(name, known).replace("mean ", f"mean {VARIABLE_PREFIX}"):
+            ignored = "there is no such setting, so it is ignored"
+            lines.append(f"{printable(variable)}: {ignored}{meant}")
     return lines
 
 
@@ -88,16 +83,13 @@ def certificate_problems() -> list[str]:
     return []
 
 
-def forget_unknown_log_levels(prefix: str) -> list[str]:
+def forget_unknown_log_levels() -> list[str]:
     """Take log levels that do not exist out of the environment, and say so; empty ones say nothing.
 
     The SDK's own set-up would fail; other programs may know more levels, so that is no error.
-
-    Args:
-        prefix: what the name of the tap's own variable begins with.
     """
     warnings = []
-    for name in (f"{prefix}LOGLEVEL", "LOGLEVEL"):
+    for name in (f"{VARIABLE_PREFIX}LOGLEVEL", "LOGLEVEL"):
         level = os.environ.get(name)
         try:
             logging.NullHandler(logging.INFO if level is None else level.upper())

@@ -11,7 +11,7 @@ from collections import Counter
 from fnmatch import fnmatch
 from functools import partial
 from itertools import permutations
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jsonschema import Draft202012Validator
 from singer_sdk.singerlib.catalog import (
@@ -20,7 +20,13 @@ from singer_sdk.singerlib.catalog import (
     MetadataMapping,
 )
 
-from tap_zoom_cc.configuration import CONFIG_SCHEMA, FORMAT_CHECKER, FORMATS, format_checker
+from tap_zoom_cc.configuration import (
+    CONFIG_SCHEMA,
+    FORMAT_CHECKER,
+    FORMATS,
+    VARIABLE_PREFIX,
+    format_checker,
+)
 from tap_zoom_cc.run.log import excerpt, nearest, printable
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS, KEYS
 from tap_zoom_cc.sync.bookmarks import INSTANT_FIELDS, MOST_AHEAD, REPLICATION_KEY
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from jsonschema import FormatChecker
     from jsonschema.exceptions import ValidationError
 
-JsonSchema: TypeAlias = dict[str, Any]
+    from tap_zoom_cc.configuration import JsonSchema
 
 NOUNS = {
     "object": "an object",
@@ -149,7 +155,7 @@ STREAM_MAP_CONFIG = an_object() | {
 def _required(name: str) -> JsonSchema:
     page = "copy it from the Zoom app's page 'App Credentials' into"
     file = "or into the file that --config names"
-    words = f"is missing; {page} TAP_ZOOM_CC_{name.upper()}, {file}"
+    words = f"is missing; {page} {VARIABLE_PREFIX}{name.upper()}, {file}"
     return {"allOf": [{"minLength": 1, "otherwise": words}], **CONFIG_SCHEMA["properties"][name]}
 
 

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from dotenv import find_dotenv, load_dotenv
 
-from tap_zoom_cc.configuration import CONFIG_SCHEMA
+from tap_zoom_cc.configuration import CONFIG_SCHEMA, VARIABLE_PREFIX
 from tap_zoom_cc.environment import certificate_problems, proxy_problems
 from tap_zoom_cc.input_schemas import catalog_mistakes, settings_mistakes, state_mistakes
 from tap_zoom_cc.run.settings import Settings
 from tap_zoom_cc.streams import ENGAGEMENT_STREAMS
+from tap_zoom_cc.sync.bookmarks import longest_rest
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
+from tap_zoom_cc.zoom.filters import query_parameters
 from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -59,21 +61,11 @@ class Input:
 
 
 def read_input(
-    config: Sequence[str],
-    state: TextIO | None,
-    catalog: TextIO | None,
-    *,
-    prefix: str,
-    now: datetime,
+    config: Sequence[str], state: TextIO | None, catalog: TextIO | None, *, now: datetime
 ) -> Input:
-    """Read and check all that a run is given.
+    """Read and check all that a run is given: settings as of `read_config`, and both files.
 
-    Args:
-        config: as `read_config` takes them.
-        state: the file of ``--state``.
-        catalog: the file of ``--catalog``.
-        prefix: what the names of the tap's environment variables begin with.
-        now: the start of the run, in UTC.
+    ``now`` is the start of the run, in UTC.
 
     Raises:
         InputError: with everything that is wrong.
@@ -81,7 +73,7 @@ def read_input(
     lines: list[str] = []
     settings, values = None, dict[str, Any]()
     try:
-        values = read_config(config, prefix)
+        values = read_config(config)
         settings = settings_from(values, now=now)
         lines += proxy_problems((settings.api_url, settings.token_url))
     except InputError as error:
@@ -107,12 +99,11 @@ def read_input(
 # Files and variables
 
 
-def read_config(paths: Sequence[str], prefix: str) -> dict[str, Any]:
+def read_config(paths: Sequence[str]) -> dict[str, Any]:
     """Read the settings of files and of the environment; later ones replace earlier ones.
 
     Args:
         paths: of JSON files; ``ENV`` stands for the environment, which replaces what files say.
-        prefix: what the names of the tap's environment variables begin with.
 
     Raises:
         InputError: if a file cannot be read, or is no JSON object.
@@ -129,8 +120,10 @@ def read_config(paths: Sequence[str], prefix: str) -> dict[str, Any]:
             load_dotenv(find_dotenv(usecwd=True))
         except (OSError, ValueError) as error:
             raise InputError(f".env: cannot be read: {type(error).__name__}") from error
-        variables = {name: f"{prefix}{name.upper()}" for name in CONFIG_SCHEMA["properties"]}
-        config |= {name: os.environ[each] for name, each in variables.items() if each in os.environ}
+        for name in CONFIG_SCHEMA["properties"]:
+            variable = f"{VARIABLE_PREFIX}{name.upper()}"
+            if variable in os.environ:
+                config[name] = os.environ[variable]
     return {name: value for name, value in with_texts_read(config).items() if value is not None}
 
 
@@ -248,19 +241,20 @@ def settings_from(config: Mapping[str, Any], *, now: datetime) -> Settings:
         raise InputError(*lines)
     declared: dict[str, dict[str, Any]] = CONFIG_SCHEMA["properties"]
     defaults = {name: each["default"] for name, each in declared.items() if "default" in each}
-    settings = _settings_of(defaults | given)
+    settings = _settings_of(defaults | given, now)
     lines = _contradictions(settings, now)
     if lines:
         raise InputError(*lines)
     return settings
 
 
-def _settings_of(values: Mapping[str, Any]) -> Settings:
+def _settings_of(values: Mapping[str, Any], now: datetime) -> Settings:
     """Return values as a run uses them; they fit their declarations."""
     account_ids = values.get("sub_account_ids")
     start, end, most = (
         values.get(name) for name in ("start_date", "end_date", "max_requests_per_run")
     )
+    end_date = parse_instant(end) if end else None
     return Settings(
         account_id=values["account_id"],
         client_id=values["client_id"],
@@ -268,17 +262,22 @@ def _settings_of(values: Mapping[str, Any]) -> Settings:
         sub_account_ids=None if account_ids is None else tuple(dict.fromkeys(account_ids)),
         include_own_account=values["include_own_account"],
         start_date=max(parse_instant(start), BEFORE_ZOOM) if start else None,
-        end_date=parse_instant(end) if end else None,
+        end_date=end_date,
         lookbacks={
             stream.name: timedelta(days=float(values[f"{stream.name}_lookback_days"]))
             for stream in ENGAGEMENT_STREAMS
         },
-        filters={stream.name: values[f"{stream.name}_filters"] for stream in ENGAGEMENT_STREAMS},
+        filters={
+            stream.name: query_parameters(stream.name, values[f"{stream.name}_filters"])
+            for stream in ENGAGEMENT_STREAMS
+        },
         requests_per_second=float(values["requests_per_second"]),
         max_concurrency=int(values["max_concurrency"]),
         max_requests_per_run=None if most is None else int(most),
-        quiet_accounts=timedelta(hours=float(values["quiet_accounts_hours"])),
-        mismatch_fails=values["on_count_mismatch"] == "fail",
+        longest_rest=longest_rest(
+            timedelta(hours=float(values["quiet_accounts_hours"])), end_date=end_date, now=now
+        ),
+        accepts_less=values["on_count_mismatch"] == "warn",
         api_url=values["api_url"].rstrip("/"),
         token_url=values["token_url"].rstrip("/"),
         user_agent=values.get("user_agent") or "",

@@ -1,53 +1,87 @@
-"""What the streams of one run share, and the base class that has it for them."""
+"""What the streams of one run share: its accounts, its client, and their base class.
+
+The accounts are those that the settings name, or every one that Zoom lists.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import msgspec
 from singer_sdk import RESTStream, Tap
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from typing_extensions import override
 
-from tap_zoom_cc.accounts import Accounts
 from tap_zoom_cc.rows.decoder import RowDecoder
-from tap_zoom_cc.run.report import Report
+from tap_zoom_cc.rows.misfits import fields_of, text_of
+from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
-from tap_zoom_cc.sync.fetch import Budgets
-from tap_zoom_cc.zoom.client import Client
-from tap_zoom_cc.zoom.errors import RunError
+from tap_zoom_cc.sync.check import RangeRows
+from tap_zoom_cc.sync.fetch import MOST_PASSES, Budget, read_in_passes
+from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.filters import SCHEMAS
+from tap_zoom_cc.zoom.pages import Account, PageReader, Request
+from tap_zoom_cc.zoom.rules import NO_ANSWER
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Iterator
     from datetime import datetime
 
     from tap_zoom_cc.rows.misfits import Notices
+    from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.run.stopping import Stop
+    from tap_zoom_cc.sync.fetch import Budgets
+    from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import NextPageTokenPaginator
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
+LISTING = Request("/accounts", {"page_size": 300}, where="sub_accounts")
+"""The request for Zoom's list of sub accounts, with the most rows that a page of it has."""
 
+LISTING_READER = PageReader("accounts")
+
+
+class _Id(msgspec.Struct):
+    # A path of dots alone would lead to the account's own endpoint.
+    row_id: Annotated[str, msgspec.Meta(pattern=r"[^.]")] = msgspec.field(name="id")
+    end_time: ClassVar[None] = None
+
+
+_id_decoder = msgspec.json.Decoder(_Id)
+
+
+def _read_id(row: msgspec.Raw) -> _Id:
+    """Return the ID in a row.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    try:
+        return _id_decoder.decode(row)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return msgspec.convert({"id": text_of(fields_of(row), "id")}, _Id)
+
+
+@dataclass(frozen=True, eq=False)
 class Services:
-    """One run's services. Everything in it may be used by all threads."""
+    """One run's services, all for all threads; what has to be requested is, when it is asked for.
 
-    def __init__(
-        self, settings: Settings, started: datetime, stop: Stop, logger: logging.Logger
-    ) -> None:
-        """Set up what follows from the checked settings; nothing is requested yet."""
-        self.settings = settings
-        self.started = started
-        self.stop = stop
-        self.report = Report(logger, settings.requests_per_second, settings.max_requests_per_run)
-        self.client = Client(settings, stop, self.report)
-        self.accounts = Accounts(settings, self.client)
-        self.budgets = Budgets(settings.max_requests_per_run)
+    ``started`` is the start of the run by this machine's clock, in UTC.
+    """
+
+    settings: Settings
+    started: datetime
+    stop: Stop
+    report: Report
+    client: Client
+    budgets: Budgets
 
     @cached_property
     def present(self) -> datetime:
@@ -74,11 +108,70 @@ class Services:
             )
         return server_time
 
+    @cached_property
+    def accounts(self) -> dict[str, Account]:
+        """The accounts to read by ID, found once: the same for the whole run.
+
+        Raises:
+            RunError: if there is none, or the list cannot be had.
+            StoppedError: when the run is to end first.
+        """
+        settings = self.settings
+        named = settings.sub_account_ids
+        ids = self.sub_accounts if named is None else named
+        accounts = {account_id: Account(account_id, listed=named is None) for account_id in ids}
+        if settings.include_own_account:
+            accounts[settings.account_id] = Account(settings.account_id, own=True)
+        if not accounts:
+            message = (
+                "Zoom lists no sub account, so nothing would be read; name accounts in "
+                "sub_account_ids, or set include_own_account to read the app's own account"
+            )
+            raise RunError(message)
+        self.report.accounts = len(accounts)
+        return accounts
+
+    @cached_property
+    def sub_accounts(self) -> dict[str, msgspec.Raw]:
+        """Every sub account that Zoom lists by its ID, as undecoded JSON; listed once a run.
+
+        Raises:
+            RunError: if the list cannot be had, or lacks accounts that Zoom counts.
+            StoppedError: if the run is to end.
+        """
+        return in_background(self._list, self.stop, self.report.show_retries)
+
+    def _list(self) -> dict[str, msgspec.Raw]:
+        where = LISTING.where
+        rows = RangeRows(_read_id)
+        try:
+            for _ in read_in_passes(
+                self.client, LISTING, LISTING_READER, rows, budget=Budget(None)
+            ):
+                """Each page was taken in by `rows`."""
+        except AccountError as error:
+            # Without an answer the accounts could not be read either, whoever names them.
+            is_refused = error.answer.status != NO_ANSWER
+            advice = "; or name the accounts in sub_account_ids" if is_refused else ""
+            message = f"{error}{advice}"
+            raise RunError(message) from error
+        if not rows.is_whole:
+            message = (
+                f"{where}: Zoom announced {rows.first_total or 'an unknown number of'} sub "
+                f"accounts but listed {len(rows.rows)} in {MOST_PASSES} passes; run again, or name "
+                "the accounts in sub_account_ids"
+            )
+            if not self.settings.accepts_less:
+                raise RunError(message)
+            self.report.warn_once(message, f"{message}; accepted, on_count_mismatch is warn")
+        self.report.logger.info("%s: Zoom lists %d", where, len(rows.rows))
+        return {account_id: row for account_id, (_, row, _) in rows.rows.items()}
+
 
 class ServingTap(Tap):
     """A tap that has services for its streams."""
 
-    @property
+    @cached_property
     @abstractmethod
     def services(self) -> Services:
         """The services of the run. Discovery asks for none: its settings may be wrong."""
@@ -96,18 +189,13 @@ class ZoomStream(RESTStream[str | None]):
 
     def __init__(self, tap: ServingTap) -> None:
         """Belong to a tap, whose services are asked for when the run begins."""
+        # The SDK asks for the schema with every row, so it is looked up once.
+        super().__init__(tap, schema=SCHEMAS.get_schema(self.name))
         self._serving_tap = tap
-        super().__init__(tap)
 
     @property
     def _services(self) -> Services:
         return self._serving_tap.services
-
-    @cached_property
-    @override
-    def schema(self) -> dict[str, object]:
-        """The JSON schema of a row; looked up once, for the SDK asks for it with every row."""
-        return SCHEMAS.get_schema(self.name)
 
     @property
     @override
@@ -121,11 +209,12 @@ class ZoomStream(RESTStream[str | None]):
     @cached_property
     def decoder(self) -> RowDecoder:
         """What turns the endpoint's rows into records."""
+        schema = self.effective_schema
         return RowDecoder(
-            self.effective_schema,
-            lambda name: self.mask[("properties", name)],
+            schema,
             self._warn_of,
             added=self.primary_keys[:-1],
+            deselected=[name for name in schema["properties"] if not self.mask["properties", name]],
         )
 
     def _warn_of(self, notices: Notices) -> None:
@@ -159,4 +248,6 @@ class ZoomStream(RESTStream[str | None]):
             SyncFailedError: if something could not be read, of any stream.
         """
         super().log_sync_costs()
-        self._services.report.raise_if_failed()
+        report = self._services.report
+        if report.failures:
+            raise SyncFailedError(report.verdict)

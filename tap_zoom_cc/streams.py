@@ -18,33 +18,29 @@ from typing import TYPE_CHECKING, ClassVar
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_zoom_cc.accounts import LISTING, LISTING_READER
 from tap_zoom_cc.run.stopping import EXIT_FAILED, SdkChangedError
-from tap_zoom_cc.services import ZoomStream
+from tap_zoom_cc.services import LISTING, LISTING_READER, ZoomStream
 from tap_zoom_cc.sync.bookmarks import (
     REPLICATION_KEY,
     Bookmarks,
     in_order,
     lag_of,
-    longest_rest,
     progress_of,
 )
-from tap_zoom_cc.sync.stages import StreamSync, SyncRange
+from tap_zoom_cc.sync.stages import StreamSync
 from tap_zoom_cc.sync.windows import end_of_sync
 from tap_zoom_cc.zoom import pages
-from tap_zoom_cc.zoom.filters import query_parameters
 from tap_zoom_cc.zoom.pages import EngagementLog, NextPageTokenPaginator, PageReader
 from tap_zoom_cc.zoom.rules import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
-    from datetime import timedelta
+    from datetime import datetime
 
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.streams._state import StreamStateManager
 
     from tap_zoom_cc.run.report import Lag
-    from tap_zoom_cc.run.settings import FilterValue
     from tap_zoom_cc.zoom.pages import Account
 
 
@@ -73,17 +69,13 @@ class EngagementStream(ZoomStream):
 
     # Requests
 
-    def query(self) -> Mapping[str, FilterValue]:
-        """Return the query parameters besides range and page: the filters."""
-        return query_parameters(self.name, self._services.settings.filters[self.name])
-
     @override
     def get_url_params(
         self, context: Context | None, next_page_token: str | None
     ) -> dict[str, object]:
-        """Return what all requests ask for; each adds the range of its window."""
-        page: dict[str, object] = {"page_size": pages.PAGE_SIZE}
-        return {**page, **self.query(), "next_page_token": next_page_token}
+        """Return what all requests ask for, the filters included; each adds its window's range."""
+        filters = self._services.settings.filters[self.name]
+        return {"page_size": pages.PAGE_SIZE, **filters, "next_page_token": next_page_token}
 
     @override
     def get_new_paginator(self) -> NextPageTokenPaginator:
@@ -104,18 +96,15 @@ class EngagementStream(ZoomStream):
             RunError: if there is none, or the list cannot be had.
             StoppedError: when the run is to end first.
         """
-        return {
-            account_id: replace(account, conditions=self._conditions(account))
-            for account_id, account in self._services.accounts.by_id.items()
-        }
-
-    def _conditions(self, account: Account) -> frozenset[Condition]:
-        found = set()
-        if self._services.settings.filters[self.name]:
-            found.add(Condition.FILTERED)
-        if account.listed and not progress_of(self._states.get(account.account_id)):
-            found.add(Condition.NEVER_READ)
-        return frozenset(found)
+        services, found = self._services, {}
+        for account_id, account in services.accounts.items():
+            conditions = set()
+            if services.settings.filters[self.name]:
+                conditions.add(Condition.FILTERED)
+            if account.listed and not progress_of(self._states.get(account_id)):
+                conditions.add(Condition.NEVER_READ)
+            found[account_id] = replace(account, conditions=frozenset(conditions))
+        return found
 
     # Partitions and their state
 
@@ -132,14 +121,8 @@ class EngagementStream(ZoomStream):
                         f"{self.name}, account {account_id}: has a bookmark, but Zoom does not "
                         "list it any more; what came after the bookmark is not read",
                     )
-        ordered = in_order(self.accounts, self._states, self._longest_rest)
+        ordered = in_order(self.accounts, self._states, self._services.settings.longest_rest)
         return [{"account_id": name} for name in ordered]
-
-    @property
-    def _longest_rest(self) -> timedelta:
-        """The most that an account may rest in this run."""
-        settings, now = self._services.settings, self._services.started
-        return longest_rest(settings.quiet_accounts, end_date=settings.end_date, now=now)
 
     @cached_property
     def _states(self) -> dict[str, dict[str, object]]:
@@ -187,21 +170,22 @@ class EngagementStream(ZoomStream):
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
         """Bookmarks are set by windows alone, so there is nothing to cap them with."""
 
-    def lag(self, account_ids: Collection[str]) -> Lag | None:
+    def lag(self, account_ids: Collection[str], now: datetime) -> Lag | None:
         """Return how far the bookmarks are behind, or None if they do not count.
 
         Args:
             account_ids: the accounts to read; if they could not be found, those of the state count.
+            now: the present by which the sync went, in UTC.
         """
         if self.replication_method == REPLICATION_FULL_TABLE:
             return None
-        services = self._services
+        settings = self._services.settings
         without_rows = self._services.report.tallies[self.name].without_rows
         to_read = [name for name in account_ids or self._states if name not in without_rows]
         return lag_of(
             {name: self._states.get(name, {}) for name in to_read},
-            end=end_of_sync(end_date=services.settings.end_date, now=services.started),
-            longest_rest=self._longest_rest,
+            end=end_of_sync(end_date=settings.end_date, now=now),
+            longest_rest=settings.longest_rest,
         )
 
     # The sync
@@ -213,7 +197,7 @@ class EngagementStream(ZoomStream):
             RunError: when there is no token, or no list of accounts.
             StoppedError: when the run is to end first.
         """
-        services, settings = self._services, self._services.settings
+        services = self._services
         to_come = [
             stream
             for stream in self._serving_tap.streams.values()
@@ -228,19 +212,12 @@ class EngagementStream(ZoomStream):
         return StreamSync(
             self.log_endpoint,
             services.client,
+            settings=services.settings,
+            now=services.present,
             accounts=self.accounts,
-            sync_range=SyncRange(
-                start_date=settings.start_date,
-                end_date=settings.end_date,
-                lookback=settings.lookbacks[self.name],
-                now=services.present,
-                accepts_less=not settings.mismatch_fails,
-                longest_rest=self._longest_rest,
-            ),
             bookmarks=bookmarks,
             budget=services.budgets.open(streams_to_come=len(to_come)),
             decoder=self.decoder,
-            workers=settings.max_concurrency,
         )
 
     @override
@@ -294,10 +271,12 @@ class VoiceCallsStream(EngagementStream):
     default_lookback_days = 2
 
     @override
-    def query(self) -> Mapping[str, FilterValue]:
+    def get_url_params(
+        self, context: Context | None, next_page_token: str | None
+    ) -> dict[str, object]:
         """Ask for the legs of the calls only when they are selected, unless a filter says which."""
-        details = self.mask[("properties", "voice_call_details")]
-        return {"view_type": "detail" if details else "summary", **super().query()}
+        view_type = "detail" if self.mask[("properties", "voice_call_details")] else "summary"
+        return {"view_type": view_type, **super().get_url_params(context, next_page_token)}
 
 
 class SubAccountsStream(ZoomStream):
@@ -323,7 +302,7 @@ class SubAccountsStream(ZoomStream):
         tally = self._services.report.tallies[self.name]
         with self._ending_with_the_run():
             self._services.stop.check()
-            for row in self._services.accounts.rows.values():
+            for row in self._services.sub_accounts.values():
                 tally.rows += 1
                 yield self.decoder.decode(row)
 

@@ -20,7 +20,6 @@ from tap_zoom_cc.run.stopping import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
     from singer_sdk.singerlib.encoding.simple import Message
 
@@ -64,9 +63,11 @@ class BufferedWriter(MsgSpecWriter):
         """
         if not self._pending:
             return
-        pending, self._pending = self._pending, bytearray()
+        rest, self._pending = memoryview(self._pending), bytearray()
         with writing():
-            write_all(sys.stdout.buffer, pending)
+            while rest:
+                # An unbuffered standard output may take only part of it at a time.
+                rest = rest[sys.stdout.buffer.write(rest) :]
 
 
 @contextmanager
@@ -89,10 +90,3 @@ def writing() -> Iterator[None]:
         raise OutputError(
             TARGET_IS_GONE if isinstance(error, BrokenPipeError) else message
         ) from error
-
-
-def write_all(out: BinaryIO, data: bytes | bytearray) -> None:
-    """Write all of the data: an unbuffered standard output may take only part of it at a time."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[out.write(rest) :]

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from simulator.scenario import STREAMS, Account, Clock, Fault, Refusal, Scenario
 from tests.harness.history import requests_to
 from tests.harness.rows import assert_complete
+from tests.harness.singer import selecting
 from tests.harness.tap import run_tap, start_tap, sync
 
 if TYPE_CHECKING:
@@ -91,6 +92,23 @@ def test_a_check_prints_what_it_found_and_nothing_else(simulator: SimulatorProce
         assert len(refused) == len(accounts)
         assert all("No permission" in line for line in refused)
         assert not said(run, "INFO", ", account "), "said twice"
+
+
+@pytest.mark.parametrize("option", ["--check", "--observe"])
+def test_only_streams_that_the_catalog_selects_are_asked_for(
+    simulator: SimulatorProcess, discovered: dict[str, Any], option: str
+) -> None:
+    simulator.replace(recent(Account(id="one", sms=5, voice_calls=5)))
+    config = {**simulator.tap_config(), "requests_per_second": 100}
+    run_tap(config, catalog=selecting(discovered, ["sms"]), arguments=[option]).check()
+    assert simulator.stats().requests.keys() & set(STREAMS) == {"sms"}
+
+    simulator.reset_stats()
+    nothing = selecting(discovered, ["sub_accounts"])
+    run = run_tap(config, catalog=nothing, arguments=[option]).check(1)
+    (error,) = run.logged("ERROR")
+    assert "catalog: selects none of sms, voice_calls" in error
+    assert not simulator.stats().log
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of open files are POSIX'")

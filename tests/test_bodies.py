@@ -181,6 +181,13 @@ def test_of_an_endless_error_the_beginning_is_read(coding: str) -> None:
             assert response.content == bytes(LARGEST_ERROR_BYTES)
 
 
+def test_of_a_redirect_that_is_not_followed_the_beginning_is_read() -> None:
+    head = f"302 Found\r\nLocation: /\r\nContent-Encoding: gzip\r\nContent-Length: {len(BOMB)}"
+    with raw_server(answer(head, BOMB)) as url:
+        response = session_for(url).get(url, timeout=30, allow_redirects=False)
+    assert (response.status_code, len(response.content)) == (302, LARGEST_ERROR_BYTES)
+
+
 def test_no_body_of_a_failed_try_is_held_until_garbage_is_collected() -> None:
     class Body:
         """Something that can be looked for."""

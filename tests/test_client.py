@@ -170,7 +170,7 @@ def test_refusals_end_the_run_only_if_nothing_was_answered_since_the_first_of_th
             if answered:
                 ours.health.note_other_answer()
         else:
-            ours.health.note_rate_refusal("another")
+            ours.health.note_rate_refusal("another", 0.0)
             monkeypatch.setattr(pacing, "PATIENCE_SECONDS", -1.0)
 
     with pytest.raises(error):

@@ -82,6 +82,14 @@ def run(zoom: Zoom, state: State | None = None) -> TapRun:
     return run_tap(config, state=state)
 
 
+def test_a_clock_that_is_ahead_lets_no_account_look_behind(zoom: Zoom) -> None:
+    zoom.now -= 48 * HOUR
+    summaries = [line for line in run(zoom).lines if "Summary of " in line]
+    assert len(summaries) == 2
+    for line in summaries:
+        assert f"0 behind by more than a day, oldest bookmark {zoom.now.isoformat()}" in line
+
+
 def test_a_clock_that_is_ahead_moves_bookmarks_to_zooms_time_only(zoom: Zoom) -> None:
     zoom.now -= HOUR
     result = run(zoom).check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Metric: TypeAlias = dict[str, Any]
 
 NOW = datetime(2024, 2, 20, tzinfo=timezone.utc)
+PATIENCE_SECONDS = 10
 PROGRESS = re.compile(
     r"Progress: (?P<percent>\d+) % of about (?P<pages>\d+) pages?(, rows: (?P<rows>.*))?, "
     r"[\d.]+ of 1000 requests a second, time left: "
@@ -69,7 +71,7 @@ def test_progress_is_that_of_the_whole_run(simulator: SimulatorProcess) -> None:
 def test_progress_goes_by_pages(
     report: Report, clock: SteadyClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    report.expect(["sms", "voice_calls"])
+    report.streams = ["sms", "voice_calls"]
     report.plan_more("sms", 4)
     report.read_page("sms", more=20, begins=True)
     clock.now += 10
@@ -80,7 +82,7 @@ def test_progress_goes_by_pages(
 
     for _ in range(19):
         report.read_page("sms", more=0, begins=False)
-    report.end("sms")
+    report.tallies["sms"].has_ended = True
     report.plan_more("voice_calls", 4)
     report.read_page("voice_calls", more=5, begins=True)
     clock.now += 11
@@ -93,7 +95,7 @@ def test_a_run_with_a_budget_has_no_more_time_left_than_that(
     report: Report, clock: SteadyClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     report.most_requests = 50
-    report.expect(["sms", "voice_calls"])
+    report.streams = ["sms", "voice_calls"]
     report.plan_more("sms", 4)
     for number in range(20):
         report.count_request()
@@ -114,7 +116,7 @@ def test_a_run_with_a_budget_has_no_more_time_left_than_that(
 def test_a_run_that_has_read_all_waits_for_the_target(
     report: Report, clock: SteadyClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    report.expect(["sms"])
+    report.streams = ["sms"]
     report.plan_more("sms", 1)
     report.read_page("sms", more=1, begins=True)
     clock.now += 10
@@ -126,7 +128,7 @@ def test_a_run_that_has_read_all_waits_for_the_target(
 def test_nothing_is_guessed_before_the_first_page(
     report: Report, clock: SteadyClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    report.expect(["sms"])
+    report.streams = ["sms"]
     report.plan_more("sms", 4)
     clock.now += 10
     report.show_progress()
@@ -183,6 +185,26 @@ def test_a_long_wait_for_the_next_try_is_told_every_ten_seconds(
         told += [(seconds, line) for line in caplog.messages if "sent again" in line]
     said = "A request waits to be sent again; the last: http://zoom: no answer; next try in"
     assert told == [(10, f"{said} 15.5 s"), (20, f"{said} 5.5 s")]
+
+
+@pytest.mark.parametrize("show", [Report.show_progress, Report.show_retries])
+def test_workers_count_on_while_a_line_waits_for_its_reader(
+    show: Callable[[Report], None],
+    report: Report,
+    clock: SteadyClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def count_elsewhere(_: logging.LogRecord) -> bool:
+        worker = threading.Thread(target=report.count_request, daemon=True)
+        worker.start()
+        worker.join(PATIENCE_SECONDS)
+        return True
+
+    report.count_retry()
+    clock.now += 10
+    caplog.handler.addFilter(count_elsewhere)
+    show(report)
+    assert report.requests == len(caplog.messages) > 0
 
 
 @pytest.mark.parametrize("setting", ["api_url", "token_url"])

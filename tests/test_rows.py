@@ -79,9 +79,7 @@ def decode(
     row: dict[str, Any] | bytes, *, deselected: tuple[str, ...] = ()
 ) -> tuple[dict[str, object], set[tuple[Change, str]]]:
     changes: set[tuple[Change, str]] = set()
-    decoder = RowDecoder(
-        SCHEMA, lambda name: name not in deselected, lambda found: changes.update(found.changes)
-    )
+    decoder = RowDecoder(SCHEMA, lambda found: changes.update(found.changes), deselected=deselected)
     json_row = row if isinstance(row, bytes) else json.dumps({**ROW, **row}).encode()
     return decoder.decode(msgspec.Raw(json_row)), changes
 
@@ -154,7 +152,7 @@ def test_every_record_has_all_columns_and_what_is_missing_is_null_as_nulls_are()
 @pytest.mark.parametrize("odd", [{}, {"new": 1}, {"duration": "long"}, {"names": [1]}], ids=str)
 def test_objects_in_a_row_have_all_their_fields_too_however_odd_the_row(odd: object) -> None:
     assert isinstance(odd, dict)
-    decoder = RowDecoder(SCHEMA, lambda _: True, lambda _: None)
+    decoder = RowDecoder(SCHEMA, lambda _: None)
     row = msgspec.Raw(
         json.dumps({**ROW, "legs": [{}, {"seconds": 1}], "where": {}, **odd}).encode()
     )
@@ -291,7 +289,7 @@ def test_how_deep_a_value_may_be_does_not_depend_on_the_version_of_python() -> N
 
 
 def test_what_is_kept_has_every_digit_that_zoom_sent() -> None:
-    decoder = RowDecoder(SCHEMA, lambda _: True, lambda _: None)
+    decoder = RowDecoder(SCHEMA, lambda _: None)
     row = with_json("new", b'{"a" : [1.50, -0, 12345678901234567890.5, 1E+2, "\\u0041\\u00fc"]}')
     for _ in range(2):
         assert decoder.decode(msgspec.Raw(row))["unmapped_values"] == (
@@ -338,7 +336,7 @@ def test_a_field_that_is_not_selected_lands_nowhere(name: str, value: bytes) -> 
 
 def test_without_the_column_a_row_is_as_well_decoded_and_its_loss_is_said() -> None:
     notices: list[Notices] = []
-    decoder = RowDecoder(SCHEMA, lambda name: name != "unmapped_values", notices.append)
+    decoder = RowDecoder(SCHEMA, notices.append, deselected=["unmapped_values"])
     row = msgspec.Raw(json.dumps({**ROW, "duration": "long", "new": 1}).encode())
     for _ in range(2):
         expected = {name: null for name, null in EMPTY.items() if name != "unmapped_values"}
@@ -349,7 +347,7 @@ def test_without_the_column_a_row_is_as_well_decoded_and_its_loss_is_said() -> N
 
 def test_a_field_that_the_tap_adds_is_kept_apart_when_zoom_sends_it_too() -> None:
     schema = {"properties": {**SCHEMA["properties"], "account_id": {"type": "string"}}}
-    decoder = RowDecoder(schema, lambda _: True, lambda _: None, added=("account_id",))
+    decoder = RowDecoder(schema, lambda _: None, added=("account_id",))
     for _ in range(2):
         record = decoder.decode(msgspec.Raw(json.dumps({**ROW, "account_id": "of Zoom"}).encode()))
         assert "account_id" not in record
@@ -449,7 +447,7 @@ def meaning(value: object) -> object:
 
 @given(st.lists(odd_rows, min_size=1, max_size=4))
 def test_nothing_in_a_row_is_lost_and_nothing_ends_it(odd: list[dict[str, Any]]) -> None:
-    decoder = RowDecoder(SCHEMA, lambda _: True, lambda _: None)
+    decoder = RowDecoder(SCHEMA, lambda _: None)
     for row in odd:
         text = json.dumps(row).encode()
         for _ in range(2):
@@ -472,7 +470,7 @@ def _in_text(noise: bytes) -> bytes:
 @given(st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=5, unique=True))
 def test_a_name_that_was_learned_changes_nothing(names: list[str]) -> None:
     notices: list[Notices] = []
-    decoder = RowDecoder(SCHEMA, lambda _: True, notices.append)
+    decoder = RowDecoder(SCHEMA, notices.append)
     row = {**dict.fromkeys(names, 1.5), **ROW, "legs": [{name: [None] for name in names}]}
     text = json.dumps(row).encode()
     first, second = (decoder.decode(msgspec.Raw(text)) for _ in range(2))
@@ -494,7 +492,7 @@ class CountingDecoder(RowDecoder):
 
 
 def test_ever_new_names_are_learned_only_up_to_a_bound() -> None:
-    decoder = CountingDecoder(SCHEMA, lambda _: True, lambda _: None)
+    decoder = CountingDecoder(SCHEMA, lambda _: None)
     for number in range(decoders.MOST_LEARNED * 2):
         row = {**ROW, f"new{number}": number, "legs": [{f"new{number}": 1}]}
         found = unmapped(decoder.decode(msgspec.Raw(json.dumps(row).encode())))
@@ -503,7 +501,7 @@ def test_ever_new_names_are_learned_only_up_to_a_bound() -> None:
 
 
 def test_a_field_that_stays_undeclared_is_learned_once() -> None:
-    decoder = CountingDecoder(SCHEMA, lambda _: True, lambda _: None)
+    decoder = CountingDecoder(SCHEMA, lambda _: None)
     for number in range(5):
         row = {**ROW, "new": number, "legs": [{"seconds": 1, "new": [number]}]}
         found = unmapped(decoder.decode(msgspec.Raw(json.dumps(row).encode())))
@@ -512,7 +510,7 @@ def test_a_field_that_stays_undeclared_is_learned_once() -> None:
 
 
 def test_no_row_changes_the_next_one() -> None:
-    decoder = RowDecoder(SCHEMA, lambda _: True, lambda _: None)
+    decoder = RowDecoder(SCHEMA, lambda _: None)
     rows = [{**ROW, "names": [str(number)], "legs": [{"seconds": number}]} for number in range(3)]
     records = [decoder.decode(msgspec.Raw(json.dumps(row).encode())) for row in rows]
     assert [record["names"] for record in records] == [["0"], ["1"], ["2"]]

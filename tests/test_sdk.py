@@ -16,7 +16,7 @@ from singer_sdk.streams import core
 from typing_extensions import override
 
 from simulator.scenario import Account
-from tap_zoom_cc.run.log import WithoutChatter
+from tap_zoom_cc.run.log import Readable
 from tap_zoom_cc.tap import TapZoomCC
 from tests.harness.history import scenario
 from tests.harness.singer import parse_messages, state_of
@@ -65,7 +65,7 @@ def sync(
     """Give a function that runs a tap, whose log shows what the command line shows."""
     simulator.replace(WORLD)
     simulator.reset_stats()
-    caplog.handler.addFilter(WithoutChatter())
+    caplog.handler.addFilter(Readable())
     tap = TapZoomCC(config=settings_for(simulator))
 
     def run() -> Outcome:

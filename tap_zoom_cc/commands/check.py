@@ -79,7 +79,7 @@ def check_access(
         return EXIT_FAILED
     for stream, record in records.items():
         show(stream, record)
-    logger.info("Everything can be read: %s", counted(len(services.accounts.by_id), "account"))
+    logger.info("Everything can be read: %s", counted(len(services.accounts), "account"))
     return 0
 
 

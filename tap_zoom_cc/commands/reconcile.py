@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
 from datetime import date, datetime, time, timezone
 from itertools import repeat
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.log import excerpt
@@ -27,7 +26,7 @@ from tap_zoom_cc.zoom.instants import format_instant
 from tap_zoom_cc.zoom.rules import OK, Action, Condition, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import requests
 
@@ -35,18 +34,6 @@ if TYPE_CHECKING:
     from tap_zoom_cc.streams import EngagementStream
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many engagements Zoom counts on a day, which begins at midnight UTC."""
-
-    day: datetime
-    total_records: int
-
-
-Job: TypeAlias = "tuple[Account, Window]"
-"""An account, and a day of it."""
 
 
 def days_from(text: str, *, now: datetime) -> Cut:
@@ -68,7 +55,8 @@ def days_from(text: str, *, now: datetime) -> Cut:
     except ValueError:
         raise InputError(f"{given} is no range; write 2026-01-01/2026-02-01") from None
     if begin >= end:
-        raise InputError(f"{given} has no day; the second date is the first that is not counted")
+        why = "has no day; the second date is the first day that is not counted"
+        raise InputError(f"{given} {why}")
     if end > now:
         raise InputError(f"{given} is not over; count up to {now:%Y-%m-%d} (UTC) at most")
     return Cut(begin, end, DAY)
@@ -94,7 +82,7 @@ def count_days(streams: Sequence[EngagementStream], services: Services, text: st
     try:
         _announce(streams, services, days)
         for stream in streams:
-            _count_stream(stream, stream.accounts, services, days)
+            _count_stream(stream, services, days)
     except RunError as error:
         report.fail(str(error))
     if report.failures:
@@ -111,7 +99,7 @@ def _announce(streams: Sequence[EngagementStream], services: Services, days: Cut
         RunError: if that takes more requests than ``max_requests_per_run``.
     """
     settings, logger = services.settings, services.report.logger
-    accounts = len(services.accounts.by_id)
+    accounts = len(services.accounts)
     requests = len(streams) * accounts * len(days)
     allowed = settings.max_requests_per_run
     if allowed is not None and requests > allowed:
@@ -126,7 +114,7 @@ def _announce(streams: Sequence[EngagementStream], services: Services, days: Cut
         counted(requests, "request"),
     )
     services.report.unit = "day"
-    services.report.expect([stream.name for stream in streams])
+    services.report.streams = [stream.name for stream in streams]
     for stream in streams:
         services.report.plan_more(stream.name, accounts * len(days))
         if filters := settings.filters[stream.name]:
@@ -137,9 +125,7 @@ def _announce(streams: Sequence[EngagementStream], services: Services, days: Cut
             )
 
 
-def _count_stream(
-    stream: EngagementStream, accounts: Mapping[str, Account], services: Services, days: Cut
-) -> None:
+def _count_stream(stream: EngagementStream, services: Services, days: Cut) -> None:
     """Count all days of a stream, several at a time, and write them in order.
 
     What goes wrong with an account is reported, and ends its lines but not the others.
@@ -149,55 +135,50 @@ def _count_stream(
         StoppedError: if the run is to end.
         OutputError: if nobody reads the lines any more.
     """
-    report, log = services.report, stream.log_endpoint
-    counts: Prefetcher[Job, Count] = Prefetcher(
-        lambda job, _: _count(log, services.client, *job),
-        {name: zip(repeat(account), days) for name, account in accounts.items()},
+    report, client, log = services.report, services.client, stream.log_endpoint
+    filters = services.settings.filters[stream.name] or None
+    counts: Prefetcher[tuple[Account, Window], int] = Prefetcher(
+        lambda job, _: Fetched(_count(log, client, *job), 0),
+        {name: zip(repeat(account), days) for name, account in stream.accounts.items()},
         workers=services.settings.max_concurrency,
         capacity=0,
     )
-
-    def write(account_id: str) -> None:
-        lines = []
-        try:
-            for count in counts.results(account_id, while_waiting):
-                lines.append(_line(stream, account_id, count, services))
-                report.tallies[stream.name].windows_done += 1
-                report.show_progress()
-        except AnswerError as error:
-            report.fail(str(error))
-        counts.drop(account_id)
-        with writing():
-            sys.stdout.writelines(lines)
 
     def while_waiting() -> None:
         services.stop.check()
         report.show_progress()
 
     try:
-        for account_id in accounts:
-            write(account_id)
+        for account_id in stream.accounts:
+            lines = []
+            totals = counts.results(account_id, while_waiting)
+            try:
+                for day, total in zip(days, totals, strict=True):
+                    line = {
+                        "stream": stream.name,
+                        "account_id": account_id,
+                        "day": f"{day.begin:%Y-%m-%d}",
+                        "total_records": total,
+                        "filters": filters,
+                        "counted_at": format_instant(services.started),
+                    }
+                    # ASCII alone, so that a terminal may show it, whatever the ID holds.
+                    lines.append(f"{json.dumps(line, ensure_ascii=True)}\n")
+                    report.tallies[stream.name].windows_done += 1
+                    report.show_progress()
+            except AnswerError as error:
+                report.fail(str(error))
+            counts.drop(account_id)
+            with writing():
+                sys.stdout.writelines(lines)
     finally:
         counts.close()
-    places = map(log.where, accounts)
-    if not report.failures and services.client.health.answered.isdisjoint(places):
+    places = map(log.where, stream.accounts)
+    if not report.failures and client.health.answered.isdisjoint(places):
         report.fail(f"{stream.name}: no account knows what the filters name; correct the filters")
 
 
-def _line(stream: EngagementStream, account_id: str, count: Count, services: Services) -> str:
-    line = {
-        "stream": stream.name,
-        "account_id": account_id,
-        "day": f"{count.day:%Y-%m-%d}",
-        "total_records": count.total_records,
-        "filters": services.settings.filters[stream.name] or None,
-        "counted_at": format_instant(services.started),
-    }
-    # ASCII alone, so that a terminal may show it, whatever the ID of an account holds.
-    return f"{json.dumps(line, ensure_ascii=True)}\n"
-
-
-def _count(log: EngagementLog, client: Client, account: Account, day: Window) -> Fetched[Count]:
+def _count(log: EngagementLog, client: Client, account: Account, day: Window) -> int:
     """Ask how many engagements a day has; called in worker threads.
 
     The range ends a second before midnight: of a server that looks at days only, or for which the
@@ -211,26 +192,25 @@ def _count(log: EngagementLog, client: Client, account: Account, day: Window) ->
     asked = Window(day.begin, day.end - SECOND)
     request = log.request(account, asked.begin, asked.end).with_parameters({"page_size": 1})
 
-    def read(response: requests.Response) -> Page:
+    def read(response: requests.Response) -> tuple[Page, int]:
         page = log.reader.read(response)
         if page.total_records is None:
             raise ValueError("the answer has no total_records")
         if page.total_records < len(page.rows or []):
             raise ValueError("the answer's total_records is no count of its rows")
-        return page
+        return page, page.total_records
 
     try:
-        page = client.get(request, read)
+        page, total = client.get(request, read)
     except AnswerError as error:
         if error.rule.last_word is not Action.NO_ROWS:
             raise
         client.report.logger.info("%s; counted as none", error)
         client.report.read_page(log.name, more=1, begins=True)
-        return Fetched(Count(day.begin, 0), 0)
+        return 0
     client.report.read_page(log.name, more=1, begins=True)
     if answered(asked, page) is not Answered.ASKED:
-        answer = Answer(
-            OK, message=f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"
-        )
+        said = f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"
+        answer = Answer(OK, message=said)
         raise AccountError(decide(answer, {Condition.OTHER_RANGE}), answer, request.where)
-    return Fetched(Count(day.begin, page.total_records or 0), 0)
+    return total

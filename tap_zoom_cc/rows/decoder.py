@@ -12,8 +12,9 @@ column.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import msgspec
 
@@ -26,13 +27,13 @@ from tap_zoom_cc.rows.misfits import (
     fields_of,
     text_of,
 )
-from tap_zoom_cc.rows.types import Part, UnfitError, can_name
+from tap_zoom_cc.rows.types import NOT_COMPILED, Part, UnfitError
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-    from tap_zoom_cc.rows.misfits import FieldChange, Learned
+    from tap_zoom_cc.rows.misfits import Learned
     from tap_zoom_cc.rows.types import Record, Schema
     from tap_zoom_cc.zoom.json_text import Json
 
@@ -46,7 +47,7 @@ LONGEST_LEARNED = 200
 class RowKey(msgspec.Struct, gc=False, frozen=True):
     """What must be known of a row before it is emitted."""
 
-    row_id: str = msgspec.field(name="engagement_id")
+    row_id: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="engagement_id")
     """What tells the row from all others of its account."""
     start_time: datetime
     end_time: datetime | None = None
@@ -67,32 +68,28 @@ def read_key(row: msgspec.Raw) -> RowKey:
     try:
         key = _key_decoder.decode(row)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        key = _read_odd_key(fields_of(row))
-    if not key.row_id:
-        raise ValueError("a row has an empty engagement_id")
-    if key.start_time.tzinfo is None or (key.end_time and key.end_time.tzinfo is None):
-        return RowKey(key.row_id, _in_utc(key.start_time), key.end_time and _in_utc(key.end_time))
+        return _read_odd_key(fields_of(row))
+    start, end = key.start_time, key.end_time
+    if start.tzinfo is None or (end and end.tzinfo is None):
+        start = start.replace(tzinfo=start.tzinfo or timezone.utc)
+        return RowKey(key.row_id, start, end and end.replace(tzinfo=end.tzinfo or timezone.utc))
     return key
 
 
 def _read_odd_key(fields: Mapping[str, Json]) -> RowKey:
     """Read the key of a row that has something unusual; a bare date is enough for that."""
-    start = _instant_of(fields, "start_time")
-    if start is None:
+    instants = {}
+    for name in ("start_time", "end_time"):
+        value = fields.get(name)
+        with suppress(ValueError):
+            if isinstance(value, str):
+                instants[name] = parse_instant(value)
+    if "start_time" not in instants:
         raise ValueError("a row has no start_time, or one that is no date-time")
-    return RowKey(text_of(fields, "engagement_id"), start, _instant_of(fields, "end_time"))
-
-
-def _instant_of(fields: Mapping[str, Json], name: str) -> datetime | None:
-    text = fields.get(name)
-    try:
-        return parse_instant(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-
-
-def _in_utc(instant: datetime) -> datetime:
-    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
+    row_id = text_of(fields, "engagement_id")
+    if not row_id:
+        raise ValueError("a row has an empty engagement_id")
+    return RowKey(row_id, **instants)
 
 
 class RowDecoder:
@@ -105,26 +102,26 @@ class RowDecoder:
     def __init__(
         self,
         schema: Schema,
-        selected: Callable[[str], bool],
         notice: Callable[[Notices], None],
+        *,
         added: Collection[str] = (),
+        deselected: Collection[str] = (),
     ) -> None:
         """Compile a schema.
 
         Args:
             schema: the JSON schema of a record.
-            selected: whether a top-level field is selected; the others are left out.
             notice: called for each row that did not fit as it was.
             added: the fields that are not Zoom's but the caller's to set.
+            deselected: the top-level fields that are left out.
         """
         properties = schema.get("properties")
         declared = properties if isinstance(properties, dict) else {}
-        of_zoom = {name: part for name, part in declared.items() if name not in {COLUMN, *added}}
-        self._keeps_unmapped = COLUMN in declared and selected(COLUMN)
-        self._deselected = frozenset(name for name in of_zoom if not selected(name))
-        self._part = Part.of_object(
-            {name: part for name, part in of_zoom.items() if name not in self._deselected}
-        )
+        self._keeps_unmapped = COLUMN in declared and COLUMN not in deselected
+        self._deselected = frozenset(deselected) & declared.keys() - {COLUMN, *added}
+        left_out = {COLUMN, *added, *deselected}
+        of_zoom = {name: part for name, part in declared.items() if name not in left_out}
+        self._part = Part.of({"type": "object", "properties": of_zoom})
         self._notice = notice
         self._learned: Learned = {}
         self._may_learn = MOST_LEARNED
@@ -164,23 +161,20 @@ class RowDecoder:
         self._read = self._part.reader({**self._learned, **dict.fromkeys(self._deselected)})
 
     def _conform(self, row: msgspec.Raw, unmapped: Unmapped) -> Record:
+        """Conform a row that does not fit, and learn its undeclared fields if not too many are."""
         fields = fields_of(row)
         for name in self._deselected:
             fields.pop(name, None)
         record = conform_members(fields, self._part, "", unmapped)
-        self._learn(unmapped.undeclared)
-        return record
-
-    def _learn(self, undeclared: Iterable[tuple[tuple[str, ...], FieldChange]]) -> None:
-        """Compile the decoder anew with undeclared fields, as long as there are not too many."""
         before = self._may_learn
-        for (*way, name), change in undeclared:
-            fields = self._learned
+        for (*way, name), change in unmapped.undeclared:
+            learned = self._learned
             for each in way:
-                fields = cast("Learned", fields.setdefault(each, {}))
-            is_short = len(name) <= LONGEST_LEARNED
-            if self._may_learn and name not in fields and is_short and can_name(name):
-                fields[name] = change
+                learned = cast("Learned", learned.setdefault(each, {}))
+            is_compiled = len(name) <= LONGEST_LEARNED and not NOT_COMPILED.search(name)
+            if self._may_learn and name not in learned and is_compiled:
+                learned[name] = change
                 self._may_learn -= 1
         if self._may_learn < before:
             self._compile()
+        return record

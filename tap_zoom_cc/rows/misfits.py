@@ -112,31 +112,22 @@ def _conform(value: Json, part: Part, pointer: str, unmapped: Unmapped) -> objec
             _conform(entry, part.items, f"{pointer}/{position}", unmapped)
             for position, entry in enumerate(value)
         ]
+    in_order = json_text.repaired(value)
+    is_broken = in_order != value
     try:
-        change, found = _mended(value, part)
+        if is_broken:
+            found = part.read(msgspec.json.encode(in_order))
+        else:
+            found = converted(value, part.kind)
     except DOES_NOT_FIT:
         unmapped.add(pointer, value, ("unfit", part.path))
         return None
-    unmapped.changes.add((change, part.path))
+    unmapped.changes.add(("repaired" if is_broken else "converted", part.path))
     return found
 
 
-def _mended(value: Json, part: Part) -> tuple[Change, object]:
-    """Repair a value or convert it, or raise one of `DOES_NOT_FIT`."""
-    in_order = json_text.repaired(value)
-    if in_order != value:
-        return "repaired", part.read(msgspec.json.encode(in_order))
-    if part.is_instant:
-        raise UnfitError
-    return "converted", converted(value, part.kind)
-
-
 def converted(value: Json, kind: str) -> str | int | float | bool:
-    """Return a value of another type in the declared one.
-
-    Args:
-        value: the value, repaired.
-        kind: ``string``, ``integer``, ``number`` or ``boolean``.
+    """Return a value, repaired, in the declared type, if that is text, a number or a boolean.
 
     Raises:
         UnfitError: if it would not be the same value.

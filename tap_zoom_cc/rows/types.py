@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 from functools import cached_property
-from typing import Annotated, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -25,8 +25,8 @@ from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 Schema: TypeAlias = "Mapping[str, object]"
 Record: TypeAlias = "dict[str, object]"
-Finish: TypeAlias = Callable[[object], object]
-"""Post-processes a decoded value that is not null; raises what `anything` does."""
+Finish: TypeAlias = Callable[[Any], object]
+"""Post-processes a decoded value of its type that is not null; raises what `anything` does."""
 
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 """What Zoom's documents (``int64``) and every target's integer columns hold."""
@@ -40,14 +40,11 @@ _PLAIN_UTC = re.compile(
 )
 """The two forms in which nearly all instants come, on days that every month has."""
 
+NOT_COMPILED = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
+"""Finds what a field's name must not have for msgspec to compile it: it passes for undeclared."""
+
 Aside: TypeAlias = Mapping[str, object]
 """Names of undeclared fields; that of a declared field leads to such names within it."""
-
-_SCALARS: dict[str, object] = {
-    "string": str | None,
-    "integer": Annotated[int, msgspec.Meta(ge=SMALLEST_INTEGER, le=LARGEST_INTEGER)] | None,
-    "boolean": bool | None,
-}
 
 
 class UnfitError(ValueError):
@@ -59,10 +56,10 @@ class Part:
     """A place in a schema.
 
     Attributes:
-        kind: the one type that is declared besides null; empty where anything goes.
+        kind: the one type that is declared besides null, of which a date-time is one by itself,
+            ``instant``; empty where anything goes.
         path: where that is, for messages: ``legs[].seconds``; empty for the row itself.
         way: the names of the fields that lead there.
-        is_instant: whether it is declared as a date-time.
         properties: of an object, the parts of which it consists; None for any object.
         items: of an array, what its entries are; None for what is no array.
     """
@@ -70,7 +67,6 @@ class Part:
     kind: str
     path: str
     way: tuple[str, ...] = ()
-    is_instant: bool = False
     properties: Mapping[str, Part] | None = None
     items: Part | None = None
 
@@ -78,26 +74,23 @@ class Part:
     def of(cls, schema: object, path: str = "", way: tuple[str, ...] = ()) -> Part:
         """Read a schema; whatever in it says nothing that is understood allows anything."""
         schema = schema if isinstance(schema, dict) else {}
-        kind = _kind(schema.get("type"))
-        properties = schema.get("properties")
-        if kind == "object" and isinstance(properties, dict) and properties:
-            return cls.of_object(properties, path, way)
+        declared, properties = schema.get("type"), schema.get("properties")
+        names = declared if isinstance(declared, list) else [declared]
+        kinds = [name for name in names if name != "null"]
+        kind = kinds[0] if len(kinds) == 1 and isinstance(kinds[0], str) else ""
+        # Within a row, an object of which no property is declared may have any.
+        if kind == "object" and isinstance(properties, dict) and (properties or not path):
+            prefix = f"{path}." if path else ""
+            parts = {
+                name: cls.of(each, f"{prefix}{name}", (*way, name))
+                for name, each in properties.items()
+            }
+            return cls(kind, path, way, properties=parts)
         if kind == "array":
             return cls(kind, path, way, items=cls.of(schema.get("items"), f"{path}[]", way))
-        is_instant = kind == "string" and schema.get("format") == "date-time"
-        return cls(kind, path, way, is_instant)
-
-    @classmethod
-    def of_object(
-        cls, properties: Mapping[str, object], path: str = "", way: tuple[str, ...] = ()
-    ) -> Part:
-        """Read the schemas of an object's properties."""
-        prefix = f"{path}." if path else ""
-        parts = {
-            name: cls.of(schema, f"{prefix}{name}", (*way, name))
-            for name, schema in properties.items()
-        }
-        return cls("object", path, way, properties=parts)
+        if kind == "string" and schema.get("format") == "date-time":
+            kind = "instant"
+        return cls(kind, path, way)
 
     @cached_property
     def read(self) -> Callable[[bytes], object]:
@@ -110,8 +103,8 @@ class Part:
 
     def reader(self, aside: Aside) -> Callable[[bytes | msgspec.Raw], object]:
         """Return `read` for values with additional fields, which are left in it as JSON."""
-        decode = msgspec.json.Decoder(self.decoded_type(aside)).decode
-        finish = self.finish
+        decoded_type, finish = self.compiled(aside)
+        decode = msgspec.json.Decoder(decoded_type).decode
 
         def read(json: bytes | msgspec.Raw) -> object:
             value = msgspec.to_builtins(decode(json), builtin_types=(msgspec.Raw,))
@@ -119,50 +112,56 @@ class Part:
 
         return read
 
-    def decoded_type(self, aside: Aside) -> object:
-        """Return the msgspec type that takes what is declared here, and nulls.
+    def compiled(self, aside: Aside) -> tuple[object, Finish | None]:
+        """Return the msgspec type that takes what is declared here and nulls, and what follows."""
+        if self.properties is not None:
+            return self._compiled_object(self.properties, aside)
+        if self.items is None:
+            return _SIMPLE_TYPES.get(self.kind, (msgspec.Raw, anything))
+        entry_type, finish = self.items.compiled(aside)
+        list_type = list[entry_type] | None  # type: ignore[valid-type]
+        if finish is None:
+            return list_type, None
+
+        def finish_entries(entries: list[object]) -> list[object]:
+            return [None if entry is None else finish(entry) for entry in entries]
+
+        return list_type, finish_entries
+
+    @staticmethod
+    def _compiled_object(
+        properties: Mapping[str, Part], aside: Aside
+    ) -> tuple[object, Finish | None]:
+        """Return `compiled` of an object.
 
         What is not there is null, at every depth: targets that make their columns from the first
         record then make all of them.
         """
-        if self.properties is not None:
-            types: dict[str, object] = dict.fromkeys(aside, msgspec.Raw)
-            for name, part in self.properties.items():
-                below = aside.get(name)
-                types[name] = part.decoded_type(below if isinstance(below, dict) else {})
-            names = {f"field_{number}": name for number, name in enumerate(types) if can_name(name)}
-            fields = [(key, types[name], None) for key, name in names.items()]
-            return (
-                msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
-                | None
-            )
-        if self.items is not None:
-            return list[self.items.decoded_type(aside)] | None  # type: ignore[misc]
-        return _SCALARS.get(self.kind, msgspec.Raw)
+        types: dict[str, object] = dict.fromkeys(aside, msgspec.Raw)
+        to_finish: list[tuple[str, Finish]] = []
+        for name, part in properties.items():
+            below = aside.get(name)
+            types[name], finish = part.compiled(below if isinstance(below, dict) else {})
+            if finish:
+                to_finish.append((name, finish))
+        names = {
+            f"field_{number}": name
+            for number, name in enumerate(types)
+            if not NOT_COMPILED.search(name)
+        }
+        fields = [(key, types[name], None) for key, name in names.items()]
+        struct = msgspec.defstruct(
+            "Row", fields, rename=names, forbid_unknown_fields=True, gc=False
+        )
 
-    @cached_property
-    def finish(self) -> Finish | None:
-        """What is left to do to a decoded value, or None if that is nothing."""
-        if self.is_instant:
-            return cast("Finish", instant_in_utc)
-        if self.properties is not None:
-            return _each_member({name: part.finish for name, part in self.properties.items()})
-        if self.items is not None:
-            return _each_entry(self.items.finish)
-        if self.kind in _SCALARS:
-            return None
-        return _of_raw({"number": number, "object": _any_object}.get(self.kind, anything))
+        def finish_members(record: Record) -> Record:
+            for name, finish in to_finish:
+                part = record.get(name)
+                if part is not None:
+                    record[name] = finish(part)
+            return record
 
-
-def can_name(name: str) -> bool:
-    """Return whether msgspec can compile a field of that name; others it takes for undeclared."""
-    return not any(char in '"\\' or char < " " or "\ud800" <= char <= "\udfff" for char in name)
-
-
-def _kind(declared: object) -> str:
-    names = declared if isinstance(declared, list) else [declared]
-    kinds = [name for name in names if name != "null"]
-    return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], str) else ""
+        return struct | None, finish_members if to_finish else None
 
 
 def instant_in_utc(text: str) -> str | None:
@@ -181,25 +180,35 @@ def instant_in_utc(text: str) -> str | None:
         raise UnfitError from error
 
 
-def number(json: bytes) -> int | float | None:
+def number(json: msgspec.Raw) -> int | float | None:
     """Return the number that JSON holds, with all of its digits, or null.
 
     Raises:
         UnfitError: if it holds none, or one that no float holds.
     """
-    return None if json == b"null" else exact_number(json.decode())
+    text = bytes(json).decode()
+    return None if text == "null" else exact_number(text)
 
 
-def anything(json: bytes) -> object:
+def anything(json: msgspec.Raw) -> object:
     """Return a value of which nothing is declared.
 
     Raises:
         UnfitError: if it is nested too deeply, or has a number that no float holds.
         msgspec.MsgspecError, UnicodeDecodeError: if it cannot be decoded.
     """
-    if json_text.cut(json.decode("utf-8", "surrogateescape"), json_text.MOST_LEVELS)[1]:
+    text = bytes(json).decode("utf-8", "surrogateescape")
+    if json_text.cut(text, json_text.MOST_LEVELS)[1]:
         raise UnfitError
     return _anything_decoder.decode(json)
+
+
+def any_object(json: msgspec.Raw) -> object:
+    """Return an object of which nothing is declared, or null; raises what `anything` does."""
+    value = anything(json)
+    if not isinstance(value, dict | None):
+        raise UnfitError
+    return value
 
 
 def exact_integer(text: str) -> int:
@@ -241,40 +250,15 @@ def _decimal(text: str) -> Decimal:
 
 _anything_decoder = msgspec.json.Decoder(float_hook=exact_number)
 
-
-def _any_object(json: bytes) -> object:
-    value = anything(json)
-    if not isinstance(value, dict | None):
-        raise UnfitError
-    return value
-
-
-def _of_raw(read: Callable[[bytes], object]) -> Finish:
-    return lambda raw: read(bytes(cast("msgspec.Raw", raw)))
-
-
-def _each_entry(finish: Finish | None) -> Finish | None:
-    if finish is None:
-        return None
-
-    def finish_entries(value: object) -> object:
-        entries = cast("list[object]", value)
-        return [None if entry is None else finish(entry) for entry in entries]
-
-    return finish_entries
-
-
-def _each_member(finishes: Mapping[str, Finish | None]) -> Finish | None:
-    to_finish = [(name, finish) for name, finish in finishes.items() if finish]
-    if not to_finish:
-        return None
-
-    def finish_members(value: object) -> object:
-        record = cast("Record", value)
-        for name, finish in to_finish:
-            part = record.get(name)
-            if part is not None:
-                record[name] = finish(part)
-        return record
-
-    return finish_members
+_SIMPLE_TYPES: dict[str, tuple[object, Finish | None]] = {
+    "string": (str | None, None),
+    "instant": (str | None, instant_in_utc),
+    "integer": (
+        Annotated[int, msgspec.Meta(ge=SMALLEST_INTEGER, le=LARGEST_INTEGER)] | None,
+        None,
+    ),
+    "boolean": (bool | None, None),
+    "number": (msgspec.Raw, number),
+    "object": (msgspec.Raw, any_object),
+}
+"""`Part.compiled` of what is neither an object of declared properties nor an array."""

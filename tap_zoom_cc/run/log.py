@@ -48,30 +48,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-class WithoutChatter(logging.Filter):
-    """Lets a line of level info pass when it is not the SDK's, or when debug lines are shown.
+class Readable(logging.Filter):
+    """Leaves out the SDK's chatter, and makes a line of each message, which no terminal obeys.
 
-    What the SDK says when an error ends a stream is left out as well: the error itself follows.
+    Chatter is what the SDK says at level info, unless debug lines are shown, and what it says when
+    an error ends a stream: the error itself follows. Whatever comes from outside passes here on its
+    way to the log: the ID of an account, too.
     """
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
-        is_chatter = record.levelno <= logging.INFO or str(record.msg).startswith(UNHANDLED)
-        return (
-            not is_chatter
-            or not record.pathname.startswith(SDK_FOLDER)
-            or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
-        )
-
-
-class Printable(logging.Filter):
-    """Keeps each message on one line, without the characters that a terminal obeys.
-
-    Whatever comes from outside passes here on its way to the log: the ID of an account, too.
-    """
-
-    @override
-    def filter(self, record: logging.LogRecord) -> bool:
+        may_be_chatter = record.levelno <= logging.INFO or str(record.msg).startswith(UNHANDLED)
+        if (
+            may_be_chatter
+            and record.pathname.startswith(SDK_FOLDER)
+            and not logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+        ):
+            return False
         text = record.getMessage()
         if not text.isprintable():
             record.msg, record.args = printable(text), ()
@@ -81,6 +74,5 @@ class Printable(logging.Filter):
 def leave_out_chatter() -> None:
     """Filter from now on what is warned of, and what is logged by the handlers that there are."""
     for handler in logging.getLogger().handlers:
-        handler.addFilter(WithoutChatter())
-        handler.addFilter(Printable())
+        handler.addFilter(Readable())
     warnings.filterwarnings("ignore", OLD_PYTHON)

@@ -22,9 +22,6 @@ PROGRESS_SECONDS = 10.0
 MOST_FIELDS = 100
 """How many changes of fields a stream's tally tells apart."""
 
-MOST_FIELDS_SHOWN = 10
-"""How many fields of a stream the summary names."""
-
 
 class SyncFailedError(Exception):
     """Something could not be read; what could is emitted, and its state is final."""
@@ -79,14 +76,6 @@ class Tally:
         self.changes[change] += 1
         return self.changes[change] == 1
 
-    def unmapped(self) -> list[tuple[str, int]]:
-        """Return the fields of which most rows have unmapped values, with the number of rows."""
-        rows: Counter[str] = Counter()
-        for (what, name), count in self.changes.items():
-            if what in {"undeclared", "unfit"}:
-                rows[name] += count
-        return rows.most_common(MOST_FIELDS_SHOWN)
-
 
 @dataclass(frozen=True, slots=True)
 class Lag:
@@ -105,37 +94,48 @@ class Lag:
     not_begun: int
 
 
-@dataclass
 class Report:
     """Collects what happens. Thread-safe where workers report; the main thread prints."""
 
-    logger: logging.Logger
-    requests_per_second: float
-    most_requests: int | None = None
-    """How many requests the run may send; None is no limit."""
-    tallies: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    failures: list[str] = field(default_factory=list)
-    clock: Callable[[], float] = time.monotonic
-    """Gives seconds that only grow."""
-    unit: str = "page"
-    """What is read one by one; in ``--reconcile`` a day is counted."""
+    def __init__(
+        self,
+        logger: logging.Logger,
+        requests_per_second: float,
+        most_requests: int | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin a run.
 
-    def __post_init__(self) -> None:
-        """Start the clock."""
-        self._lock = threading.Lock()
-        self.began = self.clock()
+        Args:
+            logger: where lines go.
+            requests_per_second: how many requests the run may send in a second.
+            most_requests: how many it may send at all; None is no limit.
+            clock: gives seconds that only grow.
+        """
+        self.logger = logger
+        self.requests_per_second = requests_per_second
+        self.most_requests = most_requests
+        self.clock = clock
+        self.tallies: defaultdict[str, Tally] = defaultdict(Tally)
+        self.failures: list[str] = []
+        self.streams: Collection[str] = ()
+        """What the run reads, so that progress is that of all of them."""
+        self.unit = "page"
+        """What is read one by one; in ``--reconcile`` a day is counted."""
+        self.accounts: int | None = None
+        """How many accounts the run reads; None before that is known."""
+        self.requests = 0
+        self.retries = 0
+        self.began = clock()
+        self._reading_since: float | None = None
+        self._last_retry = ("", self.began)
+        """Why, and when the next try is."""
         self._printed = self.began
         self._printed_requests = 0
         self._printed_retries = 0
-        self._last_retry = ""
-        self._next_try_at = self.began
-        self._reading_since: float | None = None
         self._warned: set[str] = set()
-        self._streams: tuple[str, ...] = ()
-        self.requests = 0
-        self.retries = 0
-        self.accounts: int | None = None
-        """How many accounts the run reads; None before that is known."""
+        self._lock = threading.Lock()
 
     def count_request(self) -> None:
         """Count a request that is about to be sent."""
@@ -146,10 +146,6 @@ class Report:
         """Count a request that has to be sent again."""
         with self._lock:
             self.retries += 1
-
-    def expect(self, streams: Collection[str]) -> None:
-        """Say which streams the run reads, so that progress is that of all of them."""
-        self._streams = tuple(streams)
 
     def begin(self, stream: str, accounts: int, span: str, windows: int) -> None:
         """Say what a stream is about to read.
@@ -175,11 +171,6 @@ class Report:
             counted(windows, "request"),
             self.requests_per_second,
         )
-
-    def end(self, stream: str) -> None:
-        """Note that nothing more is read of a stream."""
-        with self._lock:
-            self.tallies[stream].has_ended = True
 
     def plan_more(self, stream: str, windows: int) -> None:
         """Count windows that a stream is to read in addition; fewer if the number is negative."""
@@ -217,9 +208,7 @@ class Report:
         """
         message = f"{url}: {reason}; trying again in {seconds:.1f} s"
         self.logger.debug(message)
-        with self._lock:
-            self._last_retry = f"{url}: {reason}"
-            self._next_try_at = self.clock() + seconds
+        self._last_retry = (f"{url}: {reason}", self.clock() + seconds)
         self.warn_once(f"retry {url}", message)
 
     def fail(self, message: str) -> None:
@@ -237,103 +226,79 @@ class Report:
         """How many failures there were, and the first of them, in one line."""
         return f"{len(self.failures)} could not be read; the first: {self.failures[0]}"
 
-    def raise_if_failed(self) -> None:
-        """Do nothing, unless something could not be read.
-
-        Raises:
-            SyncFailedError: with the verdict.
-        """
-        if self.failures:
-            raise SyncFailedError(self.verdict)
-
     def show_progress(self) -> None:
         """Log a line about the progress of the whole run, at most every `PROGRESS_SECONDS`."""
         since = self.clock() - self._printed
         if since < PROGRESS_SECONDS:
             return
+        progress, time_left = self._progress()
         self.logger.info(
             "Progress: %s, %.1f of %g requests a second, time left: %s",
-            self._progress(),
+            progress,
             (self.requests - self._printed_requests) / since,
             self.requests_per_second,
-            self._time_left(),
+            time_left,
         )
-        self._log_retries()
+        self.show_retries()
+        self._printed, self._printed_requests = self.clock(), self.requests
 
     def show_retries(self) -> None:
         """Log a line about requests that were sent again, at most every `PROGRESS_SECONDS`.
 
-        It is for those who wait while there is no progress to show.
+        By itself it is for those who wait while there is no progress to show.
         """
-        with self._lock:
-            is_due = self.clock() - self._printed >= PROGRESS_SECONDS
-            if is_due and (self.retries > self._printed_retries or self._seconds_to_next_try > 0):
-                self._log_retries()
-
-    @property
-    def _seconds_to_next_try(self) -> float:
-        return self._next_try_at - self.clock()
-
-    def _log_retries(self) -> None:
-        """Log a line about requests sent again since the line before, or waiting for it, if any."""
-        retries, seconds = self.retries - self._printed_retries, self._seconds_to_next_try
+        if self.clock() - self._printed < PROGRESS_SECONDS:
+            return
+        retries = self.retries - self._printed_retries
+        reason, next_try_at = self._last_retry
+        seconds = next_try_at - self.clock()
         if retries or seconds > 0:
             were = f"{counted(retries, 'request')} {'was' if retries == 1 else 'were'}"
             self.logger.warning(
                 "%s sent again; the last: %s%s",
                 were if retries else "A request waits to be",
-                self._last_retry or "refused for the rate, or for a token that ran out",
+                reason or "refused for the rate, or for a token that ran out",
                 f"; next try in {seconds:.1f} s" if seconds > 0 else "",
             )
-        self._printed = self.clock()
-        self._printed_requests, self._printed_retries = self.requests, self.retries
+            self._printed, self._printed_requests = self.clock(), self.requests
+            self._printed_retries += retries
 
-    def _pages(self) -> tuple[int, float | None, list[str]]:
-        """Return the pages read, those of the whole run, and the streams that have yet to begin.
+    def _progress(self) -> tuple[str, str]:
+        """Return how much of the run was read, and how long the rest takes at the pace so far.
 
-        These are taken to have as many as the others have on average; None before the first page.
+        Streams that have yet to begin are taken to have as many pages as the others on average.
         """
-        tallies = {name: self.tallies[name] for name in self._streams}
+        tallies = {name: self.tallies[name] for name in self.streams}
+        counts_days = self.unit == "day"
         pages = {
-            name: tally.windows_planned if self.unit == "day" else tally.pages
+            name: tally.windows_planned if counts_days else tally.pages
             for name, tally in tallies.items()
         }
         read = sum(tally.pages_read for tally in tallies.values())
-        unknown = [name for name, known in pages.items() if known is None]
-        if not read:
-            return read, None, unknown
+        if not read or self._reading_since is None:
+            return "nothing read yet", "not known yet"
         known = [number for number in pages.values() if number is not None]
-        return read, sum(known) / len(known) * len(pages), unknown
-
-    def _progress(self) -> str:
-        read, pages, _ = self._pages()
-        if pages is None:
-            return "nothing read yet"
-        about = "" if self.unit == "day" else "about "
-        rows = ", ".join(
-            f"{name} {tally.rows}" for name, tally in sorted(self.tallies.items()) if tally.rows
+        unknown = [name for name, number in pages.items() if number is None]
+        expected = sum(known) / len(known) * len(pages)
+        progress = (
+            f"{100 * read / expected:.0f} % of {'' if counts_days else 'about '}"
+            f"{counted(round(expected), self.unit)}"
         )
-        return (
-            f"{100 * read / pages:.0f} % of {about}{counted(round(pages), self.unit)}"
-            f"{f', rows: {rows}' if rows else ''}"
-        )
-
-    def _time_left(self) -> str:
-        """Return how long the rest takes at the pace so far."""
-        read, pages, unknown = self._pages()
-        if pages is None or self._reading_since is None:
-            return "not known yet"
-        if read >= pages and not unknown:
-            return "what the target needs for the rows that were read"
+        rows = [f"{name} {each.rows}" for name, each in sorted(self.tallies.items()) if each.rows]
+        if rows:
+            progress += f", rows: {', '.join(rows)}"
+        if read >= expected and not unknown:
+            return progress, "what the target needs for the rows that were read"
         per_page = (self.clock() - self._reading_since) / read
-        seconds = (pages - read) * per_page
+        seconds = (expected - read) * per_page
         # A page takes a request. What a stream does not use of its share may stay unused.
-        if self.most_requests is not None and self.unit == "page":
+        if self.most_requests is not None and not counts_days:
             until_spent = max(self.most_requests - self.requests, 0) * per_page
             if until_spent < seconds:
-                return f"at most about {duration(until_spent)}: then max_requests_per_run is spent"
+                spent = "then max_requests_per_run is spent"
+                return progress, f"at most about {duration(until_spent)}: {spent}"
         guess = f", if {' and '.join(unknown)} is as long as what was begun" if unknown else ""
-        return f"about {duration(seconds)}{guess}"
+        return progress, f"about {duration(seconds)}{guess}"
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 FilterValue: TypeAlias = "str | list[str]"
-"""The value of a query parameter."""
+"""The value of a query parameter; a list is a parameter that is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,14 @@ class Settings:
     end_date: datetime | None
     lookbacks: Mapping[str, timedelta]
     filters: Mapping[str, Mapping[str, FilterValue]]
+    """By stream, as query parameters."""
     requests_per_second: float
     max_concurrency: int
     max_requests_per_run: int | None
-    quiet_accounts: timedelta
-    """The most that an account which is quiet may rest; 0 asks all in each sync."""
-    mismatch_fails: bool
+    longest_rest: timedelta
+    """The most that an account which is quiet may rest in this run; 0 asks all."""
+    accepts_less: bool
+    """Whether missing rows are a warning, and no failure."""
     api_url: str
     token_url: str
     user_agent: str

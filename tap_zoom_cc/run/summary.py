@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tap_zoom_cc.run.report import Lag, Report, Tally
+
+MOST_FIELDS_SHOWN = 10
+"""How many fields of a stream the summary names."""
 
 
 class Gauge(str, Enum):
@@ -45,55 +49,51 @@ def log_end(report: Report, lags: Mapping[str, Lag]) -> None:
     The METRIC lines are logged from here, and not by the SDK, so that they are shown at the default
     level: `tap_zoom_cc.run.log` leaves out what the SDK says there.
     """
-    for point in _points(report, lags):
+    for gauge, value, tags in _gauges(report, lags):
+        # The SDK's points take any enumeration of texts, though they are typed for its own.
+        metric = cast("metrics.Metric", gauge)
+        point = metrics.Point("gauge", metric, value, {**tags, metrics.Tag.PID.value: os.getpid()})
         metrics.get_metrics_logger().info("METRIC: %s", point)
     for name in sorted({*report.tallies, *lags}):
         lag = lags.get(name)
-        if lag and not _is_known(report, lag.behind):
+        # That none is behind is known only if the accounts are.
+        if lag and report.accounts is None and not lag.behind:
             lag = None
         report.logger.info("Summary of %s: %s", name, of_stream(report.tallies[name], lag))
-    report.logger.info("Summary: %s", of_run(report))
-
-
-def _points(report: Report, lags: Mapping[str, Lag]) -> Iterator[metrics.Point[float]]:
-    """Yield what METRIC lines tell, as far as it is known."""
-    behind = frozenset[str]().union(*(lag.behind for lag in lags.values()))
-    if lags and _is_known(report, behind):
-        yield _point(Gauge.ACCOUNTS_BEHIND, len(behind))
-    if report.accounts is not None:
-        skipped = set[str]().union(*(tally.skipped for tally in report.tallies.values()))
-        yield _point(Gauge.ACCOUNTS_SKIPPED, len(skipped))
-    at_rest = [tally.at_rest for tally in report.tallies.values() if tally.at_rest is not None]
-    if at_rest:
-        yield _point(Gauge.ACCOUNTS_AT_REST, len(frozenset[str]().union(*at_rest)))
-    ages = [(lag.age, name) for name, lag in lags.items() if lag.oldest]
-    if ages:
-        age, name = max(ages)
-        oldest = lags[name].oldest
-        yield _point(
-            Gauge.BOOKMARK_AGE,
-            age.total_seconds(),
-            {
-                metrics.Tag.STREAM.value: name,
-                metrics.Tag.CONTEXT.value: {"account_id": lags[name].account_id},
-                "bookmark": oldest.isoformat() if oldest else None,
-            },
-        )
-
-
-def _is_known(report: Report, behind: frozenset[str]) -> bool:
-    """Say whether it is known how many are behind: none are only if the accounts are known."""
-    return report.accounts is not None or bool(behind)
-
-
-def _point(
-    gauge: Gauge, value: float, tags: Mapping[str, object] | None = None
-) -> metrics.Point[float]:
-    # The SDK's points take any enumeration of texts, though they are typed for its own.
-    metric = cast("metrics.Metric", gauge)
-    return metrics.Point(
-        "gauge", metric, value, {**(tags or {}), metrics.Tag.PID.value: os.getpid()}
+    report.logger.info(
+        "Summary: %s, %s, %s, %s, %s, %s",
+        "accounts not known" if report.accounts is None else counted(report.accounts, "account"),
+        counted(sum(tally.windows_done for tally in report.tallies.values()), "window"),
+        counted(report.requests, "request"),
+        counted(report.retries, "retry", "retries"),
+        counted(len(report.failures), "failure"),
+        duration(report.clock() - report.began),
     )
+
+
+def _gauges(
+    report: Report, lags: Mapping[str, Lag]
+) -> Iterator[tuple[Gauge, float, dict[str, object]]]:
+    """Yield what METRIC lines tell, as far as it is known: each with its value and its tags."""
+    tallies = report.tallies.values()
+    behind = {name for lag in lags.values() for name in lag.behind}
+    if behind or (lags and report.accounts is not None):
+        yield Gauge.ACCOUNTS_BEHIND, len(behind), {}
+    if report.accounts is not None:
+        skipped = {name for tally in tallies for name in tally.skipped}
+        yield Gauge.ACCOUNTS_SKIPPED, len(skipped), {}
+    may_rest = [tally.at_rest for tally in tallies if tally.at_rest is not None]
+    if may_rest:
+        yield Gauge.ACCOUNTS_AT_REST, len(frozenset[str]().union(*may_rest)), {}
+    ages = [(lag.age, name, lag.account_id, lag.oldest) for name, lag in lags.items() if lag.oldest]
+    if ages:
+        age, name, account_id, bookmark = max(ages)
+        tags: dict[str, object] = {
+            metrics.Tag.STREAM.value: name,
+            metrics.Tag.CONTEXT.value: {"account_id": account_id},
+            "bookmark": bookmark.isoformat(),
+        }
+        yield Gauge.BOOKMARK_AGE, age.total_seconds(), tags
 
 
 def of_stream(tally: Tally, lag: Lag | None) -> str:
@@ -112,24 +112,11 @@ def of_stream(tally: Tally, lag: Lag | None) -> str:
         not_begun = f" ({lag.not_begun} of them not begun)" if lag.not_begun else ""
         parts.append(f"{len(lag.behind)} behind by more than a day{not_begun}")
         parts.append(f"oldest bookmark {lag.oldest.isoformat() if lag.oldest else 'none'}")
-    if unmapped := ", ".join(f"{name} {count}" for name, count in tally.unmapped()):
-        parts.append(f"rows with unmapped values: {unmapped}")
+    unmapped: Counter[str] = Counter()
+    for (what, name), count in tally.changes.items():
+        if what in {"undeclared", "unfit"}:
+            unmapped[name] += count
+    if unmapped:
+        most = ", ".join(f"{name} {rows}" for name, rows in unmapped.most_common(MOST_FIELDS_SHOWN))
+        parts.append(f"rows with unmapped values: {most}")
     return ", ".join(parts)
-
-
-def of_run(report: Report) -> str:
-    """Return what the run took, and whether it failed, in one line."""
-    windows = sum(tally.windows_done for tally in report.tallies.values())
-    accounts = "accounts not known"
-    if report.accounts is not None:
-        accounts = counted(report.accounts, "account")
-    return ", ".join(
-        (
-            accounts,
-            counted(windows, "window"),
-            counted(report.requests, "request"),
-            counted(report.retries, "retry", "retries"),
-            counted(len(report.failures), "failure"),
-            duration(report.clock() - report.began),
-        )
-    )

@@ -6,7 +6,6 @@ one account after another, and keeps how far each was read in its state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,10 +32,11 @@ from tap_zoom_cc.zoom.rules import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from tap_zoom_cc.rows.decoder import RowDecoder
     from tap_zoom_cc.rows.types import Record
+    from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.sync.bookmarks import Bookmarks
     from tap_zoom_cc.sync.check import WindowRows
     from tap_zoom_cc.sync.fetch import Budget
@@ -50,22 +50,6 @@ FIRST_WINDOW_BYTES = 6 * 1024 * 1024
 """Assumed size of the first window: 1,800 voice calls of 3.5 kB."""
 
 
-@dataclass(frozen=True, slots=True)
-class SyncRange:
-    """How far a stream's sync reaches, whatever the account: instants in UTC.
-
-    ``now`` is the start of the run, and ``longest_rest`` the most that an account may rest.
-    ``accepts_less`` says that missing rows are a warning, and no failure.
-    """
-
-    start_date: datetime | None
-    end_date: datetime | None
-    lookback: timedelta
-    now: datetime
-    accepts_less: bool
-    longest_rest: timedelta
-
-
 class StreamSync:
     """One sync of one stream."""
 
@@ -74,29 +58,22 @@ class StreamSync:
         log: EngagementLog,
         client: Client,
         *,
+        settings: Settings,
+        now: datetime,
         accounts: Mapping[str, Account],
-        sync_range: SyncRange,
         bookmarks: Bookmarks,
         budget: Budget,
         decoder: RowDecoder,
-        workers: int,
     ) -> None:
-        """Plan all accounts and begin to fetch.
+        """Plan all accounts and begin to fetch; ``now`` is the start of the run, in UTC.
 
-        Args:
-            log: says how the endpoint is asked.
-            client: sends the requests; ends the sync early when it is told to stop.
-            accounts: the accounts by ID.
-            sync_range: what is read, whatever the account.
-            bookmarks: how far the accounts were read, in the order in which they are emitted.
-            budget: the requests that the stream may send.
-            decoder: turns rows into records.
-            workers: the number of threads that fetch.
+        Accounts are emitted in the order of the bookmarks. The client's stop ends the sync early.
         """
         self._log = log
         self._client = client
-        self._range = sync_range
-        self._end = end_of_sync(end_date=sync_range.end_date, now=sync_range.now)
+        self._settings = settings
+        self._now = now
+        self._end = end_of_sync(end_date=settings.end_date, now=now)
         self._bookmarks = bookmarks
         self._budget = budget
         self._decoder = decoder
@@ -111,7 +88,7 @@ class StreamSync:
         """Whether the budget did not suffice for the first window of the run."""
         self._plans = self._plan()
         self._prefetcher: Prefetcher[WindowJob, WindowRows] = Prefetcher(
-            WindowFetcher(log, client, budget, sync_range.now).fetch,
+            WindowFetcher(log, client, budget, now).fetch,
             {
                 # Each window's job is made when it is asked for.
                 name: map(
@@ -119,16 +96,18 @@ class StreamSync:
                         WindowJob,
                         accounts[name],
                         sync=Window(cut.begin, cut.end),
-                        accepts_less=sync_range.accepts_less,
+                        accepts_less=settings.accepts_less,
                     ),
                     cut,
                 )
                 for name, cut in self._plans.items()
             },
-            workers=workers,
+            workers=settings.max_concurrency,
             capacity=MEMORY_BYTES,
             assumed_size=FIRST_WINDOW_BYTES,
-            may_run_ahead=lambda: budget.suffices_for(workers * pages_for(MOST_ROWS)),
+            may_run_ahead=lambda: budget.suffices_for(
+                settings.max_concurrency * pages_for(MOST_ROWS)
+            ),
         )
 
     def _plan(self) -> dict[str, Cut]:
@@ -137,7 +116,7 @@ class StreamSync:
         An account without a bookmark is read from the start, one that has a bookmark from there on,
         less what `tap_zoom_cc.sync.lookback` says.
         """
-        name, sync, end = self._log.name, self._range, self._end
+        name, settings, end = self._log.name, self._settings, self._end
         plans: dict[str, Cut] = {}
         at_rest: set[str] = set()
         new_accounts = 0
@@ -145,31 +124,31 @@ class StreamSync:
             progress = None if self._bookmarks.full_table else progress_of(state)
             if progress is None:
                 new_accounts += 1
-                begin = first_begin(start_date=sync.start_date, now=sync.now)
-            elif is_at_rest(state, sync.longest_rest, end=end):
+                begin = first_begin(start_date=settings.start_date, now=self._now)
+            elif is_at_rest(state, settings.longest_rest, end=end):
                 at_rest.add(account_id)
                 begin = end
             else:
                 begin = begin_of_reread(
                     progress,
                     end=end,
-                    lookback=sync.lookback,
+                    lookback=settings.lookbacks[name],
                     phase=phase_of(name, account_id),
-                    start_date=sync.start_date,
+                    start_date=settings.start_date,
                 )
             plans[account_id] = Cut(begin, end)
-            if progress and progress.bookmark > sync.now + MOST_AHEAD:
+            if progress and progress.bookmark > self._now + MOST_AHEAD:
                 self._report.fail(
                     f"{self._log.where(account_id)}: its bookmark lies after the present by Zoom's "
-                    f"clock, {format_instant(sync.now)}, so nothing was read; if that is "
+                    f"clock, {format_instant(self._now)}, so nothing was read; if that is "
                     "right, set the bookmark back"
                 )
         windows = sum(map(len, plans.values()))
         self._report.plan_more(name, windows)
         first = min((cut.begin for cut in plans.values() if len(cut)), default=None)
-        self._tally.at_rest = frozenset(at_rest) if sync.longest_rest else None
+        self._tally.at_rest = frozenset(at_rest) if settings.longest_rest else None
         self._report.begin(name, len(plans), str(Window(first, end)) if first else "", windows)
-        if new_accounts and not sync.start_date:
+        if new_accounts and not settings.start_date:
             self._report.logger.info(
                 "%s: start_date is not set, so of %s without a bookmark only the last %d days are "
                 "read; for more, set start_date and begin without state",
@@ -178,7 +157,7 @@ class StreamSync:
                 LONGEST_REQUEST.days,
             )
         read_already = sum(not len(cut) for cut in plans.values()) - len(at_rest)
-        if read_already and sync.end_date:
+        if read_already and settings.end_date:
             self._report.warn_once(
                 f"end_date {name}",
                 f"{name}: {read_already} of {len(plans)} accounts were read up to "
@@ -241,7 +220,7 @@ class StreamSync:
             report=self._report,
             tally=tally,
             stop=self._client.stop,
-            accepts_less=self._range.accepts_less,
+            accepts_less=self._settings.accepts_less,
         )
         try:
             for rows in self._prefetcher.results(account_id, self._while_waiting):
@@ -294,7 +273,7 @@ class StreamSync:
         if self._client.fatal_error is not None:
             raise self._client.fatal_error
         name, report = self._log.name, self._report
-        report.end(name)
+        self._tally.has_ended = True
         if self._tally.without_rows and not self._can_be_read:
             report.fail(
                 f"{name}: not one account could be read: refused, or without what the filters "
@@ -315,7 +294,7 @@ class StreamSync:
                 report.logger.info(
                     "%s: max_requests_per_run is spent; the next run goes on from here", name
                 )
-        longest, lookback = self._tally.longest, self._range.lookback
+        longest, lookback = self._tally.longest, self._settings.lookbacks[name]
         if longest > lookback / 2:
             report.warn_once(
                 f"lookback {name}",

@@ -72,8 +72,6 @@ class ServerToServerOAuth:
         self._renew_at = 0.0
         self._refused = ""
         self.server_time: datetime | None = None
-        self.lifetime: float | None = None
-        """Seconds that the last token lives, as its answer says."""
 
     def token(self) -> str:
         """Return an access token that is valid for some time to come; ask for one if need be.
@@ -92,7 +90,6 @@ class ServerToServerOAuth:
             except AnswerError as error:
                 self._refused = str(error)
                 raise RunError(self._refused) from error
-            self.lifetime = grant.expires_in
             lifetime = grant.expires_in or 0.0
             if lifetime < SHORTEST_LIFETIME_SECONDS:
                 lifetime = USUAL_LIFETIME_SECONDS

@@ -206,8 +206,9 @@ class _Exchange(Generic[Result]):
         rule = decide(
             answer, {*conditions, *health.conditions(request, refused_since=self.first_refused_at)}
         )
+        now = time.monotonic()
         if rule.action is Action.COOL_DOWN:
-            health.note_rate_refusal(request.account_id)
+            health.note_rate_refusal(request.account_id, now)
             seconds = client.pacer.cool_down(answer.wait)
             client.report.warn_once(
                 "cool down", f"{answer} - the whole run waits {seconds:.1f} s; {rule.advice}"
@@ -215,7 +216,7 @@ class _Exchange(Generic[Result]):
         elif answer.status:
             health.note_other_answer()
             client.pacer.speed_up()
-        self.first_refused_at = min(self.first_refused_at, time.monotonic())
+        self.first_refused_at = min(self.first_refused_at, now)
         if rule.action is Action.RENEW_TOKEN:
             refused = self.prepared.headers["Authorization"]
             if health.may_be_dead(refused, since=self.token_refused_at):

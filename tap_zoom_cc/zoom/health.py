@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
 class Health:
     """What is known of who has answered in this run, and with which token. Thread-safe.
 
-    ``where`` is a stream and account, as messages name them.
+    ``where`` is a stream and account, as messages name them. Instants are seconds by
+    `time.monotonic`.
     """
 
     answered: set[str] = field(default_factory=set)
@@ -33,7 +33,7 @@ class Health:
         Args:
             where: the stream and account.
             authorization: the header with which it was sent.
-            sent_at: when it was sent, on `time.monotonic`'s clock.
+            sent_at: when it was sent.
         """
         self.answered.add(where)
         self._failed_in_a_row.clear()
@@ -44,9 +44,9 @@ class Health:
         """Note that a request failed for good, in a way that may be no fault of the account."""
         self._failed_in_a_row.add(where)
 
-    def note_rate_refusal(self, account_id: str) -> None:
+    def note_rate_refusal(self, account_id: str, at: float) -> None:
         """Note that an account was refused because too many requests came."""
-        self._rate_refused_since.setdefault(account_id, time.monotonic())
+        self._rate_refused_since.setdefault(account_id, at)
 
     def note_other_answer(self) -> None:
         """Note another answer than was asked for, but no refusal for the rate."""
@@ -61,7 +61,7 @@ class Health:
 
         Args:
             request: what was asked for.
-            refused_since: when it was first refused, on `time.monotonic`'s clock.
+            refused_since: when it was first refused.
         """
         found = set() if request.where in self.answered else set(request.conditions)
         if len(self._failed_in_a_row | {request.where}) >= PLACES_OF_AN_OUTAGE:
@@ -80,8 +80,7 @@ class Health:
 
         Args:
             refused: the header of the request that was refused.
-            since: when the try before left that was refused for its token, on `time.monotonic`'s
-                clock; None for the first.
+            since: when the try before left that was refused for its token; None for the first.
         """
         accepted, sent_at = self._accepted
         return since is None or refused != accepted or sent_at <= since

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 PAGE_SIZE = 100
 """The most rows that these endpoints give in a page (document)."""
 
-SCOPE = "/accounts/{account_id}"
-"""What a path begins with for a sub account; the account that owns the app is asked without it."""
-
 PAGES_WITHOUT_NEWS = 2
 
 LARGE_BODY_BYTES = 32 * 1024
@@ -213,9 +210,10 @@ class EngagementLog:
             begin: in UTC and whole seconds.
             end: in UTC and whole seconds.
         """
+        # The account that owns the app is asked through the ordinary endpoints.
         scope = "" if account.own else f"/accounts/{quote(account.account_id, safe='')}"
         return Request(
-            path=f"{scope}{self.path.removeprefix(SCOPE)}",
+            path=self.path.replace("/accounts/{account_id}", scope),
             parameters={"from": format_instant(begin), "to": format_instant(end)}
             | dict(self.parameters),
             where=self.where(account.account_id),

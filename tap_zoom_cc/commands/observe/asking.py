@@ -33,6 +33,9 @@ Purpose: TypeAlias = Literal["base", "range", "width", "history", "living"]
 
 UTC_OFFSET = timedelta(0)
 
+SECONDS_LENGTH = len("2026-01-31T00:00:00")
+"""Where the zone of a written instant begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -72,7 +75,7 @@ class Seen:
     rows: tuple[Engagement, ...] = ()
     token: str | None = None
     total: int | None = None
-    told: tuple[str | None, str | None] = (None, None)
+    told: tuple[str | None, ...] = (None, None)
 
     @property
     def is_page(self) -> bool:
@@ -109,21 +112,17 @@ class Traffic:
     """The last value of each header about limits."""
 
     def ask(self, log: EngagementLog, account: Account, asked: Asked) -> Seen | None:
-        """Ask a log for one page, and return what was seen of the answer that settled it.
-
-        Returns:
-            None if no request was left for it.
+        """Ask a log for one page; return what was seen in the end, None if no request was left.
 
         Raises:
             RunError: if nothing can be read at all.
             StoppedError: if the run is to end.
         """
+        request = log.request(account, asked.window.begin, asked.window.end)
         begin, end = asked.written
-        request = log.request(account, asked.window.begin, asked.window.end).with_parameters(
-            {"from": begin, "to": end, "next_page_token": asked.page_token or None}
-        )
+        parameters = {"from": begin, "to": end, "next_page_token": asked.page_token or None}
         # What is said of an observation names no account.
-        request = replace(request, where=log.name)
+        request = replace(request.with_parameters(parameters), where=log.name)
         try:
             self._spend()
             page = self.client.get(
@@ -145,22 +144,8 @@ class Traffic:
         code = read_answer(response, datetime.now(timezone.utc)).code if is_error else None
         self.statuses[response.status_code, code] += 1
         for name, value in response.headers.items():
-            if name.lower().startswith("x-ratelimit") or name.lower() == "retry-after":
+            if name.lower().startswith(("x-ratelimit", "retry-after")):
                 self.headers[name.lower()] = value
-
-
-def seen_in(page: Page, asked: Asked) -> Seen:
-    """Return what is seen in a page that was asked for."""
-    rows = [_engagement(row) for row in page.rows or []]
-    begin, end = (None if told is None else str(told) for told in (page.begin, page.end))
-    return Seen(
-        asked,
-        OK,
-        rows=tuple(row for row in rows if row is not None),
-        token=page.next_page_token,
-        total=page.total_records,
-        told=(begin, end),
-    )
 
 
 class _Row(msgspec.Struct):
@@ -169,11 +154,21 @@ class _Row(msgspec.Struct):
     end_time: str
 
 
-def _engagement(row: msgspec.Raw) -> Engagement | None:
-    """Return the engagement in a row; none if it has no ID, or no start and end."""
-    try:
-        read = msgspec.json.decode(row, type=_Row)
-        start, end = parse_instant(read.start_time), parse_instant(read.end_time)
-    except (ValueError, msgspec.MsgspecError, RecursionError):
-        return None
-    return Engagement(read.engagement_id, start, end, read.start_time[len("2026-01-31T00:00:00") :])
+def seen_in(page: Page, asked: Asked) -> Seen:
+    """Return what is seen in a page: of its rows those with an ID, a start and an end."""
+    rows = []
+    for raw in page.rows or []:
+        try:
+            row = msgspec.json.decode(raw, type=_Row)
+            start, end = parse_instant(row.start_time), parse_instant(row.end_time)
+        except (ValueError, msgspec.MsgspecError, RecursionError):
+            continue
+        rows.append(Engagement(row.engagement_id, start, end, row.start_time[SECONDS_LENGTH:]))
+    return Seen(
+        asked,
+        OK,
+        rows=tuple(rows),
+        token=page.next_page_token,
+        total=page.total_records,
+        told=tuple(None if told is None else str(told) for told in (page.begin, page.end)),
+    )

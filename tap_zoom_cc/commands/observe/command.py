@@ -11,28 +11,20 @@ from typing import TYPE_CHECKING
 
 from tap_zoom_cc.commands.observe.asking import Traffic
 from tap_zoom_cc.commands.observe.probes import Log, busiest, look
-from tap_zoom_cc.commands.observe.verdicts import (
-    SELECTED,
-    TOTAL_DIFFERS,
-    kept_for,
-    longest_seen,
-    total,
-    verdicts,
-)
+from tap_zoom_cc.commands.observe.verdicts import advice, verdicts
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import StoppedError, in_background
-from tap_zoom_cc.sync.windows import DAY, whole_second
+from tap_zoom_cc.sync.windows import whole_second
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.errors import RunError
 from tap_zoom_cc.zoom.pages import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from tap_zoom_cc.services import Services
     from tap_zoom_cc.streams import EngagementStream
-    from tap_zoom_cc.zoom.pages import EngagementLog
 
 FIRST_ACCOUNTS = 3
 """Of so many accounts the busiest is observed, when none is named."""
@@ -63,13 +55,17 @@ def observe_account(
     """
     settings = services.settings
     traffic = Traffic(services.client)
-    observed = [_without_filters(stream, services) for stream in streams]
+    observed = []
+    for stream in streams:
+        log, filters = stream.log_endpoint, settings.filters[stream.name]
+        unfiltered = {name: each for name, each in log.parameters.items() if name not in filters}
+        observed.append(replace(log, parameters=unfiltered))
     candidates: list[list[Log]] = []
 
     def find_out() -> None:
         present = whole_second(services.present)
         chosen = (
-            list(services.accounts.by_id.values())[:FIRST_ACCOUNTS]
+            list(services.accounts.values())[:FIRST_ACCOUNTS]
             if account_id == BUSIEST
             else [Account(account_id, own=account_id == settings.account_id)]
         )
@@ -100,22 +96,12 @@ def observe_account(
         raise RunError(f"Nothing can be observed: {reasons}; --check says why")
 
 
-def _without_filters(stream: EngagementStream, services: Services) -> EngagementLog:
-    log, filters = stream.log_endpoint, services.settings.filters[stream.name]
-    kept = {name: value for name, value in log.parameters.items() if name not in filters}
-    return replace(log, parameters=kept)
-
-
 def markdown(
     logs: Sequence[Log], lookbacks: Mapping[str, timedelta], traffic: Traffic, title: str
 ) -> str:
-    """Return the whole output: a title, the table, and the line about settings.
+    """Return a title, the table of what was seen of all logs, and the line about settings.
 
-    Args:
-        logs: what was seen of each.
-        lookbacks: how far back the settings let syncs look, by log.
-        traffic: all requests.
-        title: the first line.
+    ``lookbacks`` are how far back the settings let syncs look, by log.
     """
     lines = [title, "", "| log | question | finding |", "|---|---|---|"]
     for log in logs:
@@ -131,28 +117,5 @@ def markdown(
     )
     lines += [f"| all | HTTP statuses | {statuses} |"]
     lines += [f"| all | headers about limits, the last of each | {headers or 'none'} |", ""]
-    meaning = "; ".join(advice for log in logs for advice in _advice(log, lookbacks[log.name]))
+    meaning = "; ".join(each for log in logs for each in advice(log, lookbacks[log.name]))
     return "\n".join([*lines, f"For this account's settings: {meaning or 'none yet'}.", ""])
-
-
-def _advice(log: Log, lookback: timedelta) -> Iterator[str]:
-    left, longest, setting = log.readings, longest_seen(log), f"{log.name}_lookback_days"
-    selected = {reading.selects_on for reading in left}
-    if selected in ({"end"}, {"overlap"}):
-        if all(reading.zone is None and not reading.days for reading in left):
-            by = SELECTED[selected.pop()].partition(":")[0]
-            yield (
-                f"Zoom selects `{log.name}` by {by} here, so that a lookback of 1 hour would do "
-                f"(`{setting}: 0.05`)"
-            )
-    elif longest is not None and longest > lookback:
-        days = -(-longest // DAY)
-        yield (
-            f"an engagement in `{log.name}` was open for {longest}: set `{setting}` to {days} at "
-            "least"
-        )
-    if kept := kept_for(log):
-        kept_days = counted(round(kept / DAY), "day")
-        yield f"a `start_date` further back than about {kept_days} has nothing to read"
-    if total(log).startswith(TOTAL_DIFFERS):
-        yield "`on_count_mismatch: warn`, if the totals stay wrong"

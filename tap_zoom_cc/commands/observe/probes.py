@@ -11,12 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.commands.observe.asking import Asked
-from tap_zoom_cc.commands.observe.ranges import (
-    Witnesses,
-    left_over,
-    near,
-    next_range,
-)
+from tap_zoom_cc.commands.observe.ranges import Witnesses, left_over, near, next_range
 from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, Window
 
 if TYPE_CHECKING:
@@ -115,26 +110,30 @@ def look(logs: Sequence[Log]) -> None:
         _ask_about_ranges(log, OTHER_RANGE_REQUESTS if number else RANGE_REQUESTS)
     for log in readable[:1]:
         _ask_about_width(log)
-        _ask_again(log)
-        _ask_about_history(log)
+        first = log.seen[0]
+        if first.token:
+            # The newest engagements again, and then the second page by the first token.
+            log.ask(replace(first.asked, purpose="living"))
+            log.ask(replace(first.asked, purpose="living", page_token=first.token))
+        for days in HISTORY_DAYS:
+            end = log.present - days * DAY
+            answer = log.ask(Asked("history", Window(end - LONGEST_REQUEST, end)))
+            if answer is None or not answer.in_range:
+                break
 
 
 def _ask_about_ranges(log: Log, most: int) -> None:
     # A day that is a week old shows whether the range matters at all.
     log.ask(Asked("range", Window(log.present - 8 * DAY, log.present - 7 * DAY)))
-
-    def tell_apart(readings: Sequence[Reading]) -> Asked | None:
-        before = {each.asked for each in log.seen}
-        return next_range(readings, log.witnesses, log.present, before)
-
     is_confirmed = False
     for _ in range(most - 1):
-        left = log.readings
-        asked = tell_apart(left)
+        left, witnesses = log.readings, log.witnesses
+        before = {each.asked for each in log.seen}
+        asked = next_range(left, witnesses, log.present, before)
         if asked is None and left and not is_confirmed:
             # A reading that is wrong, and has come through by chance, would hardly do so again.
             is_confirmed = True
-            asked = tell_apart(near(left[0]))
+            asked = next_range(near(left[0]), witnesses, log.present, before)
         if asked is None or log.ask(asked) is None:
             return
 
@@ -144,41 +143,19 @@ def _ask_about_width(log: Log) -> None:
 
     A refusal means the length only where a shorter range from the same day is accepted.
     """
-    long_month = _fifteenth(log.present, LONG_MONTHS)
-    short_month = _fifteenth(log.present, SHORT_MONTHS)
-    if _is_accepted(log, long_month, 30.5):
-        if _is_accepted(log, short_month, 30.5):
-            _is_accepted(log, long_month, 31.5)
+
+    def is_accepted(months: tuple[int, ...], days: float) -> bool:
+        # From the last 15th of one of these months from which more than a month has passed.
+        begin = (log.present - 33 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+        while begin.day != 15 or begin.month not in months:  # noqa: PLR2004 (the fifteenth)
+            begin -= DAY
+        answer = log.ask(Asked("width", Window(begin, begin + days * DAY)))
+        return answer is not None and answer.is_page
+
+    if is_accepted(LONG_MONTHS, 30.5):
+        if is_accepted(SHORT_MONTHS, 30.5):
+            is_accepted(LONG_MONTHS, 31.5)
         else:
-            _is_accepted(log, short_month, 29.5)
-    elif not _is_accepted(log, long_month, 29.5):
-        _is_accepted(log, long_month, 28)
-
-
-def _fifteenth(present: datetime, months: tuple[int, ...]) -> datetime:
-    """Return the last 15th of one of these months from which more than a month has passed."""
-    day = (present - 33 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
-    while day.day != 15 or day.month not in months:  # noqa: PLR2004 (the fifteenth)
-        day -= DAY
-    return day
-
-
-def _is_accepted(log: Log, begin: datetime, days: float) -> bool:
-    answer = log.ask(Asked("width", Window(begin, begin + days * DAY)))
-    return answer is not None and answer.is_page
-
-
-def _ask_about_history(log: Log) -> None:
-    for days in HISTORY_DAYS:
-        end = log.present - days * DAY
-        answer = log.ask(Asked("history", Window(end - LONGEST_REQUEST, end)))
-        if answer is None or not answer.in_range:
-            return
-
-
-def _ask_again(log: Log) -> None:
-    """Ask for the newest engagements again, and then for the second page by the first token."""
-    first = log.seen[0]
-    if first.token:
-        log.ask(replace(first.asked, purpose="living"))
-        log.ask(replace(first.asked, purpose="living", page_token=first.token))
+            is_accepted(SHORT_MONTHS, 29.5)
+    elif not is_accepted(LONG_MONTHS, 29.5):
+        is_accepted(LONG_MONTHS, 28)

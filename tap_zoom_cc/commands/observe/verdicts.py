@@ -7,19 +7,18 @@ is known. Texts are this module's own, with counts and times in them.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from tap_zoom_cc.commands.observe.asking import UTC_OFFSET
+from tap_zoom_cc.commands.observe.asking import SECONDS_LENGTH, UTC_OFFSET
 from tap_zoom_cc.commands.observe.ranges import READINGS, milliseconds
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, SECOND, Window
 from tap_zoom_cc.zoom.instants import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tap_zoom_cc.commands.observe.asking import Engagement
     from tap_zoom_cc.commands.observe.probes import Log
@@ -36,10 +35,35 @@ def verdicts(log: Log) -> dict[str, str]:
     }
 
 
+def advice(log: Log, lookback: timedelta) -> Iterator[str]:
+    """Give what follows for the settings of an account, of which syncs look so far back."""
+    left, longest, setting = log.readings, _longest_seen(log), f"{log.name}_lookback_days"
+    selected = {reading.selects_on for reading in left}
+    if selected in ({"end"}, {"overlap"}):
+        if all(reading.zone is None and not reading.days for reading in left):
+            by = SELECTED[selected.pop()].partition(":")[0]
+            yield (
+                f"Zoom selects `{log.name}` by {by} here, so that a lookback of 1 hour would do "
+                f"(`{setting}: 0.05`)"
+            )
+    elif longest is not None and longest > lookback:
+        days = -(-longest // DAY)
+        was_open = f"an engagement in `{log.name}` was open for {longest}"
+        yield f"{was_open}: set `{setting}` to {days} at least"
+    if kept := _kept_for(log):
+        yield f"a `start_date` further back than about {_days(kept)} has nothing to read"
+    if _total(log).startswith(TOTAL_DIFFERS):
+        yield "`on_count_mismatch: warn`, if the totals stay wrong"
+
+
 def _agreed(findings: Iterable[str]) -> str:
     """Return the one finding that there is; nothing if there are several, or none."""
     different = set(findings)
     return different.pop() if len(different) == 1 else ""
+
+
+def _days(length: timedelta) -> str:
+    return counted(round(length / DAY), "day")
 
 
 # Ranges
@@ -76,15 +100,13 @@ def _offset(reading: Reading) -> str:
 def _zone(reading: Reading) -> str:
     if reading.zone is None:
         return "the one that is written"
-    minutes = reading.zone // 60_000
-    return f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+    hours, minutes = divmod(abs(reading.zone) // 60_000, 60)
+    return f"UTC{'-' if reading.zone < 0 else '+'}{hours:02}:{minutes:02}"
 
 
 def _written_times(log: Log) -> str:
     seen = {
-        (each.asked.written[0][len("2026-01-31T00:00:00") :], row.zone)
-        for each in log.seen
-        for row in each.rows
+        (each.asked.written[0][SECONDS_LENGTH:], row.zone) for each in log.seen for row in each.rows
     }
     if len({asked for asked, _ in seen}) <= 1:
         return ""
@@ -122,7 +144,7 @@ def _order(log: Log) -> str:
 TOTAL_DIFFERS = "differs from the rows that come"
 
 
-def total(log: Log) -> str:
+def _total(log: Log) -> str:
     """Compare the totals of ranges that were read whole with the rows that came."""
     counts = [
         (each.total, len({row.row_id for row in each.rows}))
@@ -168,8 +190,7 @@ def _form(text: str | None) -> str:
     return "is given in days" if len(text) == len("2026-01-31") else "is given as date-times"
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(NamedTuple):
     """The range that an answer names, and the one that was asked for."""
 
     told: Window
@@ -193,40 +214,38 @@ def _named(log: Log) -> list[_Named]:
     return found
 
 
-def _shared(named: Sequence[_Named], length: Callable[[_Named], timedelta]) -> timedelta | None:
+def _shared(log: Log, length: Callable[[_Named], timedelta]) -> timedelta | None:
     """Return a length that short answers to ranges far apart have in common, a day more or less."""
-    short = [each for each in named if each.is_short]
+    short = [each for each in _named(log) if each.is_short]
     lengths, ends = [length(each) for each in short], [each.asked.end for each in short]
     if not short or max(ends) - min(ends) <= CLEARLY_APART:
         return None
     return max(lengths) if max(lengths) - min(lengths) <= A_DAY_OR_SO else None
 
 
-def kept_for(log: Log) -> timedelta | None:
+def _kept_for(log: Log) -> timedelta | None:
     """Return how far back answers begin, whatever is asked for; None if some do not."""
-    named = _named(log)
-    age = _shared(named, lambda each: log.present - each.told.begin)
-    whole = (log.present - each.asked.begin for each in named if not each.is_short)
+    age = _shared(log, lambda each: log.present - each.told.begin)
+    whole = (log.present - each.asked.begin for each in _named(log) if not each.is_short)
     return age if age and max(whole, default=UTC_OFFSET) <= age + A_DAY_OR_SO else None
 
 
 def _covered(log: Log) -> str:
-    named = _named(log)
-    if kept_for(log):
+    if _kept_for(log):
         return "what history there is"
-    if length := _shared(named, lambda each: each.told.end - each.told.begin):
-        return f"only its last {counted(round(length / DAY), 'day')}"
+    if length := _shared(log, lambda each: each.told.end - each.told.begin):
+        return f"only its last {_days(length)}"
+    named = _named(log)
     longest = max((each.asked.end - each.asked.begin for each in named), default=UTC_OFFSET)
     is_all = longest >= LONGEST_REQUEST and not any(each.is_short for each in named)
     return "all of it, as answers say" if is_all else ""
 
 
 def _history(log: Log) -> str:
-    if kept := kept_for(log):
-        return f"about {counted(round(kept / DAY), 'day')}: answers begin there"
-    rows = [row for each in log.of("history", "width") for row in each.in_range]
-    days = max(((log.present - row.end) // DAY for row in rows), default=None)
-    return "" if days is None else f"at least {counted(days, 'day')}"
+    if kept := _kept_for(log):
+        return f"about {_days(kept)}: answers begin there"
+    ends = [row.end for each in log.of("history", "width") for row in each.in_range]
+    return f"at least {counted((log.present - min(ends)) // DAY, 'day')}" if ends else ""
 
 
 WIDTHS: Mapping[str, str] = {
@@ -243,18 +262,15 @@ ACCEPTED: Mapping[int, str] = {200: "+", 400: "-"}
 
 
 def _width(log: Log) -> str:
-    return WIDTHS.get(
-        " ".join(
-            f"{(window.end - window.begin) / DAY:g}{ACCEPTED.get(each.status)}"
-            for each in log.seen
-            for window in [each.asked.window]
-            if each.asked.purpose == "width"
-        ),
-        "",
-    )
+    asked = [
+        f"{(each.asked.window.end - each.asked.window.begin) / DAY:g}{ACCEPTED.get(each.status)}"
+        for each in log.seen
+        if each.asked.purpose == "width"
+    ]
+    return WIDTHS.get(" ".join(asked), "")
 
 
-def longest_seen(log: Log) -> timedelta | None:
+def _longest_seen(log: Log) -> timedelta | None:
     """Return how long the longest engagement was open, in whole seconds."""
     lengths = [row.end - row.start for each in log.seen for row in each.rows]
     return max(lengths) // SECOND * SECOND if lengths else None
@@ -262,23 +278,24 @@ def longest_seen(log: Log) -> timedelta | None:
 
 def _longest(log: Log) -> str:
     ids = {row.row_id for each in log.seen for row in each.rows}
-    return f"{longest_seen(log)}, of {counted(len(ids), 'engagement')} seen" if ids else ""
+    return f"{_longest_seen(log)}, of {counted(len(ids), 'engagement')} seen" if ids else ""
 
 
 # The table
 
 MORE = "more engagements that ended over an hour ago, some of them minutes long or longer"
+MORE_AT_EDGES = f"{MORE}, in ranges that are not read as whole days"
 
 QUESTIONS: Mapping[str, tuple[Callable[[Log], str], str]] = {
     "readings of ranges that are left": (_readings, ""),
     "what `from` and `to` select on": (_all(lambda each: SELECTED[each.selects_on]), MORE),
     "an engagement at exactly `from`": (
         _all(lambda each: _edge(each, inclusive=each.from_inclusive)),
-        f"{MORE}, in ranges that are not read as whole days",
+        MORE_AT_EDGES,
     ),
     "an engagement at exactly `to`": (
         _all(lambda each: _edge(each, inclusive=each.to_inclusive)),
-        f"{MORE}, in ranges that are not read as whole days",
+        MORE_AT_EDGES,
     ),
     "precision of `from` and `to`": (
         _all(lambda each: "whole days" if each.days else "the second"),
@@ -288,7 +305,7 @@ QUESTIONS: Mapping[str, tuple[Callable[[Log], str], str]] = {
     "the zone in which they are read": (_all(_zone), MORE),
     "times in rows": (_written_times, "engagements in ranges of two offsets"),
     "order of rows": (_order, f"a page of {FEWEST_IN_ORDER} rows, of which some overlap"),
-    "`total_records`": (total, "a range with 1 to 100 engagements, and a total"),
+    "`total_records`": (_total, "a range with 1 to 100 engagements, and a total"),
     "the list, while its pages are read": (
         _living,
         "over 100 engagements in 28 days, and some that end meanwhile",
