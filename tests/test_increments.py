@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -210,15 +209,3 @@ def test_rows_come_in_order_of_their_start_with_instants_in_utc(
         assert starts == sorted(starts)
         assert all(start.endswith("+00:00") for start in starts)
         assert {row["account_id"] for row in run.records(stream)} == {"one"}
-
-
-def test_windows_are_at_most_28_days_and_join(simulator: SimulatorProcess) -> None:
-    simulator.replace(scenario(Account(id="one")))
-    sync(simulator, start_date="2023-01-15T12:00:00.250+05:30", max_concurrency=1).check()
-    asked = [(query["from"][0], query["to"][0]) for query in requests_to(simulator, "sms")]
-    assert asked[0][0] == "2023-01-15T06:29:59+00:00", "a second early"
-    assert asked[-1][1] == FIRST_RUN.isoformat()
-    for (_, end), (begin, _) in pairwise(asked):
-        assert datetime.fromisoformat(end) == datetime.fromisoformat(begin) + SECOND
-    for begin, end in asked:
-        assert datetime.fromisoformat(end) - datetime.fromisoformat(begin) <= 28 * DAY

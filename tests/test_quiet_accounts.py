@@ -1,7 +1,8 @@
 """An account that is quiet rests: ``quiet_accounts_hours``, through the command line.
 
 The simulator tells its time here, so that it is the tap's present, and no ``end_date`` is needed.
-What follows when runs are killed or fail meanwhile is in `test_properties.py`.
+What state says of a silence, and what follows when runs are killed or fail meanwhile, is in
+`test_properties.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
-from tests.harness.history import BEGIN, DAY, HOUR, accounts_asked, engagement
+from tests.harness.history import BEGIN, DAY, HOUR, accounts_asked
 from tests.harness.singer import bookmarks, selecting, state_of
 from tests.harness.tap import run_tap, settings_for, sync
 from tests.test_report import gauges
@@ -194,35 +195,6 @@ def test_reconcile_counts_what_rests(zoom: SimulatorProcess) -> None:
 def summary(run: TapRun, stream: str) -> str:
     (line,) = [line for line in run.lines if f"Summary of {stream}: " in line]
     return line
-
-
-# What state says of the silence
-
-
-def test_state_says_since_when_an_account_is_silent_whatever_the_setting_is(
-    simulator: SimulatorProcess, discovered: dict[str, Any]
-) -> None:
-    """The latest end, not the end of the latest; without any, the begin of what was read first."""
-    rows = (
-        engagement("long", NOW - 6 * DAY, NOW - 4 * DAY),
-        engagement("later", NOW - 5 * DAY, NOW - 5 * DAY + HOUR),
-    )
-    simulator.replace(zoom_of(Account(id="heard", explicit_sms=rows), Account(id="silent")))
-    catalog = selecting(discovered, ["sms"])
-    run = load(simulator, 0 * HOUR, None, catalog=catalog, quiet_accounts_hours=0).check()
-    assert silences(run) == {"heard": NOW - 4 * DAY, "silent": BEGIN}
-    # The lookback brings the rows again, or does not: the silence goes on.
-    for hours in (0, 168):
-        again = load(simulator, 9 * DAY, run.state, catalog=catalog, quiet_accounts_hours=hours)
-        assert silences(again.check()) == silences(run)
-
-
-def silences(run: TapRun) -> dict[str, datetime]:
-    """Return from when each account is silent in ``sms``, by the last state."""
-    return {
-        account_id: datetime.fromisoformat(each["quiet_since"])
-        for account_id, each in partitions(run.state, "sms").items()
-    }
 
 
 # With all else
