@@ -45,7 +45,7 @@ def _compare(stream: Stream, rows: Sequence[dict[str, Any]], *, rounds: int) -> 
         "a new field in each agent": _as_json(listed),
     }
     decoders = {
-        kind: RowDecoder(SCHEMAS.get_schema(stream), lambda _: None, added=("account_id",))
+        kind: RowDecoder(SCHEMAS.get_schema(stream), lambda *_: None, added=("account_id",))
         for kind in kinds
     }
     taken: dict[str, list[float]] = {kind: [] for kind in kinds}

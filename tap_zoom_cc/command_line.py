@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.streams import EngagementStream
+
 USER_ERRORS = (ConfigValidationError, MapExpressionError, StreamMapConfigError)
 
 COMMANDS = ("about", "discover", "test", "check", "reconcile", "observe")
@@ -78,7 +79,7 @@ OPTIONS = (
 
 
 class CommandLineTap(ServingTap):
-    """A tap with a command line, which refuses wrong input in words; its runs are abstract."""
+    """A tap with a command line, which refuses wrong input in words; how it syncs is abstract."""
 
     def __init__(
         self,
@@ -212,12 +213,8 @@ class CommandLineTap(ServingTap):
         tap.write_schemas()
         if value == CliTestOptionValue.Schema.value:
             ctx.exit()
-
-        def tell(is_readable: bool, line: str) -> None:  # noqa: FBT001 (as `check_access` calls it)
-            cls.logger.log(logging.INFO if is_readable else logging.ERROR, line)
-
-        show = partial(write_row, tap)
-        ctx.exit(check_access(tap.engagement_streams(), tap.services, tell, show))
+        streams, show = tap.engagement_streams(), partial(write_row, tap)
+        ctx.exit(check_access(streams, tap.services, cls.logger.log, show))
 
     @classmethod
     def _from_input(

@@ -308,10 +308,7 @@ def _entry(stream: str) -> JsonSchema:
     }
     if stream in WITH_BOOKMARKS:
         entry["fields"]["properties"][REPLICATION_KEY] = needed
-        entry["replication_method"] = {
-            "enum": [None, REPLICATION_INCREMENTAL, REPLICATION_FULL_TABLE],
-            "otherwise": f"must be {REPLICATION_INCREMENTAL} or {REPLICATION_FULL_TABLE}",
-        }
+        entry["replication_method"] = {"enum": [REPLICATION_INCREMENTAL, REPLICATION_FULL_TABLE]}
         of_key = f"must be {REPLICATION_KEY}: bookmarks are of it"
         entry["replication_key"] = {"const": REPLICATION_KEY, "otherwise": of_key}
     return an_object("schema", **entry)
@@ -343,7 +340,7 @@ def _as_read(entry: JsonSchema) -> JsonSchema:
     return {
         "key_properties": None,
         **entry,
-        "replication_method": method,
+        "replication_method": method or REPLICATION_INCREMENTAL,
         "replication_key": entry.get("replication_key") or of_full_table,
         # Of a stream that is not selected no field is.
         "fields": {"/".join(path[1:]): bool(mask[path]) for path in mask} if mask[()] else {},

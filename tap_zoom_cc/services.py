@@ -18,7 +18,7 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from typing_extensions import override
 
 from tap_zoom_cc.rows.decoder import RowDecoder
-from tap_zoom_cc.rows.misfits import fields_of, text_of
+from tap_zoom_cc.rows.misfits import fields_of, remark, text_of
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
 from tap_zoom_cc.sync.check import RangeRows
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from tap_zoom_cc.rows.misfits import Notices
+    from tap_zoom_cc.rows.misfits import FieldChange
+    from tap_zoom_cc.rows.types import Record
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.run.stopping import Stop
@@ -96,17 +97,15 @@ class Services:
         """
         authenticator = self.client.authenticator
         in_background(authenticator.token, self.stop, self.report.show_retries)
-        server_time = authenticator.server_time
-        if server_time is None or server_time >= self.started:
-            return self.started
-        ahead = self.started - server_time
+        present = min(authenticator.server_time or self.started, self.started)
+        ahead = self.started - present
         if ahead > CLOCK_TOLERANCE:
             self.report.warn_once(
                 "clock",
                 f"this machine's clock is {ahead.total_seconds():.0f} s ahead of Zoom's; the run "
                 "ends at Zoom's time; set the clock",
             )
-        return server_time
+        return present
 
     @cached_property
     def accounts(self) -> dict[str, Account]:
@@ -217,12 +216,13 @@ class ZoomStream(RESTStream[str | None]):
             deselected=[name for name in schema["properties"] if not self.mask["properties", name]],
         )
 
-    def _warn_of(self, notices: Notices) -> None:
+    def _warn_of(self, record: Record, changes: set[FieldChange]) -> None:
         """Warn of what had to be changed in a row, once for each field."""
-        report, row_id = self._services.report, self.primary_keys[-1]
-        for change in notices.changes:
+        report = self._services.report
+        for change in changes:
             if report.tallies[self.name].is_first(change):
-                report.logger.warning("%s: %s", self.name, notices.remark(change, row_id))
+                said = remark(change, record, self.primary_keys[-1])
+                report.logger.warning("%s: %s", self.name, said)
 
     @contextmanager
     def _ending_with_the_run(self) -> Iterator[None]:

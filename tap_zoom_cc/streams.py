@@ -198,11 +198,6 @@ class EngagementStream(ZoomStream):
             StoppedError: when the run is to end first.
         """
         services = self._services
-        to_come = [
-            stream
-            for stream in self._serving_tap.streams.values()
-            if isinstance(stream, EngagementStream) and stream.selected and stream.name >= self.name
-        ]
         bookmarks = Bookmarks(
             {each["account_id"]: self.get_context_state(each) for each in self.partitions},
             # The SDK's public way to write STATE now.
@@ -216,7 +211,7 @@ class EngagementStream(ZoomStream):
             now=services.present,
             accounts=self.accounts,
             bookmarks=bookmarks,
-            budget=services.budgets.open(streams_to_come=len(to_come)),
+            budget=services.budgets.open(),
             decoder=self.decoder,
         )
 

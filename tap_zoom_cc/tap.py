@@ -80,7 +80,8 @@ class TapZoomCC(CommandLineTap):
         most_requests = settings.max_requests_per_run
         report = Report(self.logger, settings.requests_per_second, most_requests)
         client = Client(settings, self._stop, report)
-        return Services(settings, started, self._stop, report, client, Budgets(most_requests))
+        budgets = Budgets(most_requests, streams=len(self.engagement_streams()))
+        return Services(settings, started, self._stop, report, client, budgets)
 
     @override
     def sync(self) -> int:

@@ -137,6 +137,31 @@ def test_a_budget_gets_back_what_was_reserved_for_rows_that_do_not_come(
     assert bookmarks(run.state, "sms") == {"well": FIRST_RUN.isoformat()}
 
 
+def test_a_budget_gets_back_what_was_reserved_for_an_account_that_fails(
+    simulator: SimulatorProcess,
+) -> None:
+    """It is refused its second page of ten, and both accounts together have more than the share."""
+    fault = Fault(kind="account_refuses", endpoint="sms", account_id="odd", requests=(2,))
+    accounts = Account(id="odd", sms=95), Account(id="well", sms=55)
+    simulator.replace(
+        replace(
+            scenario(*accounts, faults=(fault,)),
+            history_begin=FIRST_RUN - 20 * DAY,
+            history_end=FIRST_RUN - DAY,
+        )
+    )
+    run = sync(
+        simulator,
+        constants=replace(SHORT_WAITS, page_size=10),
+        start_date=(FIRST_RUN - 21 * DAY).isoformat(),
+        max_requests_per_run=24,
+        max_concurrency=1,
+        sub_account_ids=["odd", "well"],
+    ).check(1)
+    assert not any("max_requests_per_run" in line for line in run.logged("ERROR"))
+    assert_same_rows("sms", run.records("sms"), simulator.truth("sms", "well"))
+
+
 def test_a_budget_is_never_too_small_where_all_was_read_up_to_end_date(
     simulator: SimulatorProcess,
 ) -> None:

@@ -7,6 +7,7 @@ import logging
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
 from itertools import count, cycle
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ from tap_zoom_cc.zoom.rules import TRIES, decide
 from tests.harness.clock import SleepingClock
 
 if TYPE_CHECKING:
+    import requests
+
     from simulator.process import SimulatorProcess
 
 
@@ -55,6 +58,22 @@ def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> 
     example = doctest.DocTestParser().get_doctest(client.__doc__ or "", names, "client", None, None)
     assert len(example.examples) == 3
     assert doctest.DocTestRunner().run(example).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "agent"),
+    [({}, f"tap-zoom-cc/{version('tap-zoom-cc')}"), ({"user_agent": "somebody"}, "somebody")],
+)
+def test_requests_bear_the_name_of_the_tap_or_that_of_the_settings(
+    simulator: SimulatorProcess, given: dict[str, object], agent: str
+) -> None:
+    simulator.replace(simulator.scenario)
+    config = {**simulator.tap_config(), **given}
+    settings = settings_from(config, now=datetime.now(timezone.utc))
+    ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
+    answers: list[requests.Response] = []
+    ours.get(Request("/accounts"), PageReader("accounts").read, notice=answers.append)
+    assert [answer.request.headers["User-Agent"] for answer in answers] == [agent]
 
 
 def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(

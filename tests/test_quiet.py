@@ -110,7 +110,7 @@ def test_an_engagement_without_an_end_counts_as_its_windows_end(
     emitter = Emitter(
         account_id="quiet",
         where="sms, account quiet",
-        decoder=RowDecoder(SCHEMAS.get_schema("sms"), lambda _: None),
+        decoder=RowDecoder(SCHEMAS.get_schema("sms"), lambda *_: None),
         report=Report(logging.getLogger(), 5),
         tally=Tally(),
         stop=Stop(),

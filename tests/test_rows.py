@@ -16,12 +16,13 @@ from typing_extensions import override
 
 from tap_zoom_cc.rows import decoder as decoders
 from tap_zoom_cc.rows.decoder import RowDecoder, read_key
+from tap_zoom_cc.rows.misfits import remark
 from tap_zoom_cc.zoom.instants import parse_instant
 from tap_zoom_cc.zoom.json_text import MOST_LEVELS
 
 if TYPE_CHECKING:
     from tap_zoom_cc.rows.decoder import RowKey
-    from tap_zoom_cc.rows.misfits import Change, Notices
+    from tap_zoom_cc.rows.misfits import Change, FieldChange
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -79,7 +80,7 @@ def decode(
     row: dict[str, Any] | bytes, *, deselected: tuple[str, ...] = ()
 ) -> tuple[dict[str, object], set[tuple[Change, str]]]:
     changes: set[tuple[Change, str]] = set()
-    decoder = RowDecoder(SCHEMA, lambda found: changes.update(found.changes), deselected=deselected)
+    decoder = RowDecoder(SCHEMA, lambda _, found: changes.update(found), deselected=deselected)
     json_row = row if isinstance(row, bytes) else json.dumps({**ROW, **row}).encode()
     return decoder.decode(msgspec.Raw(json_row)), changes
 
@@ -152,7 +153,7 @@ def test_every_record_has_all_columns_and_what_is_missing_is_null_as_nulls_are()
 @pytest.mark.parametrize("odd", [{}, {"new": 1}, {"duration": "long"}, {"names": [1]}], ids=str)
 def test_objects_in_a_row_have_all_their_fields_too_however_odd_the_row(odd: object) -> None:
     assert isinstance(odd, dict)
-    decoder = RowDecoder(SCHEMA, lambda _: None)
+    decoder = RowDecoder(SCHEMA, lambda *_: None)
     row = msgspec.Raw(
         json.dumps({**ROW, "legs": [{}, {"seconds": 1}], "where": {}, **odd}).encode()
     )
@@ -289,7 +290,7 @@ def test_how_deep_a_value_may_be_does_not_depend_on_the_version_of_python() -> N
 
 
 def test_what_is_kept_has_every_digit_that_zoom_sent() -> None:
-    decoder = RowDecoder(SCHEMA, lambda _: None)
+    decoder = RowDecoder(SCHEMA, lambda *_: None)
     row = with_json("new", b'{"a" : [1.50, -0, 12345678901234567890.5, 1E+2, "\\u0041\\u00fc"]}')
     for _ in range(2):
         assert decoder.decode(msgspec.Raw(row))["unmapped_values"] == (
@@ -335,19 +336,22 @@ def test_a_field_that_is_not_selected_lands_nowhere(name: str, value: bytes) -> 
 
 
 def test_without_the_column_a_row_is_as_well_decoded_and_its_loss_is_said() -> None:
-    notices: list[Notices] = []
-    decoder = RowDecoder(SCHEMA, notices.append, deselected=["unmapped_values"])
+    said: list[str] = []
+    decoder = RowDecoder(
+        SCHEMA,
+        lambda record, found: said.extend(remark(change, record, "id") for change in found),
+        deselected=["unmapped_values"],
+    )
     row = msgspec.Raw(json.dumps({**ROW, "duration": "long", "new": 1}).encode())
     for _ in range(2):
         expected = {name: null for name, null in EMPTY.items() if name != "unmapped_values"}
         assert decoder.decode(row) == expected
-    for found in notices:
-        assert all("select unmapped_values" in found.remark(c, "id") for c in found.changes)
+    assert ["select unmapped_values" in line for line in said] == [True] * 4
 
 
 def test_a_field_that_the_tap_adds_is_kept_apart_when_zoom_sends_it_too() -> None:
     schema = {"properties": {**SCHEMA["properties"], "account_id": {"type": "string"}}}
-    decoder = RowDecoder(schema, lambda _: None, added=("account_id",))
+    decoder = RowDecoder(schema, lambda *_: None, added=("account_id",))
     for _ in range(2):
         record = decoder.decode(msgspec.Raw(json.dumps({**ROW, "account_id": "of Zoom"}).encode()))
         assert "account_id" not in record
@@ -378,6 +382,14 @@ def test_half_a_character_becomes_a_replacement_and_is_said(
     assert found == [expected]
     json.dumps(record, ensure_ascii=False).encode()
     assert any(what == "repaired" for what, _ in changes) is ("\ufffd" in expected)
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
+def test_a_declared_name_that_cannot_be_compiled_is_declared_all_the_same(name: str) -> None:
+    declared = {**SCHEMA["properties"], name: {"type": ["integer", "null"]}}
+    decoder = RowDecoder({**SCHEMA, "properties": declared}, lambda *_: None)
+    record = decoder.decode(msgspec.Raw(json.dumps({**ROW, name: 7}).encode()))
+    assert record == {**EMPTY, name: 7}
 
 
 def test_a_name_with_half_a_character_is_one_with_a_replacement() -> None:
@@ -447,7 +459,7 @@ def meaning(value: object) -> object:
 
 @given(st.lists(odd_rows, min_size=1, max_size=4))
 def test_nothing_in_a_row_is_lost_and_nothing_ends_it(odd: list[dict[str, Any]]) -> None:
-    decoder = RowDecoder(SCHEMA, lambda _: None)
+    decoder = RowDecoder(SCHEMA, lambda *_: None)
     for row in odd:
         text = json.dumps(row).encode()
         for _ in range(2):
@@ -469,15 +481,13 @@ def _in_text(noise: bytes) -> bytes:
 
 @given(st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=5, unique=True))
 def test_a_name_that_was_learned_changes_nothing(names: list[str]) -> None:
-    notices: list[Notices] = []
-    decoder = RowDecoder(SCHEMA, notices.append)
+    found: list[set[FieldChange]] = []
+    decoder = RowDecoder(SCHEMA, lambda _, changes: found.append(changes))
     row = {**dict.fromkeys(names, 1.5), **ROW, "legs": [{name: [None] for name in names}]}
     text = json.dumps(row).encode()
     first, second = (decoder.decode(msgspec.Raw(text)) for _ in range(2))
     assert first == second
-    assert notices[0].changes - notices[1].changes <= {
-        change for change in notices[0].changes if change[0] == "repaired"
-    }
+    assert found[0] - found[1] <= {change for change in found[0] if change[0] == "repaired"}
 
 
 class CountingDecoder(RowDecoder):
@@ -492,7 +502,7 @@ class CountingDecoder(RowDecoder):
 
 
 def test_ever_new_names_are_learned_only_up_to_a_bound() -> None:
-    decoder = CountingDecoder(SCHEMA, lambda _: None)
+    decoder = CountingDecoder(SCHEMA, lambda *_: None)
     for number in range(decoders.MOST_LEARNED * 2):
         row = {**ROW, f"new{number}": number, "legs": [{f"new{number}": 1}]}
         found = unmapped(decoder.decode(msgspec.Raw(json.dumps(row).encode())))
@@ -501,7 +511,7 @@ def test_ever_new_names_are_learned_only_up_to_a_bound() -> None:
 
 
 def test_a_field_that_stays_undeclared_is_learned_once() -> None:
-    decoder = CountingDecoder(SCHEMA, lambda _: None)
+    decoder = CountingDecoder(SCHEMA, lambda *_: None)
     for number in range(5):
         row = {**ROW, "new": number, "legs": [{"seconds": 1, "new": [number]}]}
         found = unmapped(decoder.decode(msgspec.Raw(json.dumps(row).encode())))
@@ -510,7 +520,7 @@ def test_a_field_that_stays_undeclared_is_learned_once() -> None:
 
 
 def test_no_row_changes_the_next_one() -> None:
-    decoder = RowDecoder(SCHEMA, lambda _: None)
+    decoder = RowDecoder(SCHEMA, lambda *_: None)
     rows = [{**ROW, "names": [str(number)], "legs": [{"seconds": number}]} for number in range(3)]
     records = [decoder.decode(msgspec.Raw(json.dumps(row).encode())) for row in rows]
     assert [record["names"] for record in records] == [["0"], ["1"], ["2"]]

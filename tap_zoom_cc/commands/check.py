@@ -10,6 +10,7 @@ Each asks for one page of the newest 28 days: no account is refused for its rang
 from __future__ import annotations
 
 import sys
+from logging import ERROR, INFO
 from typing import TYPE_CHECKING, cast
 
 from singer_sdk.singerlib import RecordMessage
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def check_access(
     streams: Sequence[EngagementStream],
     services: Services,
-    tell: Callable[[bool, str], None],
+    tell: Callable[[int, str], None],
     show: Callable[[EngagementStream, dict[str, object]], None] = lambda *_: None,
 ) -> int:
     """Ask for the newest 28 days of every stream and account, one page each.
@@ -42,7 +43,7 @@ def check_access(
     Args:
         streams: the streams to try, for all accounts of the run.
         services: what the run shares.
-        tell: called for each stream and account with whether it can be read, and a line about it.
+        tell: called for each stream and account with a line about it, and ``INFO`` or ``ERROR``.
         show: called, when everything could be read, with a row of each stream that has any.
 
     Returns:
@@ -66,9 +67,9 @@ def check_access(
                     page = services.client.get(request, log.reader.read)
                 except AnswerError as error:
                     failures.append(str(error))
-                    tell(False, str(error))  # noqa: FBT003 (it cannot be read)
+                    tell(ERROR, str(error))
                     continue
-                tell(True, f"{request.where}: can be read")  # noqa: FBT003 (it can)
+                tell(INFO, f"{request.where}: can be read")
                 if page.rows and stream not in records:
                     row = stream.decoder.decode(page.rows[0])
                     records[stream] = {**row, "account_id": account.account_id}
@@ -83,7 +84,7 @@ def check_access(
     return 0
 
 
-def write_line(_: bool, line: str) -> None:  # noqa: FBT001 (as `tell` is called)
+def write_line(_: int, line: str) -> None:
     """Write a line to standard output, without the characters that a terminal obeys.
 
     Raises:

@@ -21,7 +21,6 @@ import msgspec
 from tap_zoom_cc.rows.misfits import (
     COLUMN,
     DOES_NOT_FIT,
-    Notices,
     Unmapped,
     conform_members,
     fields_of,
@@ -33,7 +32,7 @@ from tap_zoom_cc.zoom.instants import parse_instant
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from tap_zoom_cc.rows.misfits import Learned
+    from tap_zoom_cc.rows.misfits import FieldChange, Learned
     from tap_zoom_cc.rows.types import Record, Schema
     from tap_zoom_cc.zoom.json_text import Json
 
@@ -102,7 +101,7 @@ class RowDecoder:
     def __init__(
         self,
         schema: Schema,
-        notice: Callable[[Notices], None],
+        notice: Callable[[Record, set[FieldChange]], None],
         *,
         added: Collection[str] = (),
         deselected: Collection[str] = (),
@@ -111,14 +110,14 @@ class RowDecoder:
 
         Args:
             schema: the JSON schema of a record.
-            notice: called for each row that did not fit as it was.
+            notice: called for each row that did not fit as it was, with its record and changes.
             added: the fields that are not Zoom's but the caller's to set.
             deselected: the top-level fields that are left out.
         """
         properties = schema.get("properties")
         declared = properties if isinstance(properties, dict) else {}
         self._keeps_unmapped = COLUMN in declared and COLUMN not in deselected
-        self._deselected = frozenset(deselected) & declared.keys() - {COLUMN, *added}
+        self._deselected = frozenset(deselected)
         left_out = {COLUMN, *added, *deselected}
         of_zoom = {name: part for name, part in declared.items() if name not in left_out}
         self._part = Part.of({"type": "object", "properties": of_zoom})
@@ -154,7 +153,7 @@ class RowDecoder:
         if self._keeps_unmapped:
             record[COLUMN] = unmapped.column()
         if unmapped.changes:
-            self._notice(Notices(record, unmapped.changes, self._keeps_unmapped))
+            self._notice(record, unmapped.changes)
         return record
 
     def _compile(self) -> None:

@@ -12,7 +12,6 @@ there, digit for digit, without the whitespace between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
@@ -94,7 +93,8 @@ def conform_members(
         if name in properties:
             record[name] = _conform(value, properties[name], place, unmapped)
         else:
-            change: FieldChange = ("undeclared", join(part.path, readable))
+            path = f"{part.path}.{shown(readable)}" if part.path else shown(readable)
+            change: FieldChange = ("undeclared", path)
             unmapped.add(place, value, change)
             unmapped.undeclared.append(((*part.way, name), change))
     return record
@@ -145,32 +145,20 @@ def converted(value: Json, kind: str) -> str | int | float | bool:
     raise UnfitError
 
 
-@dataclass(slots=True)
-class Notices:
-    """What a row had to be changed for.
-
-    Attributes:
-        record: the row as it goes on.
-        changes: each with its field.
-        kept: whether the record has the column, which can be deselected.
-    """
-
-    record: dict[str, object]
-    changes: set[FieldChange]
-    kept: bool
-
-    def remark(self, change: FieldChange, key: str) -> str:
-        """Say what was changed, in the words of a warning; ``key`` is the field of the row's ID."""
-        what, path = change
-        where = f"first in the row with {key} {shown(str(self.record.get(key)))}"
-        fate = f"is in {COLUMN}" if self.kept else f"is lost: select {COLUMN}, or renew the catalog"
-        texts: dict[Change, str] = {
-            "undeclared": f"Zoom sends a field {path} that the schema does not have; it {fate}",
-            "unfit": f"field {path} does not fit its declared type; what Zoom sent {fate}",
-            "converted": f"field {path} came in another type than declared; it was converted",
-            "repaired": f"field {path} has a text that is no Unicode; U+FFFD stands there",
-        }
-        return f"{texts[what]} ({where})"
+def remark(change: FieldChange, record: Record, key: str) -> str:
+    """Say what was changed for a record, in a warning's words; ``key`` is the field of its ID."""
+    what, path = change
+    where = f"first in the row with {key} {shown(str(record.get(key)))}"
+    fate = f"is lost: select {COLUMN}, or renew the catalog"
+    if COLUMN in record:
+        fate = f"is in {COLUMN}"
+    texts: dict[Change, str] = {
+        "undeclared": f"Zoom sends a field {path} that the schema does not have; it {fate}",
+        "unfit": f"field {path} does not fit its declared type; what Zoom sent {fate}",
+        "converted": f"field {path} came in another type than declared; it was converted",
+        "repaired": f"field {path} has a text that is no Unicode; U+FFFD stands there",
+    }
+    return f"{texts[what]} ({where})"
 
 
 class Unmapped(msgspec.Struct):
@@ -227,11 +215,6 @@ class Unmapped(msgspec.Struct):
 def step(name: str) -> str:
     """Return a name as a step of a JSON Pointer."""
     return "/" + name.replace("~", "~0").replace("/", "~1")
-
-
-def join(path: str, name: str) -> str:
-    """Return the path, for messages, of a field whose name comes from outside."""
-    return f"{path}.{shown(name)}" if path else shown(name)
 
 
 def shown(text: str) -> str:

@@ -78,8 +78,7 @@ class Part:
         names = declared if isinstance(declared, list) else [declared]
         kinds = [name for name in names if name != "null"]
         kind = kinds[0] if len(kinds) == 1 and isinstance(kinds[0], str) else ""
-        # Within a row, an object of which no property is declared may have any.
-        if kind == "object" and isinstance(properties, dict) and (properties or not path):
+        if kind == "object" and isinstance(properties, dict) and properties:
             prefix = f"{path}." if path else ""
             parts = {
                 name: cls.of(each, f"{prefix}{name}", (*way, name))

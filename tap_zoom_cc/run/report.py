@@ -147,31 +147,6 @@ class Report:
         with self._lock:
             self.retries += 1
 
-    def begin(self, stream: str, accounts: int, span: str, windows: int) -> None:
-        """Say what a stream is about to read.
-
-        Args:
-            stream: its name.
-            accounts: how many there are.
-            span: the range of time, from the account that reaches back the farthest; empty when
-                all were read up to its end before.
-            windows: how many there are; each takes a request at least.
-        """
-        self.tallies[stream].accounts = accounts
-        at_rest = self.tallies[stream].at_rest
-        which = counted(accounts, "account") + (f" ({len(at_rest)} at rest)" if at_rest else "")
-        if not span:
-            self.logger.info("%s: %s, nothing to read", stream, which)
-            return
-        self.logger.info(
-            "%s: %s, %s, expected: %s or more, at %g a second",
-            stream,
-            which,
-            span,
-            counted(windows, "request"),
-            self.requests_per_second,
-        )
-
     def plan_more(self, stream: str, windows: int) -> None:
         """Count windows that a stream is to read in addition; fewer if the number is negative."""
         with self._lock:

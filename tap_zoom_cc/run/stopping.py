@@ -68,7 +68,7 @@ class Stop:
     def __init__(self) -> None:
         """Start with nothing asked for."""
         self._requests_ended = threading.Event()
-        self._lock = threading.Lock()
+        self._first_call = threading.Lock()
         self.asked = False
         """Whether the run is to end."""
         self.reason = ""
@@ -76,15 +76,12 @@ class Stop:
 
     def ask(self, reason: str, exit_code: int) -> None:
         """Ask the run to end, with a one-line reason and an exit code; the first call counts."""
-        # A signal handler runs in a thread that may hold the lock: never wait for it.
-        if self._lock.acquire(blocking=False):
-            try:
-                if not self.asked:
-                    self.reason, self.exit_code = reason, exit_code
-                    self.asked = True
-                    self._requests_ended.set()
-            finally:
-                self._lock.release()
+        # The lock is never let go of, so only the first call gets it. A signal handler may run in
+        # the thread that has it: nobody waits for it.
+        if self._first_call.acquire(blocking=False):
+            self.reason, self.exit_code = reason, exit_code
+            self.asked = True
+            self._requests_ended.set()
 
     def check(self) -> None:
         """Do nothing, unless the run is to end.

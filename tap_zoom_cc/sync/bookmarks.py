@@ -79,12 +79,9 @@ def longest_rest(setting: timedelta, *, end_date: datetime | None, now: datetime
 
 
 def rest_of(bookmark: datetime, quiet_since: datetime | None, longest: timedelta) -> timedelta:
-    """Return how long an account's stream rests after its bookmark.
+    """Return how long an account's stream rests after its bookmark: ``longest`` at most.
 
-    Args:
-        bookmark: up to where it was read.
-        quiet_since: see `silent_from`; None if state does not say, and then there is no rest.
-        longest: the most that it may rest.
+    It does not rest if state does not say from when it is silent (``quiet_since``).
     """
     if quiet_since is None:
         return NO_REST
@@ -100,12 +97,8 @@ def silent_from(
     first window that was read. An end that Zoom gives, but that lies after the end of the sync,
     counts as that: a wrong one would be kept for good.
 
-    Args:
-        quiet_since: from when it was silent before; None if state did not say.
-        window: the window.
-        last_end: the latest end of an engagement in this and the earlier windows of the sync, where
-            one without an end counts as its window's end; None without any.
-        end: the end of the whole sync.
+    ``quiet_since`` is what state said before, ``last_end`` the latest end of an engagement in this
+    and the earlier windows of the sync, where one without an end counts as its window's end.
     """
     seen = [quiet_since or window.begin, *([min(last_end, end)] if last_end else [])]
     return max(seen)
@@ -129,10 +122,8 @@ def _instant(state: Mapping[str, object], name: str) -> datetime | None:
 def waits_since(state: Mapping[str, object] | None, longest: timedelta) -> datetime | None:
     """Return from when a partition waits to be read: its bookmark, or the end of its rest.
 
-    Args:
-        state: of the partition; None is returned without a bookmark. There is no rest where a sync
-            that was cut short is to go on.
-        longest: the most that it may rest.
+    None is returned without a bookmark. There is no rest where a sync that was cut short is to go
+    on. ``longest`` is the most that it may rest.
     """
     progress = progress_of(state)
     if not state or progress is None:
@@ -155,11 +146,7 @@ def in_order(
 
     A run that ends early has then served those that wait the longest, and the next one goes on.
     Quiet accounts do not push in before busy ones when their rest ends: they wait from then on.
-
-    Args:
-        account_ids: the accounts.
-        states: of their partitions, as far as they have one.
-        longest: the most that one may rest.
+    ``states`` are those of the accounts' partitions, as far as they have one.
     """
     waiting = {
         name: waits_since(states.get(name), longest) or BEGINNING_OF_TIME for name in account_ids
@@ -172,10 +159,7 @@ def lag_of(
 ) -> Lag:
     """Return how far the bookmarks of a stream are behind.
 
-    Args:
-        states: of the partitions that should be read, by account.
-        end: up to where they should be read.
-        longest_rest: the most that one may rest.
+    ``states`` are those of the partitions, by account, that should be read up to ``end``.
     """
     waiting = {name: waits_since(state, longest_rest) for name, state in states.items()}
     known = [(since, name) for name, since in waiting.items() if since]
@@ -221,12 +205,8 @@ class Bookmarks:
     ) -> bool:
         """Keep that a window was read whole, and write STATE if it is due; no bookmark moves back.
 
-        Args:
-            account_id: whose window.
-            window: the window.
-            end: the end of the whole sync.
-            last_end: the latest end of an engagement in this and the earlier windows of the sync.
-            rows: how many were emitted from the window.
+        ``end`` is that of the whole sync, ``last_end`` as in `silent_from`, and ``rows`` how many
+        were emitted from the window.
 
         Returns:
             Whether the next sync begins later for the account.

@@ -61,11 +61,9 @@ class RangeRows(Generic[KeyType]):
     def __init__(
         self, read_key: Callable[[msgspec.Raw], KeyType], now: datetime | None = None
     ) -> None:
-        """Start without rows.
+        """Start without rows; what ends after ``now``, the start of the run, is left to the next.
 
-        Args:
-            read_key: reads a row's key; raises ``ValueError`` or ``msgspec.MsgspecError``.
-            now: the start of the run: what ends later is left to the next one.
+        ``read_key`` raises ``ValueError`` or ``msgspec.MsgspecError`` if a row has no key.
         """
         self._read_key = read_key
         self._now = now
@@ -110,8 +108,8 @@ class RangeRows(Generic[KeyType]):
             known = self.rows.get(key.row_id)
             if known is None:
                 self.size += BYTES_PER_KEY
-                ended = self._now is None or key.end_time is None or key.end_time <= self._now
-                self._has_news = self._has_news or ended
+                is_news = self._now is None or key.end_time is None or key.end_time <= self._now
+                self._has_news = self._has_news or is_news
             self.size += len(memoryview(row)) - (len(memoryview(known[1])) if known else 0)
             self.rows[key.row_id] = (key, row, came_at)
             self._ids.add(key.row_id)

@@ -38,13 +38,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.sync.check import KeyType, RangeRows
     from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import Client
-    from tap_zoom_cc.zoom.pages import (
-        Account,
-        EngagementLog,
-        Page,
-        PageReader,
-        Request,
-    )
+    from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page, PageReader, Request
 
 MOST_PASSES = 3
 """How often a range is read to its end while no pass is whole."""
@@ -79,13 +73,10 @@ class Budget:
         return self.allowed is None or self.spent_requests + requests <= self.allowed
 
     def reserve(self, requests: int, *, begins: bool = False, again: bool = False) -> None:
-        """Take that many requests out of the budget.
+        """Take that many requests out of the budget; a negative number gives them back.
 
-        Args:
-            requests: how many are about to be sent; negative for those that were reserved and are
-                not needed.
-            begins: whether a window begins with them; none does after one could not go on.
-            again: whether they were sent before.
+        No window may begin (``begins``) after one could not go on. ``again`` says that they were
+        sent before.
 
         Raises:
             BudgetSpentError: when fewer are left.
@@ -106,17 +97,16 @@ class Budgets:
 
     allowed: int | None
     """For the whole run; None is no limit."""
+    streams: int
+    """How many streams are read."""
     _opened: list[Budget] = field(default_factory=list)
 
-    def open(self, *, streams_to_come: int) -> Budget:
-        """Return a stream's even share of what earlier streams have left.
-
-        Args:
-            streams_to_come: how many streams are still to be read, this one included.
-        """
+    def open(self) -> Budget:
+        """Return the next stream's even share of what the streams before it have left."""
         share = self.allowed
         if share is not None:
             spent = sum(budget.spent_requests for budget in self._opened)
+            streams_to_come = self.streams - len(self._opened)
             share = -(-(share - spent) // streams_to_come)
         self._opened.append(Budget(share))
         return self._opened[-1]
@@ -133,15 +123,9 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
 ) -> Generator[Page, None, None]:
     """Read a range from its first page to its last until a pass is whole, at most `MOST_PASSES`.
 
-    Yields each page once it was taken in; who asks for no more of them has to close the generator.
-
-    Args:
-        client: sends the requests.
-        request: asks for the first page.
-        reader: decodes the pages.
-        rows: takes in the pages, and then says whether it is whole.
-        budget: what the requests are taken out of.
-        is_wanted: whether anybody waits for the range; nothing more is sent for it if not.
+    Yields each page once ``rows`` has taken it in; who asks for no more of them has to close the
+    generator. Pages are reserved before they are asked for; what is not sent in the end is given
+    back. Nothing more is sent when nobody waits for the range (``is_wanted``).
 
     Raises:
         AccountError: if the pages cannot be had.
@@ -149,30 +133,6 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
         RunError: if nothing can be read any more.
         StoppedError: if the run is to end, or nobody waits for the range.
     """
-    passes = expiries = 0
-    while passes < MOST_PASSES and not rows.is_whole:
-        rows.begin_pass()
-        try:
-            yield from _read_pass(client, request, reader, rows, budget=budget, is_wanted=is_wanted)
-        except WindowExpiredError as error:
-            expiries += 1
-            if expiries == MOST_EXPIRIES:
-                raise AccountError(error.rule, error.answer, request.where) from error
-            continue
-        passes += 1
-        rows.end_pass(passes)
-
-
-def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
-    client: Client,
-    request: Request,
-    reader: PageReader,
-    rows: RangeRows[KeyType],
-    *,
-    budget: Budget,
-    is_wanted: Callable[[], bool],
-) -> Generator[Page, None, None]:
-    """Read all pages once. They are reserved first; what is not sent in the end is given back."""
 
     def reserve(requests: int, *, begins: bool = False, again: bool = False) -> None:
         if not is_wanted():
@@ -185,21 +145,32 @@ def _read_pass(  # noqa: PLR0913 (as `read_in_passes`)
         paginator.pages_without_news = 0 if has_news else paginator.pages_without_news + 1
         return response
 
-    paginator = NextPageTokenPaginator(reader)
-    reserved = sent = 0
-    try:
-        while not paginator.finished:
-            is_first = paginator.count == 0
-            needed = 1 if is_first else max(paginator.count + 1, pages_for(rows.last_total or 0))
-            reserve(max(0, needed - reserved), begins=is_first)
-            reserved = max(reserved, needed)
-            page_request = request.with_parameters({"next_page_token": paginator.current_value})
-            sent += 1
-            response = client.get(page_request, read, before_retry=lambda: reserve(1, again=True))
-            paginator.advance(response)
-            yield paginator.read(response)
-    finally:
-        budget.reserve(sent - reserved)
+    passes = expiries = 0
+    while passes < MOST_PASSES and not rows.is_whole:
+        rows.begin_pass()
+        paginator = NextPageTokenPaginator(reader)
+        reserved = sent = 0
+        try:
+            while not paginator.finished:
+                page_request = request.with_parameters({"next_page_token": paginator.current_value})
+                needed = max(sent + 1, pages_for(rows.last_total or 0))
+                reserve(max(0, needed - reserved), begins=not sent)
+                reserved = max(reserved, needed)
+                sent += 1
+                response = client.get(
+                    page_request, read, before_retry=lambda: reserve(1, again=True)
+                )
+                paginator.advance(response)
+                yield paginator.read(response)
+        except WindowExpiredError as error:
+            expiries += 1
+            if expiries == MOST_EXPIRIES:
+                raise AccountError(error.rule, error.answer, request.where) from error
+        else:
+            passes += 1
+            rows.end_pass(passes)
+        finally:
+            budget.reserve(sent - reserved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,15 +208,9 @@ class WindowFetcher:
     ) -> Fetched[WindowRows] | Parts[WindowJob]:
         """Read a window to its end, several times if need be, or say which parts replace it.
 
-        Args:
-            job: the window.
-            is_wanted: whether anybody waits for it; nothing more is sent for it if not.
-
         Raises:
-            AccountError: if the account cannot be read.
-            BudgetSpentError: if ``max_requests_per_run`` has no room for the window.
-            RunError: if nothing can be read any more.
-            StoppedError: if the run is to end, or nobody waits for the window.
+            AccountError: if the account cannot be read, or answers for another range.
+            Exception: what else `read_in_passes` raises.
         """
         report, rows = self.client.report, WindowRows(job.window, self.now)
         pages_known = 0
@@ -273,12 +238,7 @@ class WindowFetcher:
         asked = request_range(job.window, job.sync)
         request = self.log.request(job.account, asked.begin, asked.end)
         return read_in_passes(
-            self.client,
-            request,
-            self.log.reader,
-            rows,
-            budget=self.budget,
-            is_wanted=is_wanted,
+            self.client, request, self.log.reader, rows, budget=self.budget, is_wanted=is_wanted
         )
 
     def _smaller(self, job: WindowJob, rows: WindowRows) -> list[WindowJob]:
@@ -328,8 +288,8 @@ class WindowFetcher:
         if answer is Answered.ANOTHER or not job.accepts_less:
             is_another = answer is Answered.ANOTHER
             condition = Condition.OTHER_RANGE if is_another else Condition.NARROWER_RANGE
-            answer_to_judge = Answer(OK, message=said)
-            raise AccountError(decide(answer_to_judge, {condition}), answer_to_judge, where)
+            refused = Answer(OK, message=said)
+            raise AccountError(decide(refused, {condition}), refused, where)
         self.client.report.warn_once(
             f"narrower {self.log.name} {job.account.account_id}",
             f"{where}: {said}; accepted, on_count_mismatch is warn",

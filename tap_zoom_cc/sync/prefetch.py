@@ -56,7 +56,10 @@ class _Lane(Generic[Job, Result]):
     jobs: Iterator[Job]
     outcomes: dict[Place, Fetched[Result] | Parts[Job] | Exception] = field(default_factory=dict)
     end: Place = (sys.maxsize,)
-    """The first place that the reader never asks for: behind the first error, or the last job."""
+    """The first place that the reader never asks for: behind the first error, or the last job.
+
+    Of places that begin alike, the longer one comes later; so ``(*place, 0)`` is next to ``place``.
+    """
 
     def wants(self, place: Place) -> bool:
         """Say whether the reader may still ask for a place."""
@@ -80,15 +83,14 @@ class Prefetcher(Generic[Job, Result]):
 
         Args:
             read: reads one job, and is given a function that says whether anybody will still ask
-                for it; it is called in several threads.
+                for it; called in several threads, as is ``may_run_ahead``.
             lanes: the jobs of each lane, in order; lanes are read in their order too. A job may be
                 made when it is asked for, which is when the one before it is about to be read.
             workers: the number of threads.
             capacity: bytes of results that may wait, counting those still being read at the mean
                 size so far.
             assumed_size: the bytes of a result, until one is known.
-            may_run_ahead: whether a job may begin before those in front of it are read; called in
-                several threads.
+            may_run_ahead: whether a job may begin before those in front of it are read.
         """
         self._read = read
         self._capacity = capacity
@@ -129,13 +131,10 @@ class Prefetcher(Generic[Job, Result]):
     def results(self, name: str, while_waiting: Callable[[], None]) -> Iterator[Result]:
         """Yield the results of a lane in order; each is let go of when the next is asked for.
 
-        Args:
-            name: the lane to walk through.
-            while_waiting: called about twice a second while there is nothing to hand over; what it
-                raises ends the walk.
+        ``while_waiting`` is called about twice a second while there is nothing to hand over.
 
         Raises:
-            Exception: what ``read`` raised for a job, at that job's place.
+            Exception: what ``read`` raised for a job, at that job's place, or ``while_waiting``.
         """
         lane = self._lanes[name]
         ahead: list[Place] = [(lane.position, 0)]
@@ -200,7 +199,7 @@ class Prefetcher(Generic[Job, Result]):
             thread.join(max(0.0, ends_at - time.monotonic()))
 
     def _work(self) -> None:
-        """Read one job after the other until there are no more."""
+        """Read one job after the other until there are no more, and keep what became of each."""
         while (taken := self._take()) is not None:
             place, job, lane = taken
             outcome: Fetched[Result] | Parts[Job] | Exception
@@ -208,7 +207,23 @@ class Prefetcher(Generic[Job, Result]):
                 outcome = self._read(job, partial(lane.wants, place))
             except Exception as error:  # noqa: BLE001 (raised again in the reader's thread)
                 outcome = error
-            self._keep(place, lane, outcome)
+            with self._changed:
+                self._running -= 1
+                if self._awaited == place:
+                    self._awaited = None
+                if isinstance(outcome, Fetched):
+                    self._read_bytes += outcome.size
+                    self._read_results += 1
+                if lane.wants(place):
+                    lane.outcomes[place] = outcome
+                    if isinstance(outcome, Fetched):
+                        self._held += outcome.size
+                    elif isinstance(outcome, Parts):
+                        for number, part in enumerate(outcome.jobs):
+                            heapq.heappush(self._waiting, ((*place, number), part, lane))
+                    else:
+                        lane.end = (*place, 0)
+                self._changed.notify_all()
             # It would keep a window's rows in memory while the thread waits for the next job.
             del outcome
 
@@ -239,28 +254,3 @@ class Prefetcher(Generic[Job, Result]):
                 self._changed.wait()
             self._changed.notify_all()
             return None
-
-    def _keep(
-        self,
-        place: Place,
-        lane: _Lane[Job, Result],
-        outcome: Fetched[Result] | Parts[Job] | Exception,
-    ) -> None:
-        """Keep what became of a job until its reader comes, unless that is never."""
-        with self._changed:
-            self._running -= 1
-            if self._awaited == place:
-                self._awaited = None
-            if isinstance(outcome, Fetched):
-                self._read_bytes += outcome.size
-                self._read_results += 1
-            if lane.wants(place):
-                lane.outcomes[place] = outcome
-                if isinstance(outcome, Fetched):
-                    self._held += outcome.size
-                elif isinstance(outcome, Parts):
-                    for number, job in enumerate(outcome.jobs):
-                        heapq.heappush(self._waiting, ((*place, number), job, lane))
-                else:
-                    lane.end = (*place, 0)
-            self._changed.notify_all()

@@ -6,7 +6,6 @@ one account after another, and keeps how far each was read in its state.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.report import counted
@@ -89,19 +88,7 @@ class StreamSync:
         self._plans = self._plan()
         self._prefetcher: Prefetcher[WindowJob, WindowRows] = Prefetcher(
             WindowFetcher(log, client, budget, now).fetch,
-            {
-                # Each window's job is made when it is asked for.
-                name: map(
-                    partial(
-                        WindowJob,
-                        accounts[name],
-                        sync=Window(cut.begin, cut.end),
-                        accepts_less=settings.accepts_less,
-                    ),
-                    cut,
-                )
-                for name, cut in self._plans.items()
-            },
+            {name: self._jobs(accounts[name], cut) for name, cut in self._plans.items()},
             workers=settings.max_concurrency,
             capacity=MEMORY_BYTES,
             assumed_size=FIRST_WINDOW_BYTES,
@@ -145,9 +132,23 @@ class StreamSync:
                 )
         windows = sum(map(len, plans.values()))
         self._report.plan_more(name, windows)
-        first = min((cut.begin for cut in plans.values() if len(cut)), default=None)
+        self._tally.accounts = len(plans)
         self._tally.at_rest = frozenset(at_rest) if settings.longest_rest else None
-        self._report.begin(name, len(plans), str(Window(first, end)) if first else "", windows)
+        accounts = counted(len(plans), "account")
+        if at_rest:
+            accounts += f" ({len(at_rest)} at rest)"
+        first = min((cut.begin for cut in plans.values() if len(cut)), default=None)
+        if first is None:
+            self._report.logger.info("%s: %s, nothing to read", name, accounts)
+        else:
+            self._report.logger.info(
+                "%s: %s, %s, expected: %s or more, at %g a second",
+                name,
+                accounts,
+                Window(first, end),
+                counted(windows, "request"),
+                settings.requests_per_second,
+            )
         if new_accounts and not settings.start_date:
             self._report.logger.info(
                 "%s: start_date is not set, so of %s without a bookmark only the last %d days are "
@@ -166,6 +167,12 @@ class StreamSync:
             )
         return plans
 
+    def _jobs(self, account: Account, cut: Cut) -> Iterator[WindowJob]:
+        """Make the jobs of an account, each when it is asked for."""
+        sync = Window(cut.begin, cut.end)
+        for window in cut:
+            yield WindowJob(account, window, sync, self._settings.accepts_less)
+
     def records(self, account_id: str) -> Iterator[Record]:
         """Yield an account's engagements, window by window, and move its bookmark after each.
 
@@ -183,35 +190,6 @@ class StreamSync:
             )
             raise RuntimeError(message)
         self._unread.remove(account_id)
-        try:
-            yield from self._records(account_id, where)
-            self._can_be_read = True
-        except AccountError as error:
-            self._tell_of_refusal(account_id, error)
-        except BudgetSpentError:
-            self._can_be_read = True
-            # Accounts come with the oldest bookmark first. If none has moved before the first one
-            # that the budget ends, the next run will begin there again, and no run comes any
-            # further. There is nothing to come to where it was read up to ``end_date`` before.
-            progress = progress_of(self._bookmarks.states[account_id])
-            is_at_end = progress is not None and progress.bookmark >= self._end
-            self._is_stuck = self._is_stuck or not (self._has_advanced or is_at_end)
-        except (RunError, StoppedError):
-            self._report.logger.debug("%s: stopped", where)
-        except (GeneratorExit, OutputError):
-            # No more rows of any account are wanted.
-            self.close()
-            raise
-        except Exception as error:
-            self._report.fail(
-                f"{where}: {type(error).__name__} - a fault of the tap; report it, with the "
-                "traceback that LOGLEVEL=DEBUG shows"
-            )
-            self._report.logger.debug("the fault:", exc_info=True)
-        if not self._unread and not self._client.stop.asked:
-            self._conclude()
-
-    def _records(self, account_id: str, where: str) -> Iterator[Record]:
         tally = self._tally
         emitter = Emitter(
             account_id=account_id,
@@ -236,9 +214,34 @@ class StreamSync:
                     self._has_advanced = True
                 tally.windows_done += 1
                 self._report.show_progress()
+            self._can_be_read = True
+        except AccountError as error:
+            self._tell_of_refusal(account_id, error)
+        except BudgetSpentError:
+            self._can_be_read = True
+            # Accounts come with the oldest bookmark first. If none has moved before the first one
+            # that the budget ends, the next run will begin there again, and no run comes any
+            # further. There is nothing to come to where it was read up to ``end_date`` before.
+            progress = progress_of(self._bookmarks.states[account_id])
+            is_at_end = progress is not None and progress.bookmark >= self._end
+            self._is_stuck = self._is_stuck or not (self._has_advanced or is_at_end)
+        except (RunError, StoppedError):
+            self._report.logger.debug("%s: stopped", where)
+        except (GeneratorExit, OutputError):
+            # No more rows of any account are wanted.
+            self.close()
+            raise
+        except Exception as error:
+            self._report.fail(
+                f"{where}: {type(error).__name__} - a fault of the tap; report it, with the "
+                "traceback that LOGLEVEL=DEBUG shows"
+            )
+            self._report.logger.debug("the fault:", exc_info=True)
         finally:
             # Whatever ends an account, nothing more is read of it.
             self._prefetcher.drop(account_id)
+        if not self._unread and not self._client.stop.asked:
+            self._conclude()
 
     def _while_waiting(self) -> None:
         self._client.stop.check()

@@ -85,11 +85,7 @@ def request_range(window: Window, sync: Window) -> Window:
     Whether the edges of a range belong to it is not documented. Where neither does, an engagement
     at the instant that two windows share would be in no answer. So each request ends a second after
     its window. The first one of a sync also begins a second early. The last one does not end late:
-    the next sync looks back (own choice).
-
-    Args:
-        window: a window of the sync, or a part of one.
-        sync: the whole range that the sync reads of the account.
+    the next sync looks back (own choice). ``sync`` is the whole range that it reads of the account.
     """
     return Window(
         window.begin - SECOND if window.begin == sync.begin else window.begin,
@@ -186,11 +182,7 @@ def ends_of_days(window: Window) -> list[datetime]:
 def parts_of(window: Window, *, rows: int, size: int, parent: Parent | None) -> list[Window]:
     """Return the parts that take a window's place when it has too many rows or bytes, else nothing.
 
-    Args:
-        window: what is read.
-        rows: how many it has, as far as known.
-        size: their bytes, as far as known.
-        parent: the window that this one was cut from, and its rows.
+    ``rows`` and their ``size`` in bytes are what the window has, as far as known.
 
     What is longer than a day is cut at ends of days first (`split`). A part of an hour, or of less,
     that holds most of its rows is not cut again: they lie within a moment. What was cut from more
@@ -226,11 +218,7 @@ def samples_of(window: Window, *, rows: int, parts: int, parent: Parent | None) 
     might be refused where parts would not be. They are needed where the first cut within a day
     would be made, and of a part that has most rows of the window it was cut from.
 
-    Args:
-        window: what would be cut.
-        rows: its rows.
-        parts: into how many it would be cut.
-        parent: the window that it was cut from itself.
+    The window has so many ``rows``, and would be cut into so many ``parts``.
     """
     is_cut_first_within_a_day = not ends_of_days(window) and (
         parent is None or bool(ends_of_days(parent.window))
@@ -247,12 +235,7 @@ def would_come_twice(rows: int, *, parts: int, samples: Sequence[int]) -> bool |
     """Say whether most rows of a window would come twice if it was cut; None if it is open yet.
 
     Two of three samples decide: a burst may lie in one, and the account's day may change within the
-    window, which leaves two on one side.
-
-    Args:
-        rows: those of the window.
-        parts: into how many it would be cut.
-        samples: the rows of those `samples_of` it that were asked for.
+    window, which leaves two on one side. ``samples`` are the rows of those that were asked for.
     """
     votes = [sample * parts > rows * MOST_IN_ALL_PARTS for sample in samples]
     return next((vote for vote in (True, False) if votes.count(vote) > 1), None)

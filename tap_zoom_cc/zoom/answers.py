@@ -106,16 +106,6 @@ def read_answer(response: requests.Response, now: datetime) -> Answer:
     )
 
 
-def fault_of(error: BaseException) -> str:
-    """Return what a connection failed by, and the system's own reason where it has one."""
-    reason, inner = "", error.__cause__ or error.__context__
-    while inner:
-        if isinstance(inner, OSError) and inner.strerror:
-            reason = f": {printable(inner.strerror)}"
-        inner = inner.__cause__ or inner.__context__
-    return f"{type(error).__name__}{reason}"
-
-
 def without_credentials(text: str, response: requests.Response) -> str:
     """Return an answer's text without the token, or the ID and secret, that were sent for it.
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from tap_zoom_cc.zoom.answers import Answer, fault_of, missing_scopes, shorten
+from tap_zoom_cc.run.log import printable
+from tap_zoom_cc.zoom.answers import Answer, missing_scopes, shorten
 from tap_zoom_cc.zoom.connections import BodyTooLargeError, ProxyRefusedError
 from tap_zoom_cc.zoom.rules import NO_ANSWER, OK, Action, Condition
 
@@ -74,7 +75,14 @@ def no_answer(error: Exception, *, at: str = "") -> tuple[Answer, set[Condition]
             return Answer(NO_ANSWER, message=shorten(str(error))), {Condition.PROXY_REFUSES}
         case BodyTooLargeError():
             return Answer(OK, message=str(error)), set()
-    answer = Answer(NO_ANSWER, message=f"{fault_of(error)}{f' at {at}' if at else ''}")
+    # The innermost error has the system's own reason, if there is one.
+    reason, inner = "", error.__cause__ or error.__context__
+    while inner:
+        if isinstance(inner, OSError) and inner.strerror:
+            reason = f": {printable(inner.strerror)}"
+        inner = inner.__cause__ or inner.__context__
+    place = f" at {at}" if at else ""
+    answer = Answer(NO_ANSWER, message=f"{type(error).__name__}{reason}{place}")
     is_slow = isinstance(error, requests.Timeout) and not isinstance(
         error, requests.ConnectionError
     )

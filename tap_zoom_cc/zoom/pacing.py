@@ -147,6 +147,7 @@ class Pacer:
                 self._sent.append(self.last.sent_at)
 
     def _wait_for_turn(self, seconds_before: float = 0.0) -> None:
+        """Wait until so many seconds before the next turn."""
         left = inf
         while left > 0:
             with self._state:
@@ -232,6 +233,7 @@ def with_retries(
         return is_last or slept + asked_wait > PATIENCE_SECONDS
 
     def waits() -> Generator[float, AnswerError, None]:
+        """Wait before each further try; backoff itself would sleep on when the run is to end."""
         nonlocal slept
         error = yield 0.0
         longest = FIRST_WAIT_SECONDS
@@ -242,7 +244,6 @@ def with_retries(
             elif error.answer.wait is not None:
                 seconds = error.answer.wait
             on_retry(error, seconds)
-            # Waited for here: backoff would sleep on when the run is to end.
             stop.sleep(seconds)
             slept += seconds
             longest = min(longest * 2, LONGEST_WAIT_SECONDS)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
-from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tap_zoom_cc.commands.observe.asking import SECONDS_LENGTH, UTC_OFFSET
-from tap_zoom_cc.commands.observe.ranges import READINGS, milliseconds
+from tap_zoom_cc.commands.observe.ranges import READINGS
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, SECOND, Window
 from tap_zoom_cc.zoom.instants import parse_instant
@@ -20,7 +20,6 @@ from tap_zoom_cc.zoom.instants import parse_instant
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tap_zoom_cc.commands.observe.asking import Engagement
     from tap_zoom_cc.commands.observe.probes import Log
     from tap_zoom_cc.commands.observe.ranges import Reading
 
@@ -85,16 +84,20 @@ def _all(tell: Callable[[Reading], str]) -> Callable[[Log], str]:
     return lambda log: _agreed(map(tell, log.readings))
 
 
-def _edge(reading: Reading, *, inclusive: bool) -> str:
+def _edge(reading: Reading, is_included: bool) -> str:  # noqa: FBT001 (of one edge or the other)
     if reading.days:
         return ""
-    return "is in the range" if inclusive else "is not in the range"
+    return "is in the range" if is_included else "is not in the range"
 
 
 def _offset(reading: Reading) -> str:
     if reading.zone is None:
         return "decides which engagements are selected"
     return "does not decide: times are read in a zone of the account's own"
+
+
+def _precision(reading: Reading) -> str:
+    return "whole days" if reading.days else "the second"
 
 
 def _zone(reading: Reading) -> str:
@@ -118,13 +121,6 @@ def _written_times(log: Log) -> str:
 
 # Pages
 
-ORDERS: Mapping[str, Callable[[Engagement], float]] = {
-    "by start time, oldest first": lambda row: milliseconds(row.start),
-    "by start time, newest first": lambda row: -milliseconds(row.start),
-    "by end time, oldest first": lambda row: milliseconds(row.end),
-    "by end time, newest first": lambda row: -milliseconds(row.end),
-}
-
 FEWEST_IN_ORDER = 10
 """Rows that a page must have for its order to be no accident: ten have 3.6 million orders."""
 
@@ -133,11 +129,11 @@ def _order(log: Log) -> str:
     pages = [each.rows for each in log.seen]
     if max(map(len, pages)) < FEWEST_IN_ORDER:
         return ""
-    fitting = [
-        name
-        for name, key in ORDERS.items()
-        if all(key(one) <= key(next_one) for rows in pages for one, next_one in pairwise(rows))
-    ]
+    fitting = []
+    for name, key in (("start", attrgetter("start")), ("end", attrgetter("end"))):
+        for order, is_reverse in (("oldest first", False), ("newest first", True)):
+            if all(list(rows) == sorted(rows, key=key, reverse=is_reverse) for rows in pages):
+                fitting.append(f"by {name} time, {order}")
     return _agreed(fitting or ["neither by start nor by end time"])
 
 
@@ -284,23 +280,14 @@ def _longest(log: Log) -> str:
 # The table
 
 MORE = "more engagements that ended over an hour ago, some of them minutes long or longer"
-MORE_AT_EDGES = f"{MORE}, in ranges that are not read as whole days"
+EDGES = f"{MORE}, in ranges that are not read as whole days"
 
 QUESTIONS: Mapping[str, tuple[Callable[[Log], str], str]] = {
     "readings of ranges that are left": (_readings, ""),
     "what `from` and `to` select on": (_all(lambda each: SELECTED[each.selects_on]), MORE),
-    "an engagement at exactly `from`": (
-        _all(lambda each: _edge(each, inclusive=each.from_inclusive)),
-        MORE_AT_EDGES,
-    ),
-    "an engagement at exactly `to`": (
-        _all(lambda each: _edge(each, inclusive=each.to_inclusive)),
-        MORE_AT_EDGES,
-    ),
-    "precision of `from` and `to`": (
-        _all(lambda each: "whole days" if each.days else "the second"),
-        MORE,
-    ),
+    "an engagement at exactly `from`": (_all(lambda each: _edge(each, each.from_inclusive)), EDGES),
+    "an engagement at exactly `to`": (_all(lambda each: _edge(each, each.to_inclusive)), EDGES),
+    "precision of `from` and `to`": (_all(_precision), MORE),
     "the offset of `from` and `to`": (_all(_offset), MORE),
     "the zone in which they are read": (_all(_zone), MORE),
     "times in rows": (_written_times, "engagements in ranges of two offsets"),
