@@ -15,6 +15,7 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Fault, Limits, Readings, Refusal, Scenario
 from tap_zoom_cc.commands.reconcile import days_from
+from tap_zoom_cc.inputs import InputError
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import accounts_asked, engagement, requests_to
 from tests.harness.tap import run_tap, start_tap, sync
@@ -297,7 +298,7 @@ def test_the_apps_own_account_is_counted_too(simulator: SimulatorProcess) -> Non
     ],
 )
 def test_a_range_that_cannot_be_counted_is_refused(days: str, why: str) -> None:
-    with pytest.raises(ValueError, match=f"^--reconcile: '{days}' {why}"):
+    with pytest.raises(InputError, match=f"^--reconcile: '{days}' {why}"):
         days_from(days, now=NOW)
 
 
