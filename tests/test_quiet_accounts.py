@@ -15,7 +15,7 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
 from tests.harness.history import BEGIN, DAY, HOUR, accounts_asked
-from tests.harness.singer import bookmarks, selecting, state_of
+from tests.harness.singer import all_partitions, bookmarks, selecting, state_of
 from tests.harness.tap import run_tap, settings_for, sync
 from tests.test_report import gauges
 
@@ -50,16 +50,9 @@ def state(**fields: dict[str, str]) -> State:
     found: State = {"bookmarks": {}}
     for stream in STREAMS:
         found["bookmarks"].update(state_of(stream, dict.fromkeys(fields, NOW.isoformat())))
-        for account_id, partition in partitions(found, stream).items():
-            partition.update(fields[account_id])
+    for (_, account_id), partition in all_partitions(found).items():
+        partition.update(fields[account_id])
     return found
-
-
-def partitions(given: State, stream: str) -> dict[str, dict[str, str]]:
-    """Return what a state says of each account in a stream."""
-    return {
-        each["context"]["account_id"]: each for each in given["bookmarks"][stream]["partitions"]
-    }
 
 
 STATE = state(quiet=partition(), busy=partition(silence=MINUTE))
@@ -102,7 +95,7 @@ def test_an_account_that_rests_is_not_asked_and_its_state_stays(zoom: SimulatorP
     run = load(zoom, REST - SECOND).check()
     assert asked(zoom) == {BUSY}
     for stream in STREAMS:
-        assert partitions(run.state, stream)[QUIET] == partitions(STATE, stream)[QUIET]
+        assert all_partitions(run.state)[stream, QUIET] == all_partitions(STATE)[stream, QUIET]
         assert run.bookmarks[stream, BUSY] == (NOW + REST - SECOND).isoformat()
 
 
@@ -206,7 +199,7 @@ def test_under_a_budget_busy_accounts_come_before_those_whose_rest_has_just_ende
     """The quiet one has the older bookmark, but waits for a minute only."""
     simulator.replace(zoom_of(Account(id="busy"), Account(id="rested")))
     given = state(busy=partition(silence=MINUTE), rested=partition(silence=8 * (3 * HOUR - MINUTE)))
-    partitions(given, "sms")["busy"] |= {
+    all_partitions(given)["sms", "busy"] |= {
         "replication_key_value": (NOW + 2 * HOUR).isoformat(),
         "quiet_since": (NOW + 2 * HOUR - MINUTE).isoformat(),
     }
@@ -282,8 +275,8 @@ def test_what_rests_is_told_and_not_called_behind_before_its_time(
     for stream in STREAMS:
         texts = {name: instant.isoformat() for name, instant in waited.items()}
         given["bookmarks"].update(state_of(stream, texts))
-        for account_id, each in partitions(given, stream).items():
-            each["quiet_since"] = since[account_id].isoformat()
+    for (_, account_id), partition in all_partitions(given).items():
+        partition["quiet_since"] = since[account_id].isoformat()
     run = sync(simulator, state=given, start_date=None, quiet_accounts_hours=168).check(1)
     values = {name: point["value"] for name, point in gauges(run).items()}
     assert values["accounts_at_rest"] == 1

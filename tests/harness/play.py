@@ -16,7 +16,7 @@ from simulator.scenario import STREAMS, Clock
 from tests.harness.history import requests_sent
 from tests.harness.rows import key_of, keys_of, truth_of
 from tests.harness.schedules import DAY, HOUR, OWN_ACCOUNT, Run, moment, seconds_of
-from tests.harness.singer import all_bookmarks
+from tests.harness.singer import all_bookmarks, all_partitions
 from tests.harness.tap import sync
 from tests.harness.warm import Kill
 
@@ -246,7 +246,7 @@ class Play:
         to_be_read = self.to_be_read()
         got = set(self.kept)
         bookmarks = _bookmarks(self.state or {})
-        silences = _partitions(self.state)
+        silences = all_partitions(self.state or {})
         ends: dict[Place, int] = {}
         for message in ended.messages:
             if message["type"] == "RECORD" and message["stream"] in STREAMS:
@@ -256,10 +256,10 @@ class Play:
             if message["type"] != "STATE":
                 continue
             moved = _bookmarks(message["value"])
-            for place, partition in _partitions(message["value"]).items():
+            for place, partition in all_partitions(message["value"]).items():
                 if partition != silences.get(place):
                     self._check_silence(place, partition, silences.get(place), ends.get(place))
-            silences = _partitions(message["value"])
+            silences = all_partitions(message["value"])
             for place, bookmark in moved.items():
                 before = bookmarks.get(place)
                 assert before is None or before <= bookmark, place
@@ -302,10 +302,10 @@ class Play:
         for place in ((stream, name) for stream in STREAMS for name in self.schedule.seen_by(run)):
             bookmark = bookmarks.get(place)
             if bookmark is not None and bookmark < self.now and self.schedule.may_rest(run):
-                before = _partitions(self.state)[place]
+                before = all_partitions(self.state or {})[place]
                 silence = bookmark - seconds_of(before["quiet_since"])
                 if self.now - bookmark < min(run.quiet_hours * HOUR, silence / 8):
-                    assert _partitions(ended.state)[place] == before
+                    assert all_partitions(ended.state)[place] == before
                     self.tally["rests"] += 1
                     continue
             assert excused or bookmark == self.now, place
@@ -343,13 +343,3 @@ class Play:
 
 def _bookmarks(state: State) -> dict[Place, int]:
     return {place: seconds_of(text) for place, text in all_bookmarks(state).items()}
-
-
-def _partitions(state: State | None) -> dict[Place, Record]:
-    """Return what a state says of each stream and account."""
-    return {
-        (stream, part["context"]["account_id"]): part
-        for stream in STREAMS
-        for part in (state or {}).get("bookmarks", {}).get(stream, {}).get("partitions", [])
-        if "replication_key_value" in part
-    }
