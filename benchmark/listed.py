@@ -13,7 +13,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.sync.check import pages_for
-from tap_zoom_cc.sync.windows import Cut, Parent, Window, parts_of
+from tap_zoom_cc.sync.windows import (
+    Cut,
+    Parent,
+    Window,
+    parts_of,
+    samples_of,
+    would_come_twice,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -89,9 +96,19 @@ def _pages(listed: Listed, window: Window) -> int:
 
 
 def _requests(listed: Listed, window: Window, parent: Parent | None) -> int:
-    """Return the requests for a window: its pages, or its first page and then its parts."""
+    """Return the requests for a window: its pages, or its first page, samples, and its parts."""
     rows = listed.count(window)
     parts = parts_of(window, rows=rows, size=0, parent=parent)
     if not parts:
         return pages_for(rows)
-    return 1 + sum(_requests(listed, part, Parent(window, rows)) for part in parts)
+    samples: list[int] = []
+    twice: bool | None = None
+    for sample in samples_of(window, rows=rows, parts=len(parts), parent=parent):
+        samples.append(listed.count(sample))
+        twice = would_come_twice(rows, parts=len(parts), samples=samples)
+        if twice is not None:
+            break
+    if twice:
+        return pages_for(rows) + len(samples)
+    of_parts = sum(_requests(listed, part, Parent(window, rows)) for part in parts)
+    return 1 + len(samples) + of_parts

@@ -67,7 +67,7 @@ ASKED_FIRST = {
     "zoom/health": "test_tokens test_client test_errors test_faults",
     "zoom/filters": "test_filters",
     "zoom/json_text": "test_json_text",
-    "zoom/pacing": "test_pacing test_clock test_faults",
+    "zoom/pacing": "test_pacing test_client test_deadlines test_clock test_faults",
     "zoom/pages": "test_pages test_completeness",
 }
 

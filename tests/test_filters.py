@@ -48,6 +48,20 @@ def test_a_filter_that_only_one_account_knows_means_no_rows_in_the_others(
     assert "other" not in bookmarks(run.state, stream)
 
 
+def test_an_account_that_was_read_before_and_does_not_know_a_filter_has_no_rows_either(
+    simulator: SimulatorProcess,
+) -> None:
+    start = FIRST_RUN - 9 * HOUR
+    mine = engagement("mine", start, start + HOUR, agents=[{"user_id": "agent-1"}])
+    simulator.replace(scenario(Account(id="mine", explicit_sms=(mine,)), Account(id="other")))
+    state = sync(simulator).check().state
+    later = FIRST_RUN + 9 * HOUR
+    run = sync(simulator, later, state=state, sms_filters={"user_id": "agent-1"}).check()
+    before, after = bookmarks(state, "sms"), bookmarks(run.state, "sms")
+    assert after["mine"] > before["mine"]
+    assert after["other"] == before["other"]
+
+
 def test_a_filter_that_no_account_knows_fails_the_run(simulator: SimulatorProcess) -> None:
     simulator.replace(scenario(Account(id="one", sms=30), Account(id="two", sms=30)))
     run = sync(simulator, sms_filters={"user_id": "nobody"}).check(1)

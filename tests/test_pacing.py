@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_zoom_cc.run.stopping import Stop, StoppedError
-from tap_zoom_cc.sync.fetch import Budget, BudgetSpentError
+from tap_zoom_cc.sync.fetch import Budget, Budgets, BudgetSpentError
 from tap_zoom_cc.zoom.pacing import (
     LONGEST_MARGIN,
     NEAR_SECONDS,
@@ -271,6 +271,14 @@ def test_nothing_begins_after_something_could_not_go_on() -> None:
         budget.reserve(1, begins=True)
     budget.reserve(9)
     assert budget.spent_requests == 10
+
+
+def test_what_a_stream_leaves_of_its_even_share_is_there_for_the_next_ones() -> None:
+    budgets = Budgets(9, streams=3)
+    first = budgets.open()
+    first.reserve(1)
+    assert (first.allowed, budgets.open().allowed) == (3, 4)
+    assert budgets.open().allowed == 8
 
 
 def test_no_budget_is_no_limit() -> None:

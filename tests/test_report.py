@@ -314,6 +314,7 @@ def test_a_run_that_cannot_begin_tells_how_old_its_state_is(simulator: Simulator
     told.check(exit_code=1)
     assert gauges(told)["accounts_behind"]["value"] == 2
     assert gauges(told)["oldest_bookmark_age"]["value"] == 3 * 86_400
+    assert ", 2 behind by more than a day, oldest bookmark " in summary_of(told, "sms")
     assert summary_of(told).startswith("accounts not known, ")
 
 

@@ -262,7 +262,7 @@ class Report:
         rows = [f"{name} {each.rows}" for name, each in sorted(self.tallies.items()) if each.rows]
         if rows:
             progress += f", rows: {', '.join(rows)}"
-        if read >= expected and not unknown:
+        if read >= expected:
             return progress, "what the target needs for the rows that were read"
         per_page = (self.clock() - self._reading_since) / read
         seconds = (expected - read) * per_page

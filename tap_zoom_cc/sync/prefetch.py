@@ -180,7 +180,8 @@ class Prefetcher(Generic[Job, Result]):
     def drop(self, *names: str) -> None:
         """Read nothing more of some lanes, and hold nothing of them."""
         with self._changed:
-            for lane in map(self._lanes.__getitem__, names):
+            for name in names:
+                lane = self._lanes[name]
                 lane.end = (lane.position,)
                 for outcome in lane.outcomes.values():
                     if isinstance(outcome, Fetched):
