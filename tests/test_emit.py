@@ -51,22 +51,6 @@ def test_what_stayed_the_same_is_no_news() -> None:
     assert target.gets(LATER, RowKey("two", EARLIER.end))
 
 
-def test_another_version_is_news_if_it_came_later() -> None:
-    target = Target()
-    assert target.gets(EARLIER, text="first")
-    assert target.gets(LATER, text="second")
-    assert not target.gets(LATER, text="second")
-    assert target.gets(LATER, text="first")
-
-
-def test_an_older_version_in_a_later_window_is_no_news() -> None:
-    # The later window was fetched first, by another thread.
-    target = Target()
-    assert target.gets(EARLIER, text="new", came_at=2)
-    assert not target.gets(LATER, text="old", came_at=1)
-    assert not target.gets(LATER, text="new", came_at=3)
-
-
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ab")), min_size=1, max_size=9))
 def test_the_version_that_came_last_is_the_last_that_is_emitted(
     rows: list[tuple[int, str]],
