@@ -10,12 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_zoom_cc.sync.check import (
+from tap_zoom_cc.sync.window_rows import Pass, WindowRows
+from tap_zoom_cc.sync.windows import (
+    AIMED_BYTES,
+    LONGEST_WINDOW,
+    MOST_BYTES,
     Answered,
-    WindowRows,
+    Window,
     answered,
+    parts_of,
 )
-from tap_zoom_cc.sync.windows import AIMED_BYTES, LONGEST_WINDOW, MOST_BYTES, Window, parts_of
 
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 WINDOW = Window(BEGIN, BEGIN + LONGEST_WINDOW)
@@ -44,9 +48,9 @@ def read(*passes: list[tuple[str, int | None]], whole_after: int) -> WindowRows:
 
     Asserts that the range is whole after so many passes and not before; 0 stands for never.
     """
-    rows = WindowRows(WINDOW, NOW)
+    rows = WindowRows(WINDOW, now=NOW)
     for number, pages in enumerate(passes, 1):
-        rows.begin_pass()
+        rows.this_pass = Pass()
         for position, (names, total) in enumerate(pages, 1):
             token = "more" if position < len(pages) else ""
             rows.add(Page([row(name) for name in names], total, token))
@@ -76,7 +80,7 @@ def test_a_pass_that_lacks_rows_is_not_made_whole_by_those_of_others() -> None:
 
 def test_rows_that_are_announced_and_never_come_are_missing() -> None:
     rows = read([("ab", 3)], [("ab", 3)], [("ab", 3)], whole_after=0)
-    assert rows.first_total == 3
+    assert rows.this_pass.first_total == 3
 
 
 def test_totals_that_always_shrink_are_enough_when_a_later_pass_brings_nothing_new() -> None:
@@ -96,9 +100,9 @@ def test_totals_that_always_shrink_are_not_enough_while_passes_bring_news() -> N
 
 
 def test_an_engagement_that_ended_after_the_start_of_the_run_is_no_news() -> None:
-    rows = WindowRows(WINDOW, NOW)
+    rows = WindowRows(WINDOW, now=NOW)
     for number, late in ((1, []), (2, [row("late", NOW + timedelta(seconds=1))])):
-        rows.begin_pass()
+        rows.this_pass = Pass()
         rows.add(Page([row("a"), row("b")], 4, "more"))
         rows.add(Page([row("c"), *late], 3))
         rows.end_pass(number)
@@ -106,10 +110,10 @@ def test_an_engagement_that_ended_after_the_start_of_the_run_is_no_news() -> Non
 
 
 def test_a_pass_cut_by_an_expired_token_counts_for_nothing() -> None:
-    rows = WindowRows(WINDOW, NOW)
-    rows.begin_pass()
+    rows = WindowRows(WINDOW, now=NOW)
+    rows.this_pass = Pass()
     rows.add(Page([row("a")], 2, "more"))
-    rows.begin_pass()
+    rows.this_pass = Pass()
     rows.add(Page([row("b")], 2))
     rows.end_pass(1)
     assert rows.rows.keys() == {"a", "b"}
@@ -122,8 +126,8 @@ def test_without_a_total_on_the_first_page_the_first_one_announced_counts() -> N
 
 
 def test_without_any_total_the_pass_must_end_in_order() -> None:
-    rows = WindowRows(WINDOW, NOW)
-    rows.begin_pass()
+    rows = WindowRows(WINDOW, now=NOW)
+    rows.this_pass = Pass()
     rows.add(Page([row("a")], None, "more"))
     rows.end_pass(1)
     assert not rows.is_whole
@@ -139,12 +143,12 @@ def test_an_empty_first_page_that_announces_rows_is_not_whole() -> None:
 
 
 def test_of_two_rows_with_one_id_the_later_counts() -> None:
-    rows = WindowRows(WINDOW, NOW)
+    rows = WindowRows(WINDOW, now=NOW)
     for text in ("earlier", "later"):
-        rows.begin_pass()
+        rows.this_pass = Pass()
         rows.add(Page([row("a", text=text)], 1))
     assert b"later" in bytes(memoryview(rows.rows["a"][1]))
-    single = WindowRows(WINDOW, NOW)
+    single = WindowRows(WINDOW, now=NOW)
     single.add(Page([row("a", text="later")], 1))
     assert rows.size == single.size
 
@@ -153,16 +157,16 @@ def test_of_two_rows_with_one_id_the_later_counts() -> None:
 def test_a_pass_is_never_whole_with_fewer_rows_than_its_first_page_announced(
     pages: list[tuple[int, int]],
 ) -> None:
-    rows, delivered = WindowRows(WINDOW, NOW), 0
+    rows, delivered = WindowRows(WINDOW, now=NOW), 0
     for count, total in pages:
         rows.add(Page([row(str(delivered + number)) for number in range(count)], total))
         delivered += count
     rows.end_pass(1)
-    assert not rows.is_whole or delivered >= (rows.first_total or 0)
+    assert not rows.is_whole or delivered >= (rows.this_pass.first_total or 0)
 
 
 def test_a_window_with_large_rows_is_split_by_their_bytes() -> None:
-    rows = WindowRows(WINDOW, NOW)
+    rows = WindowRows(WINDOW, now=NOW)
     rows.add(Page([row(str(number), text="x" * 20_000) for number in range(100)], 2_400, "more"))
     expected = rows.expected_size
     parts = parts_of(WINDOW, rows=rows.expected_rows, size=expected, parent=None)

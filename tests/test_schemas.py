@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-import schemathesis
 from jsonschema import Draft202012Validator
 
 from schemas.derive import walk
@@ -127,6 +126,9 @@ def test_filters_are_all_parameters_but_range_page_and_account(stream: str) -> N
 
 
 def test_the_facts_are_an_openapi_document() -> None:
+    # Importing it takes longer than most tests do.
+    import schemathesis  # noqa: PLC0415
+
     schemathesis.openapi.from_dict(json.loads(FACTS.read_text(encoding="utf-8"))).validate()
 
 

@@ -1,4 +1,4 @@
-"""How a log is asked while it is observed, and what is seen in an answer.
+"""A log that is observed: how it is asked, and what is seen in its answers.
 
 Requests leave as those of a sync do, with its token, at its pace, and sent again by its rules. But
 ``from`` and ``to`` may be written in any offset, and no more are sent than were promised.
@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from tap_zoom_cc.sync.windows import LONGEST_REQUEST, Window
 from tap_zoom_cc.zoom.answers import read_answer
 from tap_zoom_cc.zoom.errors import AnswerError
-from tap_zoom_cc.zoom.instants import parse_instant
+from tap_zoom_cc.zoom.instants import BEFORE_ZOOM, parse_instant
 from tap_zoom_cc.zoom.rules import OK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import requests
 
-    from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page
 
@@ -32,9 +34,6 @@ Purpose: TypeAlias = Literal["base", "range", "width", "history", "living"]
 """Why a request is sent: the verdict for which its answer is meant. Others may use it too."""
 
 UTC_OFFSET = timedelta(0)
-
-SECONDS_LENGTH = len("2026-01-31T00:00:00")
-"""Where the zone of a written instant begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +56,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Engagement:
-    """A row: its ID, its times in UTC, and the zone of its written start: ``Z``, ``+00:00``."""
+    """A row: its ID, and its times in UTC."""
 
     row_id: str
     start: datetime
     end: datetime
-    zone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +81,57 @@ class Seen:
         return self.status == OK
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it holds all engagements of its range."""
-        has_all = self.total in {None, len(self.rows)}
-        return self.is_page and has_all and not self.asked.page_token and not self.token
-
-    @property
     def in_range(self) -> list[Engagement]:
         """The engagements of about the time that was asked for, within two days."""
         margin = timedelta(days=2)
         begin, end = self.asked.window.begin - margin, self.asked.window.end + margin
         return [row for row in self.rows if begin <= row.end and row.start <= end]
+
+
+@dataclass
+class Log:
+    """One log of one account: how it is asked, and what has been seen of it.
+
+    ``ask_for`` returns None when no request is left; ``present`` is the end of all ranges.
+    """
+
+    name: str
+    ask_for: Callable[[Asked], Seen | None]
+    present: datetime
+    seen: list[Seen] = field(default_factory=list)
+
+    def ask(self, asked: Asked) -> Seen | None:
+        """Ask, and keep what was seen; nothing if no request is left."""
+        answer = self.ask_for(asked)
+        if answer is not None:
+            self.seen.append(answer)
+        return answer
+
+    def ask_for_newest(self) -> None:
+        """Ask for what is asked first: the newest engagements, in as long a range as is sure."""
+        self.ask(Asked("base", Window(self.present - LONGEST_REQUEST, self.present)))
+
+    def of(self, *purposes: Purpose) -> list[Seen]:
+        """Return the pages that were asked for these purposes, in order."""
+        return [each for each in self.seen if each.is_page and each.asked.purpose in purposes]
+
+    @property
+    def size(self) -> int:
+        """How many engagements its first range has; -1 if it could not be read."""
+        return max((max(page.total or 0, len(page.rows)) for page in self.of("base")), default=-1)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its first range could be read."""
+        return self.size >= 0
+
+    @property
+    def refusal(self) -> str:
+        """The HTTP status, and Zoom's code, that its first range was answered with."""
+        if not self.seen or not self.seen[0].status:
+            return "nothing"
+        code = self.seen[0].code
+        return f"HTTP {self.seen[0].status}{'' if code is None else f', code {code}'}"
 
 
 class NoRequestLeftError(Exception):
@@ -122,7 +160,7 @@ class Traffic:
         begin, end = asked.written
         parameters = {"from": begin, "to": end, "next_page_token": asked.page_token or None}
         # What is said of an observation names no account.
-        request = replace(request.with_parameters(parameters), where=log.name)
+        request = replace(request, parameters={**request.parameters, **parameters}, where=log.name)
         try:
             self._spend()
             page = self.client.get(
@@ -155,7 +193,10 @@ class _Row(msgspec.Struct):
 
 
 def seen_in(page: Page, asked: Asked) -> Seen:
-    """Return what is seen in a page: of its rows those with an ID, a start and an end."""
+    """Return what is seen in a page: of its rows those with an ID, a start and an end.
+
+    A program that has no time may write the year 1: what lies before Zoom is no time of a row.
+    """
     rows = []
     for raw in page.rows or []:
         try:
@@ -163,7 +204,8 @@ def seen_in(page: Page, asked: Asked) -> Seen:
             start, end = parse_instant(row.start_time), parse_instant(row.end_time)
         except (ValueError, msgspec.MsgspecError, RecursionError):
             continue
-        rows.append(Engagement(row.engagement_id, start, end, row.start_time[SECONDS_LENGTH:]))
+        if min(start, end) >= BEFORE_ZOOM:
+            rows.append(Engagement(row.engagement_id, start, end))
     return Seen(
         asked,
         OK,

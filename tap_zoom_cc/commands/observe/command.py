@@ -1,4 +1,9 @@
-"""``--observe``: chooses an account, asks for what settles the open questions, prints the table."""
+"""``--observe``: chooses an account, asks for what settles the open questions, prints the table.
+
+The order of requests matters: the first answer shows how many engagements there are, the next ones
+what a range selects. With that known, the others can be asked for so that their answers mean
+something.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,12 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.commands.observe.asking import Traffic
-from tap_zoom_cc.commands.observe.probes import Log, busiest, look
+from tap_zoom_cc.commands.observe.asking import Asked, Log, Traffic
+from tap_zoom_cc.commands.observe.ranges import near, next_range, next_width, readings_left
 from tap_zoom_cc.commands.observe.verdicts import advice, verdicts
 from tap_zoom_cc.run.report import counted
-from tap_zoom_cc.run.stopping import StoppedError, in_background
-from tap_zoom_cc.sync.windows import whole_second
+from tap_zoom_cc.run.stopping import in_background
+from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, Window, whole_second
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.errors import RunError
 from tap_zoom_cc.zoom.pages import Account
@@ -32,6 +37,15 @@ FIRST_ACCOUNTS = 3
 BUSIEST = "(the busiest)"
 """What the option has for a value when it is given without one."""
 
+RANGE_REQUESTS = 8
+"""The most requests about what ranges select, to the busiest log."""
+
+OTHER_RANGE_REQUESTS = 4
+"""The same, to each other log."""
+
+HISTORY_DAYS = (90, 365, 730)
+"""How far back history is asked for, as long as there is something."""
+
 SHOWN_VALUE = re.compile(
     r"[A-Za-z-]{1,24}|\d{1,9}|1\d{9}|\d{4}-\d\d-\d\d[\d:.TZ+-]{0,20}|[A-Za-z]{3}, [\w: ]{1,24} GMT"
 )
@@ -43,10 +57,7 @@ def observe_account(
 ) -> None:
     """Observe one account and print what was found, even if something ends it early.
 
-    Args:
-        streams: the streams to observe.
-        services: what the run shares.
-        account_id: the account to observe, or `BUSIEST` of the first few.
+    ``account_id`` may be `BUSIEST`, of the first few accounts.
 
     Raises:
         RunError: if no log could be read, or something ended it early.
@@ -55,12 +66,12 @@ def observe_account(
     """
     settings = services.settings
     traffic = Traffic(services.client)
-    observed = []
-    for stream in streams:
-        log, filters = stream.log_endpoint, settings.filters[stream.name]
-        unfiltered = {name: each for name, each in log.parameters.items() if name not in filters}
-        observed.append(replace(log, parameters=unfiltered))
     candidates: list[list[Log]] = []
+    # A parameter that is None is left out.
+    observed = [
+        replace(log, parameters={**log.parameters, **dict.fromkeys(settings.filters[log.name])})
+        for log in (stream.log_endpoint for stream in streams)
+    ]
 
     def find_out() -> None:
         present = whole_second(services.present)
@@ -76,7 +87,12 @@ def observe_account(
                 log.ask_for_newest()
         look(busiest(candidates))
 
-    def write(end: str) -> bool:
+    end = "; something ended it early."
+    try:
+        in_background(find_out, services.stop, services.report.show_retries)
+        end = "."
+    finally:
+        # What was found until then is told, whatever ended it.
         logs = busiest(candidates)
         is_readable = any(log.is_readable for log in logs)
         if is_readable:
@@ -84,16 +100,50 @@ def observe_account(
             title = f"Observed by tap-zoom-cc {version('tap-zoom-cc')}, from {answers}{end}"
             with writing():
                 sys.stdout.write(markdown(logs, settings.lookbacks, traffic, title))
-        return is_readable
-
-    try:
-        in_background(find_out, services.stop, services.report.show_retries)
-    except (RunError, StoppedError):
-        write("; something ended it early.")
-        raise
-    if not write("."):
-        reasons = ", ".join(f"{log.name} answers {log.refusal}" for log in busiest(candidates))
+    if not is_readable:
+        reasons = ", ".join(f"{log.name} answers {log.refusal}" for log in logs)
         raise RunError(f"Nothing can be observed: {reasons}; --check says why")
+
+
+def busiest(accounts: Sequence[Sequence[Log]]) -> Sequence[Log]:
+    """Return the logs of the account with the most engagements in one of them."""
+    return max(accounts, key=lambda logs: max(log.size for log in logs), default=())
+
+
+def look(logs: Sequence[Log]) -> None:
+    """Ask an account's logs for more, the busiest first; the newest engagements have been seen."""
+    readable = sorted((log for log in logs if log.is_readable), key=lambda log: -log.size)
+    for number, log in enumerate(readable):
+        _ask_about_ranges(log, OTHER_RANGE_REQUESTS if number else RANGE_REQUESTS)
+    for log in readable[:1]:
+        while asked := next_width(log):
+            if log.ask(asked) is None:
+                break
+        first = log.seen[0]
+        if first.token:
+            # The newest engagements again, and then the second page by the first token.
+            log.ask(replace(first.asked, purpose="living"))
+            log.ask(replace(first.asked, purpose="living", page_token=first.token))
+        for days in HISTORY_DAYS:
+            end = log.present - days * DAY
+            answer = log.ask(Asked("history", Window(end - LONGEST_REQUEST, end)))
+            if answer is None or not answer.in_range:
+                break
+
+
+def _ask_about_ranges(log: Log, most: int) -> None:
+    # A day that is a week old shows whether the range matters at all.
+    log.ask(Asked("range", Window(log.present - 8 * DAY, log.present - 7 * DAY)))
+    is_confirmed = False
+    for _ in range(most - 1):
+        left = readings_left(log)
+        asked = next_range(log, left)
+        if asked is None and left and not is_confirmed:
+            # A reading that is wrong, and has come through by chance, would hardly do so again.
+            is_confirmed = True
+            asked = next_range(log, near(left[0]))
+        if asked is None or log.ask(asked) is None:
+            return
 
 
 def markdown(

@@ -11,8 +11,7 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_zoom_cc.commands.observe.asking import SECONDS_LENGTH, UTC_OFFSET
-from tap_zoom_cc.commands.observe.ranges import READINGS
+from tap_zoom_cc.commands.observe.ranges import READINGS, WIDTHS, accepted, readings_left
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.sync.windows import DAY, LONGEST_REQUEST, SECOND, Window
 from tap_zoom_cc.zoom.instants import parse_instant
@@ -20,7 +19,7 @@ from tap_zoom_cc.zoom.instants import parse_instant
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tap_zoom_cc.commands.observe.probes import Log
+    from tap_zoom_cc.commands.observe.asking import Log
     from tap_zoom_cc.commands.observe.ranges import Reading
 
 UNDETERMINED = "undetermined"
@@ -36,7 +35,7 @@ def verdicts(log: Log) -> dict[str, str]:
 
 def advice(log: Log, lookback: timedelta) -> Iterator[str]:
     """Give what follows for the settings of an account, of which syncs look so far back."""
-    left, longest, setting = log.readings, _longest_seen(log), f"{log.name}_lookback_days"
+    left, longest, setting = readings_left(log), _longest_seen(log), f"{log.name}_lookback_days"
     selected = {reading.selects_on for reading in left}
     if selected in ({"end"}, {"overlap"}):
         if all(reading.zone is None and not reading.days for reading in left):
@@ -75,13 +74,13 @@ SELECTED: Mapping[str, str] = {
 
 
 def _readings(log: Log) -> str:
-    left = len(log.readings)
+    left = len(readings_left(log))
     return f"{left} of {len(READINGS)}{'' if left else ': what came fits none that is known'}"
 
 
 def _all(tell: Callable[[Reading], str]) -> Callable[[Log], str]:
     """Return what finds what all readings agree on that are left."""
-    return lambda log: _agreed(map(tell, log.readings))
+    return lambda log: _agreed(map(tell, readings_left(log)))
 
 
 def _edge(reading: Reading, is_included: bool) -> str:  # noqa: FBT001 (of one edge or the other)
@@ -94,29 +93,6 @@ def _offset(reading: Reading) -> str:
     if reading.zone is None:
         return "decides which engagements are selected"
     return "does not decide: times are read in a zone of the account's own"
-
-
-def _precision(reading: Reading) -> str:
-    return "whole days" if reading.days else "the second"
-
-
-def _zone(reading: Reading) -> str:
-    if reading.zone is None:
-        return "the one that is written"
-    hours, minutes = divmod(abs(reading.zone) // 60_000, 60)
-    return f"UTC{'-' if reading.zone < 0 else '+'}{hours:02}:{minutes:02}"
-
-
-def _written_times(log: Log) -> str:
-    seen = {
-        (each.asked.written[0][SECONDS_LENGTH:], row.zone) for each in log.seen for row in each.rows
-    }
-    if len({asked for asked, _ in seen}) <= 1:
-        return ""
-    if all(zone == "Z" for _, zone in seen):
-        return "with `Z`"
-    is_as_asked = all(asked == zone for asked, zone in seen)
-    return "in the offset of `from`" if is_as_asked else "in neither one way nor the other"
 
 
 # Pages
@@ -223,7 +199,7 @@ def _kept_for(log: Log) -> timedelta | None:
     """Return how far back answers begin, whatever is asked for; None if some do not."""
     age = _shared(log, lambda each: log.present - each.told.begin)
     whole = (log.present - each.asked.begin for each in _named(log) if not each.is_short)
-    return age if age and max(whole, default=UTC_OFFSET) <= age + A_DAY_OR_SO else None
+    return age if age and max(whole, default=timedelta(0)) <= age + A_DAY_OR_SO else None
 
 
 def _covered(log: Log) -> str:
@@ -232,7 +208,7 @@ def _covered(log: Log) -> str:
     if length := _shared(log, lambda each: each.told.end - each.told.begin):
         return f"only its last {_days(length)}"
     named = _named(log)
-    longest = max((each.asked.end - each.asked.begin for each in named), default=UTC_OFFSET)
+    longest = max((each.asked.end - each.asked.begin for each in named), default=timedelta(0))
     is_all = longest >= LONGEST_REQUEST and not any(each.is_short for each in named)
     return "all of it, as answers say" if is_all else ""
 
@@ -242,28 +218,6 @@ def _history(log: Log) -> str:
         return f"about {_days(kept)}: answers begin there"
     ends = [row.end for each in log.of("history", "width") for row in each.in_range]
     return f"at least {counted((log.present - min(ends)) // DAY, 'day')}" if ends else ""
-
-
-WIDTHS: Mapping[str, str] = {
-    "30.5- 29.5- 28+": "28 days",
-    "30.5- 29.5+": "30 days",
-    "30.5+ 30.5+ 31.5-": "31 days",
-    "30.5+ 30.5- 29.5+": "a calendar month",
-    "30.5+ 30.5+ 31.5+": "more than 31 days",
-}
-"""What follows from which lengths were accepted, in the order in which they are asked for."""
-
-ACCEPTED: Mapping[int, str] = {200: "+", 400: "-"}
-"""By HTTP status; another one says nothing of the length."""
-
-
-def _width(log: Log) -> str:
-    asked = [
-        f"{(each.asked.window.end - each.asked.window.begin) / DAY:g}{ACCEPTED.get(each.status)}"
-        for each in log.seen
-        if each.asked.purpose == "width"
-    ]
-    return WIDTHS.get(" ".join(asked), "")
 
 
 def _longest_seen(log: Log) -> timedelta | None:
@@ -287,10 +241,11 @@ QUESTIONS: Mapping[str, tuple[Callable[[Log], str], str]] = {
     "what `from` and `to` select on": (_all(lambda each: SELECTED[each.selects_on]), MORE),
     "an engagement at exactly `from`": (_all(lambda each: _edge(each, each.from_inclusive)), EDGES),
     "an engagement at exactly `to`": (_all(lambda each: _edge(each, each.to_inclusive)), EDGES),
-    "precision of `from` and `to`": (_all(_precision), MORE),
+    "precision of `from` and `to`": (
+        _all(lambda each: "whole days" if each.days else "the second"),
+        MORE,
+    ),
     "the offset of `from` and `to`": (_all(_offset), MORE),
-    "the zone in which they are read": (_all(_zone), MORE),
-    "times in rows": (_written_times, "engagements in ranges of two offsets"),
     "order of rows": (_order, f"a page of {FEWEST_IN_ORDER} rows, of which some overlap"),
     "`total_records`": (_total, "a range with 1 to 100 engagements, and a total"),
     "the list, while its pages are read": (
@@ -301,5 +256,8 @@ QUESTIONS: Mapping[str, tuple[Callable[[Log], str], str]] = {
     "what of a range is answered": (_covered, "more answers that name their range"),
     "the longest engagement seen": (_longest, "engagements"),
     "how far back history goes": (_history, "an account that is older than these ranges"),
-    "the longest range": (_width, "ranges of up to 31 days, some of them refused"),
+    "the longest range": (
+        lambda log: WIDTHS.get(accepted(log), ""),
+        "ranges of up to 31 days, some of them refused",
+    ),
 }
