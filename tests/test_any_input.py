@@ -266,7 +266,7 @@ _ANSWERS: st.SearchStrategy[Answers] = st.tuples(
 def _grants_another_token(reply: Reply) -> bool:
     try:
         grant = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(grant, dict) and grant.get("access_token", TOKEN) != TOKEN
 

@@ -51,7 +51,7 @@ BIGQUERY_TYPES = {
     "string": "STRING",
 }
 
-pytestmark = [pytest.mark.programs, needs_python_3_11]
+pytestmark = [pytest.mark.programs, needs_python_3_11, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
