@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tap_zoom_cc.sync.check import pages_for
+from tap_zoom_cc.sync.window_rows import pages_for
 from tap_zoom_cc.sync.windows import (
     Cut,
     Parent,

@@ -18,8 +18,8 @@ from benchmark.rate_bound import SHARES
 from benchmark.table import Row
 from simulator.engagements import History
 from simulator.scenario import STREAMS, Account, Scenario
-from tap_zoom_cc.sync.check import pages_for
 from tap_zoom_cc.sync.lookback import Progress, begin_of_reread
+from tap_zoom_cc.sync.window_rows import pages_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,7 @@ _LAST_ANSWERS_SECONDS = 1
 
 
 class _Server(uvicorn.Server):
-    """A server that can cut the connection of one caller, and ends with its parent process."""
+    """A server that can cut the connection of one caller."""
 
     def abort_connection(self, client: tuple[str, int]) -> None:
         """Close the connection from that address and port at once, unanswered."""
@@ -31,17 +32,17 @@ class _Server(uvicorn.Server):
             if getattr(connection, "client", None) == client and connection.transport is not None:
                 connection.transport.abort()
 
-    def watch_parent(self) -> None:
-        """Shut down when the process that started this one is gone."""
-        parent = os.getppid()
 
-        def watch() -> None:
-            while os.getppid() == parent:
-                pause.wait(_PARENT_WATCH_SECONDS)
-            self.should_exit = True
+def _leave_with_parent() -> None:
+    """End at once when the process that started this one is gone: there is nothing to keep."""
+    parent = os.getppid()
 
-        pause = threading.Event()
-        threading.Thread(target=watch, daemon=True).start()
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_WATCH_SECONDS)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def main() -> None:
@@ -62,7 +63,7 @@ def main() -> None:
         )
     )
     app.state.server = server
-    server.watch_parent()
+    _leave_with_parent()
     sys.stdout.write(_announcement(url, scenario) + "\n")
     sys.stdout.flush()
     server.run(sockets=[listener])

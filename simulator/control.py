@@ -90,7 +90,7 @@ class _Endpoints:
         return Response(status_code=204)
 
     async def set_clock(self, request: Request) -> Response:
-        """Set the simulated now: ``{"now": …}`` or ``{"offset_seconds": …}``."""
+        """Set the simulated now: ``{"now": …}``."""
         try:
             self._stage.world.set_clock(msgspec.json.decode(await request.body(), type=Clock))
         except ValueError as error:

@@ -7,7 +7,6 @@ in compact arrays; ids are computed from a number and back, and rows come from
 
 from __future__ import annotations
 
-import base64
 import binascii
 from array import array
 from datetime import datetime, timedelta, timezone
@@ -46,7 +45,6 @@ _LENGTHS = {"sms": Lengths(mean=2 * _HOUR), "voice_calls": Lengths(mean=300)}
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _ID_SPACE = 1 << 128
 _ID_FACTOR = 0x9E3779B97F4A7C15F39CC0605CEDC835
-_ID_INVERSE = pow(_ID_FACTOR, -1, _ID_SPACE)
 
 
 class History:
@@ -95,10 +93,6 @@ class History:
         self.users = frozenset(user.id for user in self.directory.users) | self._named("agents")
         self.queues = frozenset(queue.id for queue in self.directory.queues) | self._named("queues")
 
-    def __len__(self) -> int:
-        """Give the number of engagements, visible or not."""
-        return len(self.starts)
-
     def body(self, position: int) -> Body:
         """Give what the engagement's row holds besides id and times."""
         number = self._numbers[position]
@@ -139,20 +133,9 @@ class History:
 
     def find(self, engagement_id: str) -> int | None:
         """Give the position of an engagement, or None if there is none of that id."""
-        for number, row in enumerate(self._explicit, start=self._generated):
-            if row["engagement_id"] == engagement_id:
-                return self._position(number)
-        try:
-            value = int.from_bytes(base64.urlsafe_b64decode(f"{engagement_id}=="), "big")
-        except (binascii.Error, ValueError):
-            return None
-        number = (value - self._id_base) * _ID_INVERSE % _ID_SPACE
-        if number >= self._generated or self._encoded_id(number) != f'"{engagement_id}"'.encode():
-            return None
-        return self._position(number)
-
-    def _position(self, number: int) -> int:
-        return self._numbers.index(number)
+        wanted = msgspec.json.encode(engagement_id)
+        numbers = enumerate(self._numbers)
+        return next((at for at, number in numbers if self._encoded_id(number) == wanted), None)
 
     def _encoded_id(self, number: int) -> bytes:
         if number >= self._generated:

@@ -112,9 +112,7 @@ def _can_apply(kind: FaultKind, exchange: Exchange, page: Page | None) -> bool:
     return True
 
 
-_OF_ACCESS_TOKENS = frozenset(
-    {"401_code_124", "400_code_124", "401_status_false", "access_token_expired"}
-)
+_OF_ACCESS_TOKENS = frozenset({"401_code_124", "401_status_false", "access_token_expired"})
 
 DELAY: frozenset[FaultKind] = frozenset({"slow"})
 """Faults that only make the answer late."""
@@ -148,23 +146,16 @@ def _fixed(make: Callable[[], Response]) -> Callable[[Strike, Exchange], Respons
     return lambda _strike, _exchange: make()
 
 
-def _coded_124(status: int) -> Response:
-    return error_response(errors.coded(status, 124, "Invalid access token."))
-
-
 INSTEAD: dict[FaultKind, Callable[[Strike, Exchange], Response]] = {
     "429_per_second": _rate_limited,
     "429_daily": _rate_limited,
     "500_json": _fixed(lambda: _gateway_error(500, html=False)),
     "500_html": _fixed(lambda: _gateway_error(500, html=True)),
-    "502_json": _fixed(lambda: _gateway_error(502, html=False)),
     "502_html": _fixed(lambda: _gateway_error(502, html=True)),
     "503_json": _fixed(lambda: _gateway_error(503, html=False)),
     "503_html": _fixed(lambda: _gateway_error(503, html=True)),
     "reset_before_body": _fixed(NoResponse),
-    "html_under_200": _fixed(lambda: html_response(200, "<html><body>Maintenance</body></html>")),
-    "401_code_124": _fixed(lambda: _coded_124(401)),
-    "400_code_124": _fixed(lambda: _coded_124(400)),
+    "401_code_124": _fixed(lambda: error_response(errors.access_token_refused())),
     "401_status_false": _fixed(
         lambda: error_response(
             errors.ApiError(
@@ -224,15 +215,6 @@ def _lead_on(page: Page, _: Strike) -> None:
 
 def _drop_token(page: Page, _: Strike) -> None:
     page.without_token = True
-
-
-def _end_with(token: int | None) -> Callable[[Page, Strike], None]:
-    """Give a fault that says in another way than with an empty text that no page follows."""
-
-    def spoil(page: Page, _: Strike) -> None:
-        page.last_token = token
-
-    return spoil
 
 
 def _drop_total(page: Page, _: Strike) -> None:
@@ -315,18 +297,11 @@ def _drop_id(row: dict[str, Any]) -> None:
     row.pop("engagement_id", None)
 
 
-def _drop_start(row: dict[str, Any]) -> None:
-    row.pop("start_time", None)
-
-
 ON_PAGE: dict[FaultKind, _PageFault] = {
     "page_token_repeated": _PageFault(_repeat_token, lambda page: bool(page.asked_with)),
     "page_repeated": _PageFault(_repeat_page, _has_rows),
     "token_after_last_page": _PageFault(_lead_on, _is_last),
     "missing_next_page_token": _PageFault(_drop_token, _is_last),
-    "zero_as_last_token": _PageFault(_end_with(0), _is_last),
-    "false_as_last_token": _PageFault(_end_with(token=False), _is_last),
-    "null_as_last_token": _PageFault(_end_with(None), _is_last),
     "missing_total_records": _PageFault(_drop_total, _always),
     "total_too_high": _PageFault(_raise_total, _always),
     "total_too_low": _PageFault(_lower_total, _always),
@@ -337,7 +312,6 @@ ON_PAGE: dict[FaultKind, _PageFault] = {
     "wrong_type": _PageFault(_edit_row(_write_numbers_as_text), _has_engagements),
     "other_value": _PageFault(_edit_row(_change_value), _has_engagements),
     "missing_engagement_id": _PageFault(_edit_row(_drop_id), _has_engagements),
-    "missing_start_time": _PageFault(_edit_row(_drop_start), _has_engagements),
 }
 """Faults within a page that is otherwise right. ``page_token_repeated`` answers a page token with
 that very token again, so that the same page follows for ever if the fault strikes for ever;

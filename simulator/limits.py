@@ -46,8 +46,7 @@ class RateLimiter:
             while self._recent and self._recent[0] <= arrival - 1:
                 self._recent.popleft()
             if len(self._recent) >= limits.requests_per_second:
-                reset = self._recent[0] + 1 - arrival if limits.reset else None
-                return per_second_limit(limits.requests_per_second, headers=True, reset=reset), {}
+                return per_second_limit(limits.requests_per_second, headers=True), {}
             self._recent.append(arrival)
         self._of_day += 1
         return None, self._headers()
@@ -61,17 +60,15 @@ class RateLimiter:
         return {}
 
 
-def per_second_limit(limit: int, *, headers: bool, reset: float | str | None) -> ApiError:
+def per_second_limit(limit: int, *, headers: bool, reset: float | None = None) -> ApiError:
     """Give the answer to a request too many within a second.
 
     ``reset`` is what ``X-RateLimit-Reset`` says: in so many seconds, as unix time by the machine's
-    clock (rounded up), or a text as it is; None for no such header.
+    clock (rounded up); None for no such header.
     """
     given = _headers("QPS", limit, limit) if headers else {}
     if reset is not None:
-        given["X-RateLimit-Reset"] = (
-            reset if isinstance(reset, str) else str(math.ceil(time.time() + reset))
-        )
+        given["X-RateLimit-Reset"] = str(math.ceil(time.time() + reset))
     return coded(
         429,
         429,

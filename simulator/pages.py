@@ -31,7 +31,7 @@ class Page:
 
     ``owner`` is the query, which alone may use the page's tokens. ``asked_with`` is the page token
     of the request, empty for the first page. ``next_offset`` is where the next page begins, None
-    after the last one. ``last_token`` is the page token after the last page.
+    after the last one.
     """
 
     listing: Listing
@@ -44,7 +44,6 @@ class Page:
     total_records: int | None = field(init=False)
     same_token: bool = False
     without_token: bool = False
-    last_token: str | int | None = ""
 
     def __post_init__(self) -> None:
         """Cut the page out of the listing."""
@@ -64,10 +63,8 @@ class Page:
             if self.same_token:
                 head["next_page_token"] = self.asked_with
             else:
-                last = self.next_offset is None
-                head["next_page_token"] = (
-                    self.last_token if last else issue_token(self.next_offset or 0)
-                )
+                follows = self.next_offset
+                head["next_page_token"] = "" if follows is None else issue_token(follows)
         head["page_size"] = self.page_size
         if self.total_records is not None:
             head["total_records"] = self.total_records

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from simulator.scenario import Stream
 
 _ROOT = Path(__file__).parent.parent
-_STOP_SECONDS = 5
 _ANSWER_SECONDS = 120
 
 
@@ -84,13 +83,9 @@ class SimulatorProcess:
         self.close()
 
     def close(self) -> None:
-        """Stop the simulator and wait until it has gone."""
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """Stop the simulator, which has nothing to keep, and wait until it has gone."""
+        self._process.kill()
+        self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
 
@@ -152,14 +147,9 @@ class SimulatorProcess:
         """Let all engagements be made up now: the first request for them will not wait for that."""
         self._control("POST", "warm-up")
 
-    def set_clock(self, now: datetime | None, *, offset_seconds: float = 0.0) -> None:
-        """Set the simulated now.
-
-        Args:
-            now: an aware datetime at which the clock stands still; None lets it run.
-            offset_seconds: how far a running clock is ahead of the machine's.
-        """
-        clock = replace(self.scenario.clock, now=now, offset_seconds=offset_seconds)
+    def set_clock(self, now: datetime | None) -> None:
+        """Let the simulated clock stand still at an aware datetime; None lets it run."""
+        clock = replace(self.scenario.clock, now=now)
         self._control("PATCH", "clock", body=msgspec.json.encode(clock))
 
     def replace(self, scenario: Scenario) -> None:

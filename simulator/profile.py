@@ -12,11 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simulator.scenario import Stream
 
-_DAYS = 7
-_HOURS = 24
-_FEWEST = 2
-"""An engagement may have two agents, two flows and so on: there must be two to choose from."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Rhythm:
@@ -29,13 +24,6 @@ class Rhythm:
 
     share: float
     week: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse a week that has not 168 hours, or in which nothing begins."""
-        if len(self.week) != _DAYS or any(len(day) != _HOURS for day in self.week):
-            _refuse("a rhythm has seven days of 24 digits")
-        if self.share <= 0 or not sum(self.weights()):
-            _refuse("a rhythm without engagements: leave it out")
 
     def weights(self) -> list[float]:
         """Give the share of each hour of the week, from Monday's first on."""
@@ -74,7 +62,8 @@ class Lengths:
 class Profile:
     """A contact center at work.
 
-    Its agents are divided evenly among its queues. Of the engagements, ``ordinary`` is the share of
+    Its agents are divided evenly among its queues, at least two for each; there are at least two of
+    all else, too. Of the engagements, ``ordinary`` is the share of
     those that come in, go through one queue to one agent, and are completed; the others are of any
     kind.
     """
@@ -88,23 +77,6 @@ class Profile:
     voice_calls_lengths: Lengths
     ordinary: float = 0.8
 
-    def __post_init__(self) -> None:
-        """Refuse a profile with too little to choose from."""
-        if min(map(len, (self.queues, self.teams, self.flows, self.regions))) < _FEWEST:
-            _refuse("a profile needs two of everything")
-        if len(self.agents) < _FEWEST * len(self.queues):
-            _refuse("a profile needs two agents for each queue")
-        for stream, rhythms in (
-            ("sms", [queue.sms for queue in self.queues]),
-            ("voice_calls", [queue.voice_calls for queue in self.queues]),
-        ):
-            if not any(rhythms):
-                _refuse(f"a profile needs a queue with a rhythm of {stream}")
-
     def lengths(self, stream: Stream) -> Lengths:
         """Give how long the engagements of a stream are open."""
         return self.sms_lengths if stream == "sms" else self.voice_calls_lengths
-
-
-def _refuse(message: str) -> None:
-    raise ValueError(message)

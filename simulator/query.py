@@ -21,6 +21,7 @@ from simulator.instants import (
     offset_format,
     parse_written,
 )
+from simulator.row_maker import DIRECTIONS, DISTRIBUTIONS, NUMBER_TYPES, SUB_TYPES, TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -85,7 +86,7 @@ def _queues(name: str) -> Callable[[Row], frozenset[str]]:
     return lambda row: collect(row) if row.get("queues") else frozenset({NO_QUEUE})
 
 
-_DIRECTION = Rule(_values("direction"), enum=frozenset({"inbound", "outbound"}))
+_DIRECTION = Rule(_values("direction"), enum=frozenset(DIRECTIONS))
 _COUNTRY = Rule(_values("country_name"), "repeated")
 _CONSUMER = Rule(_values("consumer_number"))
 
@@ -97,21 +98,8 @@ FILTERS: dict[Stream, dict[str, Rule]] = {
         "consumer_number": _CONSUMER,
     },
     "voice_calls": {
-        "types": Rule(
-            _values("types"),
-            "repeated",
-            frozenset(
-                {
-                    "external_call",
-                    "external_conference_call",
-                    "external_callback_call",
-                    "internal_call",
-                    "internal_conference_call",
-                    "internal_callback_call",
-                }
-            ),
-        ),
-        "distribution": Rule(_values("distributions"), enum=frozenset({"acd", "non_acd"})),
+        "types": Rule(_values("types"), "repeated", frozenset(TYPES)),
+        "distribution": Rule(_values("distributions"), enum=frozenset(DISTRIBUTIONS)),
         "consumer_number": _CONSUMER,
         "direction": _DIRECTION,
         "user_ids": Rule(_nested("agents", "user_id"), "comma", most=20),
@@ -119,31 +107,13 @@ FILTERS: dict[Stream, dict[str, Rule]] = {
         "cc_queue_ids": Rule(_queues("cc_queue_id"), "comma", most=20),
         "country_iso_codes": _COUNTRY,
         "number_types": Rule(
-            _values("caller_number_type", "callee_number_type"),
-            "repeated",
-            frozenset({"toll_free_number", "virtual_service_number", "byoc_number"}),
+            _values("caller_number_type", "callee_number_type"), "repeated", frozenset(NUMBER_TYPES)
         ),
         "region_ids": Rule(_nested("agents", "user_region"), "comma", most=20, unique=True),
         "region_names": Rule(_nested("agents", "user_region"), "comma", most=20, unique=True),
         "team_ids": Rule(_nested("agents", "team_ids"), "comma", most=20, unique=True),
         "team_names": Rule(_nested("agents", "team_names"), "comma", most=20, unique=True),
-        "sub_types": Rule(
-            _values("sub_types"),
-            "comma",
-            frozenset(
-                {
-                    "external_warm_conference_call",
-                    "external_direct_conference_call",
-                    "external_warm_transfer_call",
-                    "external_direct_transfer_call",
-                    "internal_warm_conference_call",
-                    "internal_direct_conference_call",
-                    "internal_warm_transfer_call",
-                    "internal_direct_transfer_call",
-                    "flow_initiated_outgoing_call",
-                }
-            ),
-        ),
+        "sub_types": Rule(_values("sub_types"), "comma", frozenset(SUB_TYPES)),
     },
 }
 """The filters of both endpoints; the id of one engagement is a selection of its own."""

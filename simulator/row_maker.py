@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 """A row of Zoom's, as JSON has it."""
 
-_TYPES = (
+TYPES = (
     "external_call",
     "external_conference_call",
     "external_callback_call",
@@ -29,7 +29,7 @@ _TYPES = (
     "internal_conference_call",
     "internal_callback_call",
 )
-_SUB_TYPES = (
+SUB_TYPES = (
     "external_warm_conference_call",
     "external_direct_conference_call",
     "external_warm_transfer_call",
@@ -58,9 +58,9 @@ _RESULTS = (
     "declined",
     "callback_abandoned_by_consumer",
 )
-_NUMBER_TYPES = ("toll_free_number", "virtual_service_number", "byoc_number")
-_DIRECTIONS = ("inbound", "outbound")
-_DISTRIBUTIONS = ("acd", "non_acd")
+NUMBER_TYPES = ("toll_free_number", "virtual_service_number", "byoc_number")
+DIRECTIONS = ("inbound", "outbound")
+DISTRIBUTIONS = ("acd", "non_acd")
 _CUTS = (
     (("start", "end", "duration"),),
     (("start", "first_cut", "third"), ("first_cut", "end", "after_first_cut")),
@@ -108,9 +108,9 @@ class RowMaker:
         cuts = self.cuts()
         numbers = {
             "caller_number": self.number(),
-            "caller_number_type": random.choice(_NUMBER_TYPES),
+            "caller_number_type": random.choice(NUMBER_TYPES),
             "callee_number": self.number(),
-            "callee_number_type": random.choice(_NUMBER_TYPES),
+            "callee_number_type": random.choice(NUMBER_TYPES),
         }
         consumer = {
             "consumer_number": self.number(),
@@ -131,8 +131,8 @@ class RowMaker:
             {
                 "engagement_id": "<<id>>",
                 "call_leg": self.direction(),
-                "distribution": random.choice(_DISTRIBUTIONS),
-                "type": random.choice(_TYPES),
+                "distribution": random.choice(DISTRIBUTIONS),
+                "type": random.choice(TYPES),
                 **numbers,
                 "start_time": f"<<{start}>>",
                 "end_time": f"<<{end}>>",
@@ -224,7 +224,7 @@ class RowMaker:
 
     def direction(self) -> str:
         """Choose the direction of an engagement or of a leg."""
-        return self.random.choice(_DIRECTIONS)
+        return self.random.choice(DIRECTIONS)
 
     def result(self) -> str:
         """Choose how a call ended."""
@@ -232,7 +232,7 @@ class RowMaker:
 
     def sub_types(self) -> list[str]:
         """Choose the kinds of a call's legs, transfers and conferences among them."""
-        return self.random.sample(_SUB_TYPES, self.random.randint(self.fewest, 3))
+        return self.random.sample(SUB_TYPES, self.random.randint(self.fewest, 3))
 
     def cuts(self) -> tuple[tuple[str, str, str], ...]:
         """Choose the legs of a call: the blanks of their start, end and duration."""

@@ -14,13 +14,12 @@ HEAVY = frozenset({"sms", "voice_calls"})
 
 @dataclass
 class Entry:
-    """One request. ``time`` is seconds since 1970 by the machine's clock.
+    """One request.
 
     ``status`` is 0 while there is no answer, and for good if none was given. ``rows`` is how many
     the answer held, and ``faults`` are the kinds that struck.
     """
 
-    time: float
     endpoint: Endpoint
     account_id: str | None
     path: str
@@ -66,7 +65,7 @@ class Recorder:
         self, endpoint: Endpoint, account_id: str | None, path: str, query: str, bearer: str
     ) -> Entry:
         """Note a request; the entry is completed when it is answered."""
-        entry = Entry(time.time(), endpoint, account_id, path, query)
+        entry = Entry(endpoint, account_id, path, query)
         self._log.append(entry)
         if bearer:
             self._bearers.setdefault(endpoint, Counter())[bearer] += 1

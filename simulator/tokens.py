@@ -73,7 +73,6 @@ class PageTokens(Generic[Kept]):
 
         ``owner`` is the query without its token: only the same query may use the token.
         """
-        self._forget_dead()
         token = secrets.token_urlsafe(24)
         self._held[token] = _Held(owner, kept, offset, time.monotonic() + self._seconds)
         return token
@@ -88,12 +87,3 @@ class PageTokens(Generic[Kept]):
         if held is None or held.owner != owner or held.deadline < time.monotonic():
             raise errors.page_token_expired()
         return held.kept, held.offset
-
-    def _forget_dead(self) -> None:
-        """Drop tokens that have expired: they were handed out first."""
-        now = time.monotonic()
-        while self._held:
-            oldest = next(iter(self._held))
-            if self._held[oldest].deadline >= now:
-                return
-            del self._held[oldest]

@@ -83,7 +83,7 @@ class World:
         """Give the simulated now in seconds since 1970, UTC."""
         if self._clock.now is not None:
             return instant_of(self._clock.now) + self._seconds_passed
-        return math.floor(time.time() + self._clock.offset_seconds) + self._seconds_passed
+        return math.floor(time.time()) + self._seconds_passed
 
     def date(self) -> str:
         """Give the time that an answer tells, as HTTP writes it."""

@@ -21,8 +21,8 @@ from tap_zoom_cc.rows.decoder import RowDecoder
 from tap_zoom_cc.rows.misfits import fields_of, remark, text_of
 from tap_zoom_cc.run.report import SyncFailedError
 from tap_zoom_cc.run.stopping import EXIT_FAILED, StoppedError, in_background
-from tap_zoom_cc.sync.check import RangeRows
-from tap_zoom_cc.sync.fetch import MOST_PASSES, Budget, read_in_passes
+from tap_zoom_cc.sync.fetch import Budget, read_in_passes
+from tap_zoom_cc.sync.window_rows import MOST_PASSES, RangeRows
 from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.filters import SCHEMAS
 from tap_zoom_cc.zoom.pages import Account, PageReader, Request
@@ -142,7 +142,7 @@ class Services:
 
     def _list(self) -> dict[str, msgspec.Raw]:
         where = LISTING.where
-        rows = RangeRows(_read_id)
+        rows = RangeRows(read_key=_read_id)
         try:
             for _ in read_in_passes(
                 self.client, LISTING, LISTING_READER, rows, budget=Budget(None)
@@ -155,10 +155,10 @@ class Services:
             message = f"{error}{advice}"
             raise RunError(message) from error
         if not rows.is_whole:
+            announced = rows.this_pass.first_total or "an unknown number of"
             message = (
-                f"{where}: Zoom announced {rows.first_total or 'an unknown number of'} sub "
-                f"accounts but listed {len(rows.rows)} in {MOST_PASSES} passes; run again, or name "
-                "the accounts in sub_account_ids"
+                f"{where}: Zoom announced {announced} sub accounts but listed {len(rows.rows)} in "
+                f"{MOST_PASSES} passes; run again, or name the accounts in sub_account_ids"
             )
             if not self.settings.accepts_less:
                 raise RunError(message)

@@ -57,6 +57,9 @@ class EngagementStream(ZoomStream):
 
     default_lookback_days: ClassVar[float]
 
+    details: ClassVar[str | None] = None
+    """The field that comes only with ``view_type=detail``, where the endpoint has one."""
+
     primary_keys: ClassVar[tuple[str, ...]] = ("account_id", "engagement_id")
     replication_key = REPLICATION_KEY
 
@@ -73,19 +76,26 @@ class EngagementStream(ZoomStream):
     def get_url_params(
         self, context: Context | None, next_page_token: str | None
     ) -> dict[str, object]:
-        """Return what all requests ask for, the filters included; each adds its window's range."""
+        """Return what all requests ask for, the filters included; each adds its window's range.
+
+        Details are asked for only when they are selected, unless a filter says which view is.
+        """
+        parameters: dict[str, object] = {"page_size": pages.PAGE_SIZE}
+        if self.details:
+            is_selected = self.mask["properties", self.details]
+            parameters["view_type"] = "detail" if is_selected else "summary"
         filters = self._services.settings.filters[self.name]
-        return {"page_size": pages.PAGE_SIZE, **filters, "next_page_token": next_page_token}
+        return {**parameters, **filters, "next_page_token": next_page_token}
 
     @override
     def get_new_paginator(self) -> NextPageTokenPaginator:
-        return NextPageTokenPaginator(PageReader(self.rows_key))
+        return NextPageTokenPaginator(self.log_endpoint.reader)
 
     @cached_property
     def log_endpoint(self) -> EngagementLog:
         """How the endpoint is asked, as values for those who ask."""
         return EngagementLog(
-            self.name, self.path, self.get_url_params(None, None), self.get_new_paginator().reader
+            self.name, self.path, self.get_url_params(None, None), PageReader(self.rows_key)
         )
 
     @cached_property
@@ -264,14 +274,7 @@ class VoiceCallsStream(EngagementStream):
     rows_key = "voice_calls"
     engagement = "a call"
     default_lookback_days = 2
-
-    @override
-    def get_url_params(
-        self, context: Context | None, next_page_token: str | None
-    ) -> dict[str, object]:
-        """Ask for the legs of the calls only when they are selected, unless a filter says which."""
-        view_type = "detail" if self.mask[("properties", "voice_call_details")] else "summary"
-        return {"view_type": view_type, **super().get_url_params(context, next_page_token)}
+    details = "voice_call_details"
 
 
 class SubAccountsStream(ZoomStream):

@@ -11,9 +11,12 @@ import pytest
 from simulator.process import SimulatorProcess
 from simulator.scenario import Scenario
 from tests.harness.tap import run_tap
+from tests.meltano_project import MeltanoProject, shared_plugins
+from tests.postgres_server import postgres_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # A busy machine is slow: neither an example nor its making is judged by the time that it takes.
 hypothesis.settings.register_profile(
@@ -53,3 +56,20 @@ def discovered() -> dict[str, Any]:
     """Give the catalog that ``--discover`` prints; copy it before changing it."""
     catalog: dict[str, Any] = json.loads(run_tap(None, arguments=["--discover"]).check().stdout)
     return catalog
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
+) -> MeltanoProject:
+    """Give a Meltano project of its own, whose tap reads the simulator."""
+    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
+    project.read_from(simulator)
+    return project
+
+
+@pytest.fixture(scope="module")
+def postgres_port() -> Iterator[int]:
+    """Give the port of a PostgreSQL server that the tests of a file share."""
+    with postgres_server() as port:
+        yield port

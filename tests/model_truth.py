@@ -97,7 +97,7 @@ class Truth:
         makers: dict[str, Callable[[], Iterable[Row]]] = {
             "stg_zoom_cc__sms": lambda: self._staging("sms"),
             "stg_zoom_cc__voice_calls": lambda: self._staging("voice_calls"),
-            "stg_zoom_cc__sub_accounts": self._sub_accounts,
+            "stg_zoom_cc__sub_accounts": lambda: self._staging("sub_accounts"),
             "int_zoom_cc__engagements": self._engagements,
             "zoom_cc__calls": self._calls,
             "zoom_cc__sms_conversations": self._sms_conversations,
@@ -126,21 +126,8 @@ class Truth:
                     name = source.partition(".")[2]
                     is_instant = schema[name].get("format") == "date-time"
                     values[column] = utc(row.get(name)) if is_instant else row.get(name)
-            yield {**values, "engagement_key": engagement_key(stream, row)}
-
-    def _sub_accounts(self) -> Iterator[Row]:
-        for row in self.streams["sub_accounts"]:
-            columns = described_columns()["stg_zoom_cc__sub_accounts"]
-            values: Row = {"unmapped_values": None}
-            for column, (_, source) in columns.items():
-                if source:
-                    value = row.get(source.partition(".")[2])
-                    at = column in {
-                        "created_at",
-                        "subscription_start_time",
-                        "subscription_end_time",
-                    }
-                    values[column] = utc(value) if at else value
+            if stream in CHANNELS:
+                values["engagement_key"] = engagement_key(stream, row)
             yield values
 
     def _common(self, stream: str, row: Row) -> Row:

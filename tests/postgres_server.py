@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -10,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import psycopg
 import pytest
 
 from tests.harness.raw_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import psycopg
 
 HOST = "127.0.0.1"
 USER = "zoom_cc"
@@ -64,6 +66,9 @@ def postgres_server() -> Iterator[int]:
 
 def connect(port: int) -> psycopg.Connection[tuple[Any, ...]]:
     """Return a connection, in the server's own time zone; use it as a context manager."""
+    # Importing it takes each process of the tests a third of a second.
+    import psycopg  # noqa: PLC0415
+
     return psycopg.connect(host=HOST, port=port, user=USER, dbname=DATABASE, autocommit=True)
 
 
@@ -74,11 +79,10 @@ def loader_settings(port: int) -> dict[str, object]:
 
 
 def _programs() -> Path | None:
-    """Return the folder that holds initdb and pg_ctl, or None."""
+    """Return the folder that holds initdb and pg_ctl, of the newest version, or None."""
     found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else []
-    versions = [path for path in DEBIAN_VERSIONS.glob("*/bin") if path.parent.name.isdecimal()]
-    folders += sorted(versions, key=lambda path: int(path.parent.name), reverse=True)
+    versions = sorted(DEBIAN_VERSIONS.glob("[0-9]*/bin"), key=lambda path: float(path.parent.name))
+    folders = [*([Path(found).resolve().parent] if found else []), *reversed(versions)]
     return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
 
 
@@ -86,9 +90,6 @@ def _owner(home: Path) -> _Owner:
     """Give the folder to a user who may run the server: root may not."""
     if os.geteuid() != 0:
         return {}
-    # The standard library has no such module on Windows, where nobody is root.
-    import pwd  # noqa: PLC0415
-
     names = {entry.pw_name for entry in pwd.getpwall()}
     entry = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
     os.chown(home, entry.pw_uid, entry.pw_gid)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-LIMIT = 1 << 20
+LIMIT = 1 << 18
 BLOCK = bytes(1 << 16)
 BOMB = gzip.compress(bytes(64 << 20), 9)
 """64 kB that stand for 64 MiB."""
@@ -55,7 +55,7 @@ def answer(head: str, *parts: bytes, for_ever: bool = False) -> Callable[[socket
                 connection.sendall(part)
             while for_ever:
                 connection.sendall(parts[-1])
-            if "Content-Length" not in head and "chunked" not in head:
+            if ("Content-Length" not in head and "chunked" not in head) or "close" in head:
                 return
 
     return serve
@@ -95,7 +95,7 @@ def test_a_body_without_an_end_is_refused_and_never_held(
     with raw_server(serve) as url, requests.get(url, stream=True, timeout=30) as response:
         tracemalloc.start()
         try:
-            with pytest.raises(BodyTooLargeError, match=r"^the answer is larger than 1,048,576 b"):
+            with pytest.raises(BodyTooLargeError, match=r"^the answer is larger than 262,144 b"):
                 read_body(response, LIMIT, is_whole=True)
             _, peak = tracemalloc.get_traced_memory()
         finally:
@@ -111,13 +111,6 @@ def test_a_body_as_large_as_the_bound_is_read() -> None:
             with pytest.raises(BodyTooLargeError) as caught:
                 read_body(response, 999, is_whole=True)
             assert caught.value.response is response
-
-
-def test_the_beginning_of_a_body_can_be_had_alone() -> None:
-    with raw_server(answer("200 OK\r\nContent-Length: 10", b"0123456789")) as url:
-        for limit, text in ((4, b"0123"), (10, b"0123456789"), (99, b"0123456789")):
-            with requests.get(url, stream=True, timeout=30) as response:
-                assert read_body(response, limit, is_whole=False) == text
 
 
 @pytest.mark.parametrize(
@@ -145,18 +138,16 @@ def test_a_body_is_whole_and_its_connection_is_used_again(head: str, body: bytes
 
 BROKEN = {
     "cut off": answer("200 OK\r\nConnection: close\r\nContent-Length: 9", b"{}"),
-    "chunks cut off": answer("200 OK\r\nTransfer-Encoding: chunked\r\nX: y", chunk(b"{}"), b"x"),
+    "chunks cut off": answer(
+        "200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked", chunk(b"{}"), b"x"
+    ),
     "no gzip": answer("200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip", b"{}"),
 }
 
 
 @pytest.mark.parametrize("serve", BROKEN.values(), ids=BROKEN)
 def test_a_body_that_breaks_off_is_no_body(serve: Callable[[socket.socket], None]) -> None:
-    def serve_once(connection: socket.socket) -> None:
-        connection.settimeout(0.2)
-        serve(connection)
-
-    with raw_server(serve_once) as url, pytest.raises(requests.exceptions.ChunkedEncodingError):
+    with raw_server(serve) as url, pytest.raises(requests.exceptions.ChunkedEncodingError):
         session_for(url).get(url, timeout=30)
 
 

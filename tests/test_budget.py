@@ -1,4 +1,7 @@
-"""A share of Zoom's daily limit: never overspent, fairly shared, and enough in the end."""
+"""A share of Zoom's daily limit: never overspent, fairly shared, and enough in the end.
+
+That a budget gets through a read that is larger than itself is in `test_late_engagements.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS, Account, Fault, Scenario
-from tests.harness.constants import SHORT_WAITS, Constants
+from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import (
     DAY,
     FIRST_RUN,
-    SECOND_RUN,
     accounts_asked,
     requests_sent,
     scenario,
 )
 from tests.harness.rows import assert_complete, assert_same_rows
-from tests.harness.singer import bookmarks, selecting, state_of
+from tests.harness.singer import bookmarks, selecting
 from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.harness.singer import Record, State
+    from tests.harness.singer import State
     from tests.harness.tap import TapRun
 
 
@@ -170,37 +172,6 @@ def test_a_budget_is_never_too_small_where_all_was_read_up_to_end_date(
     run = sync(simulator, state=state, start_date=since, max_requests_per_run=2).check()
     assert bookmarks(run.state, "sms") == bookmarks(state, "sms")
     assert any("max_requests_per_run is spent" in line for line in run.lines)
-
-
-def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_once(
-    simulator: SimulatorProcess, discovered: dict[str, Any]
-) -> None:
-    """A month later every stream and account looks back as far as it ever does."""
-    simulator.replace(scenario(Account(id="busy", sms=9_000)))
-    bookmark = {"busy": SECOND_RUN.isoformat()}
-    state: State = {"bookmarks": state_of("sms", bookmark)}
-    end = SECOND_RUN + 30 * DAY
-    options: dict[str, Any] = {
-        "sub_account_ids": ["busy"],
-        "catalog": selecting(discovered, ["sms"]),
-        "constants": Constants(most_rows=400, aimed_rows=250),
-    }
-    whole = sync(simulator, end, state=state, **options).check()
-    at_once = requests_sent(simulator)
-    assert at_once > 2 * 20, "the budget was meant to be smaller"
-    requests = runs = 0
-    rows: list[Record] = []
-    while bookmarks(state, "sms") != {"busy": end.isoformat()}:
-        assert runs < 6, "it does not come to an end"
-        part = sync(simulator, end, state=state, max_requests_per_run=20, **options).check()
-        assert requests_sent(simulator) <= 20
-        assert part.records("sms"), "the run came no further"
-        state = part.state
-        rows += part.records("sms")
-        requests += requests_sent(simulator)
-        runs += 1
-    assert_same_rows("sms", rows, whole.records("sms"))
-    assert requests <= 1.3 * at_once
 
 
 def test_a_budget_too_small_for_one_account_is_an_error_though_others_are_read(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import TypeAlias
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_zoom_cc.sync.check import (
+from tap_zoom_cc.sync.window_rows import Pass, WindowRows
+from tap_zoom_cc.sync.windows import (
+    AIMED_BYTES,
+    LONGEST_WINDOW,
+    MOST_BYTES,
     Answered,
-    WindowRows,
+    Window,
     answered,
+    parts_of,
 )
-from tap_zoom_cc.sync.windows import AIMED_BYTES, LONGEST_WINDOW, MOST_BYTES, Window, parts_of
 
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 WINDOW = Window(BEGIN, BEGIN + LONGEST_WINDOW)
@@ -44,9 +49,9 @@ def read(*passes: list[tuple[str, int | None]], whole_after: int) -> WindowRows:
 
     Asserts that the range is whole after so many passes and not before; 0 stands for never.
     """
-    rows = WindowRows(WINDOW, NOW)
+    rows = WindowRows(WINDOW, now=NOW)
     for number, pages in enumerate(passes, 1):
-        rows.begin_pass()
+        rows.this_pass = Pass()
         for position, (names, total) in enumerate(pages, 1):
             token = "more" if position < len(pages) else ""
             rows.add(Page([row(name) for name in names], total, token))
@@ -55,50 +60,45 @@ def read(*passes: list[tuple[str, int | None]], whole_after: int) -> WindowRows:
     return rows
 
 
-def test_a_pass_with_as_many_rows_as_announced_is_whole() -> None:
-    assert read([("ab", 3), ("c", 3)], whole_after=1).rows.keys() == {"a", "b", "c"}
+Passes: TypeAlias = "list[list[tuple[str, int | None]]]"
 
-
-def test_what_is_added_meanwhile_is_no_reason_to_fail() -> None:
+WHOLE_AFTER: dict[str, tuple[int, Passes]] = {
+    "as many rows as announced": (1, [[("ab", 3), ("c", 3)]]),
     # Newest first, by offset: the new row x pushes b onto the second page once more.
-    read([("ab", 3), ("bc", 4)], whole_after=1)
-
-
-def test_a_total_that_shrinks_asks_for_another_pass() -> None:
+    "what is added meanwhile": (1, [[("ab", 3), ("bc", 4)]]),
     # One of the first two rows goes away, so that c moves to the page that was read already.
-    rows = read([("ab", 4), ("d", 3)], [("bc", 3), ("d", 3)], whole_after=2)
-    assert rows.rows.keys() == {"a", "b", "c", "d"}
+    "a total that shrinks once": (2, [[("ab", 4), ("d", 3)], [("bc", 3), ("d", 3)]]),
+    "rows of two passes, but of none": (0, [[("ab", 3)], [("bc", 4)]]),
+    "rows that never come": (0, [[("ab", 3)]] * 3),
+    "totals that always shrink, no news": (2, [[("ab", 4), ("cd", 3)]] * 2),
+    "totals that flicker, no news": (
+        2,
+        [[("ab", 4), ("c", 3), ("d", 5)], [("ab", 5), ("c", 4), ("d", 5)]],
+    ),
+    "totals that are all too high, no news": (0, [[("ab", 5), ("c", 4)]] * 2),
+    "totals that shrink, always news": (
+        0,
+        [[("ab", 4), ("c", 3)], [("ab", 4), ("d", 3)], [("ab", 4), ("e", 3)]],
+    ),
+    "too few for a total on the second page": (0, [[("ab", None), ("c", 4)]]),
+    "enough for a total on the second page": (1, [[("ab", None), ("c", 3)]]),
+    "no total at all, and an end": (1, [[("ab", None), ("c", None)]]),
+    "an empty page that takes back": (0, [[("a", 3), ("", 0)]]),
+    "an empty page that announces": (0, [[("", 5)]]),
+}
 
 
-def test_a_pass_that_lacks_rows_is_not_made_whole_by_those_of_others() -> None:
-    read([("ab", 3)], [("bc", 4)], whole_after=0)
-
-
-def test_rows_that_are_announced_and_never_come_are_missing() -> None:
-    rows = read([("ab", 3)], [("ab", 3)], [("ab", 3)], whole_after=0)
-    assert rows.first_total == 3
-
-
-def test_totals_that_always_shrink_are_enough_when_a_later_pass_brings_nothing_new() -> None:
-    read([("ab", 4), ("cd", 3)], [("ab", 4), ("cd", 3)], whole_after=2)
-
-
-def test_totals_that_flicker_are_enough_when_a_later_pass_brings_nothing_new() -> None:
-    read([("ab", 4), ("c", 3), ("d", 5)], [("ab", 5), ("c", 4), ("d", 5)], whole_after=2)
-
-
-def test_totals_that_flicker_are_not_enough_while_all_of_them_are_too_high() -> None:
-    read([("ab", 5), ("c", 4)], [("ab", 5), ("c", 4)], whole_after=0)
-
-
-def test_totals_that_always_shrink_are_not_enough_while_passes_bring_news() -> None:
-    read([("ab", 4), ("c", 3)], [("ab", 4), ("d", 3)], [("ab", 4), ("e", 3)], whole_after=0)
+@pytest.mark.parametrize("name", WHOLE_AFTER)
+def test_a_range_is_whole_after_a_pass_that_is_whole_or_that_brings_nothing_new(name: str) -> None:
+    whole_after, passes = WHOLE_AFTER[name]
+    rows = read(*passes, whole_after=whole_after)
+    assert rows.rows.keys() == {each for pages in passes for names, _ in pages for each in names}
 
 
 def test_an_engagement_that_ended_after_the_start_of_the_run_is_no_news() -> None:
-    rows = WindowRows(WINDOW, NOW)
+    rows = WindowRows(WINDOW, now=NOW)
     for number, late in ((1, []), (2, [row("late", NOW + timedelta(seconds=1))])):
-        rows.begin_pass()
+        rows.this_pass = Pass()
         rows.add(Page([row("a"), row("b")], 4, "more"))
         rows.add(Page([row("c"), *late], 3))
         rows.end_pass(number)
@@ -106,45 +106,31 @@ def test_an_engagement_that_ended_after_the_start_of_the_run_is_no_news() -> Non
 
 
 def test_a_pass_cut_by_an_expired_token_counts_for_nothing() -> None:
-    rows = WindowRows(WINDOW, NOW)
-    rows.begin_pass()
+    rows = WindowRows(WINDOW, now=NOW)
+    rows.this_pass = Pass()
     rows.add(Page([row("a")], 2, "more"))
-    rows.begin_pass()
+    rows.this_pass = Pass()
     rows.add(Page([row("b")], 2))
     rows.end_pass(1)
     assert rows.rows.keys() == {"a", "b"}
     assert not rows.is_whole
 
 
-def test_without_a_total_on_the_first_page_the_first_one_announced_counts() -> None:
-    read([("ab", None), ("c", 4)], whole_after=0)
-    read([("ab", None), ("c", 3)], whole_after=1)
-
-
-def test_without_any_total_the_pass_must_end_in_order() -> None:
-    rows = WindowRows(WINDOW, NOW)
-    rows.begin_pass()
+def test_without_any_total_a_pass_that_does_not_end_in_order_is_not_whole() -> None:
+    rows = WindowRows(WINDOW, now=NOW)
+    rows.this_pass = Pass()
     rows.add(Page([row("a")], None, "more"))
     rows.end_pass(1)
     assert not rows.is_whole
-    read([("ab", None), ("c", None)], whole_after=1)
-
-
-def test_an_empty_page_after_others_takes_no_announced_row_back() -> None:
-    read([("a", 3), ("", 0)], whole_after=0)
-
-
-def test_an_empty_first_page_that_announces_rows_is_not_whole() -> None:
-    read([("", 5)], whole_after=0)
 
 
 def test_of_two_rows_with_one_id_the_later_counts() -> None:
-    rows = WindowRows(WINDOW, NOW)
+    rows = WindowRows(WINDOW, now=NOW)
     for text in ("earlier", "later"):
-        rows.begin_pass()
+        rows.this_pass = Pass()
         rows.add(Page([row("a", text=text)], 1))
     assert b"later" in bytes(memoryview(rows.rows["a"][1]))
-    single = WindowRows(WINDOW, NOW)
+    single = WindowRows(WINDOW, now=NOW)
     single.add(Page([row("a", text="later")], 1))
     assert rows.size == single.size
 
@@ -153,16 +139,16 @@ def test_of_two_rows_with_one_id_the_later_counts() -> None:
 def test_a_pass_is_never_whole_with_fewer_rows_than_its_first_page_announced(
     pages: list[tuple[int, int]],
 ) -> None:
-    rows, delivered = WindowRows(WINDOW, NOW), 0
+    rows, delivered = WindowRows(WINDOW, now=NOW), 0
     for count, total in pages:
         rows.add(Page([row(str(delivered + number)) for number in range(count)], total))
         delivered += count
     rows.end_pass(1)
-    assert not rows.is_whole or delivered >= (rows.first_total or 0)
+    assert not rows.is_whole or delivered >= (rows.this_pass.first_total or 0)
 
 
 def test_a_window_with_large_rows_is_split_by_their_bytes() -> None:
-    rows = WindowRows(WINDOW, NOW)
+    rows = WindowRows(WINDOW, now=NOW)
     rows.add(Page([row(str(number), text="x" * 20_000) for number in range(100)], 2_400, "more"))
     expected = rows.expected_size
     parts = parts_of(WINDOW, rows=rows.expected_rows, size=expected, parent=None)

@@ -35,6 +35,8 @@ from tap_zoom_cc.zoom.rules import TRIES, decide
 from tests.harness.clock import SleepingClock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import requests
 
     from simulator.process import SimulatorProcess
@@ -60,6 +62,25 @@ def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> 
     assert doctest.DocTestRunner().run(example).failed == 0
 
 
+def client_of(
+    simulator: SimulatorProcess,
+    stop: Stop | None = None,
+    logger: str = "test",
+    given: Mapping[str, object] | None = None,
+) -> client.Client:
+    """Return a client of the simulator, whose log is that of a name, with settings in addition."""
+    config = {**simulator.tap_config(), **(given or {})}
+    settings = settings_from(config, now=datetime.now(timezone.utc))
+    return client.Client(settings, stop or Stop(), Report(logging.getLogger(logger), 5))
+
+
+def paced_by(clock: SleepingClock, simulator: SimulatorProcess) -> client.Client:
+    """Return a client that waits for its turn, and after a refusal, on a clock of its own."""
+    ours = client_of(simulator, clock)
+    ours.pacer = Pacer(5, clock, clock)
+    return ours
+
+
 @pytest.mark.parametrize(
     ("given", "agent"),
     [({}, f"tap-zoom-cc/{version('tap-zoom-cc')}"), ({"user_agent": "somebody"}, "somebody")],
@@ -68,11 +89,9 @@ def test_requests_bear_the_name_of_the_tap_or_that_of_the_settings(
     simulator: SimulatorProcess, given: dict[str, object], agent: str
 ) -> None:
     simulator.replace(simulator.scenario)
-    config = {**simulator.tap_config(), **given}
-    settings = settings_from(config, now=datetime.now(timezone.utc))
-    ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
     answers: list[requests.Response] = []
-    ours.get(Request("/accounts"), PageReader("accounts").read, notice=answers.append)
+    read = PageReader("accounts").read
+    client_of(simulator, given=given).get(Request("/accounts"), read, notice=answers.append)
     assert [answer.request.headers["User-Agent"] for answer in answers] == [agent]
 
 
@@ -82,14 +101,9 @@ def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
     """An account that was given up would use up the pace of the others for minutes."""
     faults = (Fault(kind="503_json", endpoint="sms"),)
     simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
-    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
-    ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
-    log = EngagementLog(
-        "sms",
-        "/accounts/{account_id}/contact_center/sms",
-        {},
-        PageReader("engagements"),
-    )
+    ours = client_of(simulator)
+    path = "/accounts/{account_id}/contact_center/sms"
+    log = EngagementLog("sms", path, {}, PageReader("engagements"))
     now = datetime.now(timezone.utc)
     day = Window(now - timedelta(days=1), now)
     job = WindowJob(Account("one"), day, sync=day)
@@ -103,8 +117,7 @@ def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
 def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
     simulator: SimulatorProcess,
 ) -> None:
-    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
-    ours = client.Client(settings, Stop(), Report(logging.getLogger("test"), 5))
+    ours = client_of(simulator)
     ours.give_up(RunError("the daily limit is spent"))
     with pytest.raises(RunError, match="the daily limit is spent"):
         ours.get(Request("/accounts"), PageReader("accounts").read)
@@ -130,24 +143,14 @@ def test_a_request_that_waits_to_be_sent_again_ends_with_an_error_that_ends_the_
     faults = (Fault(kind="503_json", endpoint="sms"),)
     simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
     is_waiting, has_ended = threading.Event(), threading.Event()
-    logger = logging.getLogger(__name__)
-    monkeypatch.setattr(logger, "handlers", [Listener()])
-    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
-    ours = client.Client(settings, Stop(), Report(logger, 5))
+    monkeypatch.setattr(logging.getLogger(__name__), "handlers", [Listener()])
+    ours = client_of(simulator, logger=__name__)
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     assert is_waiting.wait(30)
     ours.give_up(RunError("the daily limit is spent"))
     assert has_ended.wait(30), "it still waits"
     thread.join()
-
-
-def paced_by(clock: SleepingClock, simulator: SimulatorProcess) -> client.Client:
-    """Return a client that waits for its turn, and after a refusal, on a clock of its own."""
-    settings = settings_from(simulator.tap_config(), now=datetime.now(timezone.utc))
-    ours = client.Client(settings, clock, Report(logging.getLogger("test"), 5))
-    ours.pacer = Pacer(5, clock, clock)
-    return ours
 
 
 def sms_of(account_id: str) -> Request:

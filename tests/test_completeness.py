@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -44,7 +45,14 @@ MINUTE = timedelta(minutes=1)
 
 Order = Literal["start_ascending", "start_descending", "end_ascending", "shuffled"]
 ORDERS = get_args(Order)
-Told = Literal["instants", "days", "days_of_account", "nothing"]
+
+SINCE = (FIRST_RUN - 20 * DAY).isoformat()
+"""A start date from which one window reaches to the first run."""
+
+
+def recent_truth(simulator: SimulatorProcess) -> list[Record]:
+    """Return what there is of text messages from `SINCE` on."""
+    return [row for row in simulator.truth("sms") if row["start_time"] >= SINCE]
 
 
 def miscounted(kind: FaultKind, **when: Any) -> Fault:  # noqa: ANN401 (Fault's)
@@ -57,11 +65,8 @@ def test_rows_that_zoom_counts_but_does_not_deliver_fail_the_run_and_keep_the_bo
 ) -> None:
     accounts = (Account(id="short", sms=900), Account(id="well", sms=50))
     simulator.replace(scenario(*accounts, faults=(miscounted(kind),)))
-    start_date = (FIRST_RUN - 20 * DAY).isoformat()
-    run = sync(simulator, start_date=start_date).check(1)
-    truth = {
-        key: row for key, row in truth_of(simulator).items() if row["start_time"] >= start_date
-    }
+    run = sync(simulator, start_date=SINCE).check(1)
+    truth = {key: row for key, row in truth_of(simulator).items() if row["start_time"] >= SINCE}
     assert dict(run.engagements).items() <= truth.items()
     announced = sum(key[1] == "short" for key in truth)
     if kind == "total_too_high":
@@ -88,10 +93,9 @@ def test_a_total_that_counts_something_else_has_no_month_cut_into_seconds(
 ) -> None:
     fault = Fault(kind="total_too_high", endpoint="sms", by=0, times=10_000)
     simulator.replace(scenario(Account(id="odd", sms=rows), faults=(fault,)))
-    since = (FIRST_RUN - 20 * DAY).isoformat()
     limits = replace(SHORT_WAITS, page_size=page_size)
-    run = sync(simulator, start_date=since, constants=limits).check(1)
-    truth = [row for row in simulator.truth("sms") if row["start_time"] >= since]
+    run = sync(simulator, start_date=SINCE, constants=limits).check(1)
+    truth = recent_truth(simulator)
     assert_same_rows("sms", run.records("sms"), truth)
     assert len(requests_to(simulator, "sms")) <= most
 
@@ -134,9 +138,8 @@ def test_more_rows_than_announced_are_loaded_with_one_warning_that_names_both_nu
     simulator: SimulatorProcess,
 ) -> None:
     simulator.replace(scenario(Account(id="short", sms=250), faults=(miscounted("total_too_low"),)))
-    start_date = (FIRST_RUN - 20 * DAY).isoformat()
-    run = sync(simulator, start_date=start_date).check()
-    truth = [row for row in simulator.truth("sms") if row["start_time"] >= start_date]
+    run = sync(simulator, start_date=SINCE).check()
+    truth = recent_truth(simulator)
     assert_same_rows("sms", run.records("sms"), truth)
     (warning,) = [line for line in run.logged("WARNING") if "announced" in line]
     assert f"{len(truth)} engagements came" in warning
@@ -165,20 +168,19 @@ def test_engagements_that_end_while_an_account_is_read_are_no_reason_to_fail(
         engagement(f"e{n}", FIRST_RUN - HOUR + n * SECOND, FIRST_RUN - MINUTE + n * 10 * SECOND)
         for n in range(40)
     ]
-    busy = Account(id="busy", sms=3_400, explicit_sms=tuple(ending))
+    busy = Account(id="busy", sms=1_700, explicit_sms=tuple(ending))
     readings = Readings(order=order, seconds_between_pages=10)
     simulator.replace(scenario(busy, readings=readings))
-    since = (FIRST_RUN - 20 * DAY).isoformat()
-    truth = [row for row in simulator.truth("sms") if row["start_time"] >= since]
-    run = sync(simulator, start_date=since).check()
+    truth = recent_truth(simulator)
+    run = sync(simulator, start_date=SINCE).check()
     assert_nothing_missed(truth, run)
     assert bookmarks(run.state, "sms") == {"busy": FIRST_RUN.isoformat()}
     pages = -(-len(truth) // 100)
     assert pages <= len(requests_to(simulator, "sms")) <= pages + 1, "it was read twice"
     # What ended meanwhile comes with the next run, as any engagement that ends late.
     simulator.set_clock(SECOND_RUN)
-    truth = [row for row in simulator.truth("sms") if row["start_time"] >= since]
-    later = sync(simulator, SECOND_RUN, state=run.state, start_date=since).check()
+    truth = recent_truth(simulator)
+    later = sync(simulator, SECOND_RUN, state=run.state, start_date=SINCE).check()
     assert_nothing_missed(truth, run, later)
     assert bookmarks(later.state, "sms") == {"busy": SECOND_RUN.isoformat()}
 
@@ -192,17 +194,24 @@ def going_away(every: timedelta, now: datetime = FIRST_RUN) -> tuple[Record, ...
     return tuple(engagement(f"{n:03}", start, start + SECOND) for n, start in enumerate(starts))
 
 
-@pytest.mark.parametrize("every", [HOUR, 30 * SECOND], ids=["once", "with each page"])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("order", "every"),
+    [
+        *((order, HOUR) for order in ORDERS),
+        ("start_descending", 30 * SECOND),
+        ("shuffled", 30 * SECOND),
+    ],
+)
 def test_an_engagement_that_goes_away_between_two_pages_hides_no_other(
     simulator: SimulatorProcess, order: Order, every: timedelta
 ) -> None:
+    """Only the first does, or another one with each page."""
     account = Account(id="forgetful", explicit_sms=going_away(every))
     readings = Readings(
         order=order, history_days_kept=20, seconds_between_pages=30, range_told="nothing"
     )
     simulator.replace(scenario(account, readings=readings))
-    run = sync(simulator, start_date=(FIRST_RUN - 20 * DAY).isoformat()).check()
+    run = sync(simulator, start_date=SINCE).check()
     truth = simulator.truth("sms")
     assert len(truth) < 250, "none went away"
     assert_nothing_missed(truth, run)
@@ -237,10 +246,9 @@ def test_a_total_that_flickers_is_no_reason_to_fail_if_reading_again_brings_noth
 ) -> None:
     flickers = miscounted("total_too_high", requests=tuple(range(2, 40, 2)))
     simulator.replace(scenario(Account(id="short", sms=630), faults=(flickers,)))
-    since = (FIRST_RUN - 20 * DAY).isoformat()
-    run = sync(simulator, start_date=since, constants=replace(SHORT_WAITS, page_size=page_size))
+    run = sync(simulator, start_date=SINCE, constants=replace(SHORT_WAITS, page_size=page_size))
     run.check()
-    truth = [row for row in simulator.truth("sms") if row["start_time"] >= since]
+    truth = recent_truth(simulator)
     assert (pages - 1) * page_size < len(truth) <= pages * page_size
     assert_same_rows("sms", run.records("sms"), truth)
     assert len(requests_to(simulator, "sms")) > pages
@@ -263,26 +271,43 @@ def test_an_account_that_drops_out_between_two_pages_of_the_list_hides_no_other(
 
 
 @pytest.mark.parametrize("setting", ["fail", "warn"])
+@pytest.mark.parametrize(
+    ("odd", "before"),
+    [
+        (Account(id="odd", sms=200, ignores_range=True), FIRST_RUN - 30 * DAY),
+        (Account(id="odd", sms=2_000, hours_shifted=-23), FIRST_RUN - 2 * HOUR),
+    ],
+    ids=["always the last day", "the hours of another day"],
+)
 def test_an_answer_for_another_range_fails_its_account(
-    simulator: SimulatorProcess, setting: str
+    simulator: SimulatorProcess, odd: Account, before: datetime, setting: str
 ) -> None:
-    odd = Account(id="odd", sms=200, ignores_range=True)
     simulator.replace(scenario(odd, Account(id="well", sms=50)))
-    before = (FIRST_RUN - 30 * DAY).isoformat()
-    state = {"bookmarks": state_of("sms", {"odd": before})}
+    state = {"bookmarks": state_of("sms", {"odd": before.isoformat()})}
     run = sync(simulator, state=state, on_count_mismatch=setting).check(1)
-    assert bookmarks(run.state, "sms") == {"odd": before, "well": FIRST_RUN.isoformat()}
+    expected = {"odd": before.isoformat(), "well": FIRST_RUN.isoformat()}
+    assert bookmarks(run.state, "sms") == expected
     truth = simulator.truth("sms")
     assert_same_rows("sms", of_account("well", run.records("sms")), of_account("well", truth))
     (line,) = [line for line in run.logged("ERROR") if "sms, account odd: " in line][:1]
-    assert "asked for" in line
-    assert (FIRST_RUN - DAY).isoformat() in line
+    assert re.search(r"asked for 20.* to .*, Zoom answered for 20.* to ", line)
 
 
-def test_what_an_answer_leaves_out_is_asked_for_by_itself(simulator: SimulatorProcess) -> None:
-    simulator.replace(scenario(Account(id="short", sms=500), readings=Readings(days_answered=20)))
-    run = sync(simulator).check()
-    assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
+@pytest.mark.parametrize(
+    ("account", "readings", "start"),
+    [
+        (Account(id="short", sms=500), Readings(days_answered=20), BEGIN),
+        (Account(id="short", sms=600, hours_answered=1), Readings(), FIRST_RUN - 2 * DAY),
+    ],
+    ids=["its last days alone", "its first hour alone"],
+)
+def test_what_an_answer_leaves_out_is_asked_for_by_itself(
+    simulator: SimulatorProcess, account: Account, readings: Readings, start: datetime
+) -> None:
+    simulator.replace(scenario(account, readings=readings))
+    run = sync(simulator, start_date=start.isoformat()).check()
+    truth = [row for row in simulator.truth("sms") if row["start_time"] >= start.isoformat()]
+    assert_same_rows("sms", run.records("sms"), truth)
     assert bookmarks(run.state, "sms") == {"short": FIRST_RUN.isoformat()}
 
 
@@ -301,41 +326,8 @@ def test_history_that_zoom_does_not_keep_fails_its_account_unless_that_is_accept
     accepted = sync(simulator, start_date=start_date, on_count_mismatch="warn").check()
     assert_complete(simulator, accepted)
     assert set(accepted.bookmarks.values()) == {FIRST_RUN.isoformat()}
-    later = sync(simulator, start_date=(FIRST_RUN - 20 * DAY).isoformat()).check()
+    later = sync(simulator, start_date=SINCE).check()
     assert_complete(simulator, later)
-
-
-def test_history_older_than_all_that_zoom_keeps_fails_its_account_and_says_what_to_do(
-    simulator: SimulatorProcess,
-) -> None:
-    account = Account(id="forgetful", sms=300)
-    simulator.replace(scenario(account, readings=Readings(history_days_kept=20)))
-    run = sync(simulator).check(1)
-    assert ("sms", "forgetful") not in run.bookmarks
-    (line, *_) = [line for line in run.logged("ERROR") if "sms, account forgetful" in line]
-    assert "start_date" in line
-
-
-def test_an_answer_for_the_hours_of_another_day_moves_no_bookmark(
-    simulator: SimulatorProcess,
-) -> None:
-    odd = Account(id="odd", sms=2_000, hours_shifted=-23)
-    simulator.replace(scenario(odd, Account(id="well", sms=50)))
-    before = (FIRST_RUN - 2 * HOUR).isoformat()
-    state = {"bookmarks": state_of("sms", {"odd": before})}
-    run = sync(simulator, state=state).check(1)
-    assert bookmarks(run.state, "sms") == {"odd": before, "well": FIRST_RUN.isoformat()}
-
-
-def test_an_account_that_answers_an_hour_at_a_time_is_read_hour_by_hour(
-    simulator: SimulatorProcess,
-) -> None:
-    simulator.replace(scenario(Account(id="short", sms=600, hours_answered=1)))
-    run = sync(simulator, start_date=(FIRST_RUN - 2 * DAY).isoformat()).check()
-    start = FIRST_RUN - 2 * DAY
-    truth = [row for row in simulator.truth("sms") if row["start_time"] >= start.isoformat()]
-    assert_same_rows("sms", run.records("sms"), truth)
-    assert bookmarks(run.state, "sms") == {"short": FIRST_RUN.isoformat()}
 
 
 MIDNIGHT = FIRST_RUN.replace(hour=0, minute=0)
@@ -359,8 +351,7 @@ def read_crowd(
     return Counter((request["from"][0], request["to"][0]) for request in asked)
 
 
-@pytest.mark.parametrize("end", [MIDNIGHT, MIDNIGHT + 10 * HOUR])
-@pytest.mark.parametrize("rows", [3_000, 5_000])
+@pytest.mark.parametrize(("end", "rows"), [(MIDNIGHT, 5_000), (MIDNIGHT + 10 * HOUR, 3_000)])
 def test_rows_that_crowd_at_the_end_of_a_month_are_split(
     simulator: SimulatorProcess, end: datetime, rows: int
 ) -> None:
@@ -370,13 +361,7 @@ def test_rows_that_crowd_at_the_end_of_a_month_are_split(
 
 
 @pytest.mark.parametrize(
-    ("end", "rows", "most"),
-    [
-        (MIDNIGHT, 3_000, 330),
-        (MIDNIGHT, 5_000, 540),
-        (MIDNIGHT + 10 * HOUR, 3_000, 502),
-        (MIDNIGHT + 10 * HOUR, 5_000, 830),
-    ],
+    ("end", "rows", "most"), [(MIDNIGHT, 5_000, 540), (MIDNIGHT + 10 * HOUR, 3_000, 502)]
 )
 def test_a_server_that_looks_at_days_only_is_asked_for_each_day_twice_at_most(
     simulator: SimulatorProcess, end: datetime, rows: int, most: int
@@ -385,27 +370,21 @@ def test_a_server_that_looks_at_days_only_is_asked_for_each_day_twice_at_most(
     assert pages.total() <= most
 
 
-@pytest.mark.parametrize("told", get_args(Told))
-@pytest.mark.parametrize("zone", [-12.0, 0.0, 14.0])
 @pytest.mark.parametrize(
-    ("whole_days", "offset_ignored"), [(False, False), (False, True), (True, True)]
+    ("zone", "readings"),
+    [
+        (-12, Readings(range_told="days", days_only=True, offset_ignored=True)),
+        (-12, Readings(range_told="instants")),
+        (14, Readings(range_told="days_of_account", offset_ignored=True)),
+        (14, Readings(range_told="nothing")),
+    ],
 )
 def test_a_range_told_in_days_or_in_the_account_s_zone_is_the_one_asked_for(
-    simulator: SimulatorProcess,
-    told: Told,
-    zone: float,
-    *,
-    whole_days: bool,
-    offset_ignored: bool,
+    simulator: SimulatorProcess, zone: float, readings: Readings
 ) -> None:
-    readings = Readings(
-        range_told=told,
-        days_only=whole_days,
-        offset_ignored=offset_ignored,
-        selects_on="overlap",
-    )
+    """`test_check.py` has all forms in which a range may be told."""
     account = Account(id="far", sms=200, utc_offset_hours=zone)
-    simulator.replace(scenario(account, readings=readings))
+    simulator.replace(scenario(account, readings=replace(readings, selects_on="overlap")))
     # Twelve hours west of Greenwich it is still the day before.
     run = sync(simulator, end_date=(FIRST_RUN + DAY).replace(hour=11).isoformat()).check()
     assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))

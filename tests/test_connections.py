@@ -9,14 +9,12 @@ import logging
 import re
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from typing_extensions import override
 
 from tap_zoom_cc.inputs import settings_from
 from tap_zoom_cc.run.report import Report
@@ -28,19 +26,20 @@ from tap_zoom_cc.zoom.pacing import NEAR_SECONDS, Pacer
 from tests.harness.clock import SleepingClock
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.raw_server import (
+    EMPTY_OBJECT,
     PATIENCE_SECONDS,
-    make_certificate,
+    WAYS,
+    answer_all,
+    certificate,
     needs_openssl,
     raw_server,
     read_head,
-    serving,
-    tunnel,
+    server_by,
     without_proxies,
 )
 from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -48,29 +47,28 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
 
 
-class Server(ThreadingHTTPServer):
-    """Counts its connections and requests, and can close all connections."""
+class Server:
+    """Knows its connections and the heads of its requests, and can close all connections."""
 
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, *, by_tunnel: bool) -> None:
+        self.by_tunnel = by_tunnel
         self.connections: list[socket.socket] = []
         self.connected = threading.Semaphore(0)
         self.closed = threading.Semaphore(0)
-        self.tunnel_closed: threading.Semaphore | None = None
-        self.requests: list[str] = []
-        self.headers: list[dict[str, str]] = []
-        self.context: ssl.SSLContext | None = None
-        self.url = f"http://127.0.0.1:{self.server_port}/"
+        self.tunnel_closed = threading.Semaphore(0)
+        self.requests: list[bytes] = []
 
-    @override
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        if self.context is None:
-            super().finish_request(request, client_address)
-            return
-        with suppress(OSError), self.context.wrap_socket(request, server_side=True) as connection:
-            super().finish_request(connection, client_address)
+    def serve(self, connection: socket.socket) -> None:
+        """Answer until the other side is done, or this one."""
+        self.connections.append(connection)
+        self.connected.release()
+        try:
+            while head := read_head(connection):
+                self.requests.append(head)
+                connection.sendall(EMPTY_OBJECT)
+        finally:
+            connection.close()
+            self.closed.release()
 
     def close_connections(self) -> None:
         """Close every connection, as servers do with those that are idle for long."""
@@ -78,80 +76,40 @@ class Server(ThreadingHTTPServer):
             socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for _ in self.connections:
             assert self.closed.acquire(timeout=PATIENCE_SECONDS)
-            if self.tunnel_closed is not None:
+            if self.by_tunnel:
                 assert self.tunnel_closed.acquire(timeout=PATIENCE_SECONDS)
         self.connections.clear()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-    protocol_version = "HTTP/1.1"
-
-    @override
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections.append(self.connection)
-        self.server.connected.release()
-
-    @override
-    def finish(self) -> None:
-        super().finish()
-        self.server.closed.release()
-
-    def do_GET(self) -> None:
-        self.server.requests.append(self.path)
-        self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    @override
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """Give each way in which a server is reached."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Give a running server, and an environment without proxies."""
+def server(way: str) -> Server:
+    """Give what is known of the server."""
+    return Server(by_tunnel=way == "tunnel")
+
+
+@pytest.fixture
+def url(way: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Give the address of the server, which runs."""
+    with server_by(way, server.serve, monkeypatch, server.tunnel_closed.release) as url:
+        yield url
+
+
+@pytest.fixture
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     without_proxies(monkeypatch)
-    with Server() as server, serving(server):
-        yield server
 
 
 def get(session: requests.Session, url: str) -> requests.Response:
     return session.send(
         session.prepare_request(requests.Request("GET", url)), timeout=PATIENCE_SECONDS
     )
-
-
-@pytest.fixture(
-    params=["plain", pytest.param("tls", marks=needs_openssl), "proxy", "tunnel"],
-)
-def url(
-    request: pytest.FixtureRequest,
-    server: Server,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[str]:
-    """Give the address of the server: plain or with TLS, directly or through a proxy."""
-    if request.param == "proxy":
-        monkeypatch.setenv("http_proxy", server.url)
-        yield "http://zoom.invalid/"
-        return
-    if request.param == "plain":
-        yield server.url
-        return
-    certificate, context = make_certificate(tmp_path)
-    server.context = context
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    if request.param == "tls":
-        yield f"https://localhost:{server.server_port}/"
-        return
-    closed = server.tunnel_closed = threading.Semaphore(0)
-    with raw_server(lambda connection: tunnel(connection, closed.release)) as proxy:
-        monkeypatch.setenv("https_proxy", proxy)
-        yield f"https://localhost:{server.server_port}/"
 
 
 def test_the_connection_is_open_before_the_turn_and_the_request_leaves_within_it(
@@ -194,9 +152,8 @@ def test_the_connection_is_not_open_before_the_turn_is_near(server: Server, url:
     assert steps == [("far", 0, 0), ("sent", 1, 1)]
 
 
-def test_the_place_is_given_back_when_the_request_was_sent_and_not_when_it_is_answered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.usefixtures("_no_proxies")
+def test_the_place_is_given_back_when_the_request_was_sent_and_not_when_it_is_answered() -> None:
     """Else, where an answer takes long, others would open their connections after their turn."""
     given_back = threading.Event()
 
@@ -208,24 +165,26 @@ def test_the_place_is_given_back_when_the_request_was_sent_and_not_when_it_is_an
     def serve(connection: socket.socket) -> None:
         read_head(connection)
         if given_back.wait(PATIENCE_SECONDS):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            connection.sendall(EMPTY_OBJECT)
 
-    without_proxies(monkeypatch)
     with raw_server(serve) as url:
         session = session_for(url, approach=approach)
         request = session.prepare_request(requests.Request("GET", url))
         assert session.send(request, timeout=2 * PATIENCE_SECONDS).ok
 
 
-def test_nothing_is_connected_for_a_request_whose_turn_never_comes_near(
+def test_nothing_is_connected_or_sent_for_a_request_whose_turn_never_comes(
     server: Server, url: str
 ) -> None:
-    def approach() -> AbstractContextManager[None]:
+    def never() -> AbstractContextManager[None]:
         raise StoppedError("closed")
 
     with pytest.raises(StoppedError):
-        get(session_for(url, approach=approach), url)
+        get(session_for(url, approach=never), url)
     assert not server.connections
+    with pytest.raises(StoppedError):
+        get(session_for(url, turn=never), url)
+    assert not server.requests
 
 
 @pytest.mark.parametrize("used", [0, 1], ids=["unused", "used"])
@@ -260,7 +219,19 @@ def test_a_connection_that_was_idle_for_long_is_opened_again(
     assert len(server.connections) > 1
 
 
-def test_cookies_are_not_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_nobody_uses_any_more_closes_its_connections(
+    server: Server, url: str
+) -> None:
+    assert get(session_for(url), url).ok
+    assert server.closed.acquire(timeout=PATIENCE_SECONDS), "the connection is still open"
+
+
+@pytest.mark.usefixtures("_no_proxies")
+def test_requests_differ_in_nothing_by_which_a_server_could_know_its_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No cookie is sent back, and no credentials of a netrc file are sent."""
+
     def serve(connection: socket.socket) -> None:
         while head := read_head(connection):
             heads.append(head)
@@ -268,40 +239,39 @@ def test_cookies_are_not_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
             connection.sendall(b"HTTP/1.1 200 OK\r\nSet-Cookie: " + cookie + b"\r\n")
             connection.sendall(b"Content-Length: 2\r\n\r\n{}")
 
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
     heads: list[bytes] = []
-    without_proxies(monkeypatch)
     with raw_server(serve) as url:
-        session = session_for(url)
+        session = session_for(url, nullcontext)
         for _ in range(3):
             assert get(session, url).ok
-    assert len(set(heads)) == 1, "the requests differ"
+    (head,) = set(heads)
+    assert b"authorization" not in head.lower()
 
 
-@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
-def test_what_a_server_announces_before_its_answer_is_not_taken_for_it(
-    status: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("_no_proxies")
+def test_what_a_server_announces_before_its_answer_is_not_taken_for_it() -> None:
     def serve(connection: socket.socket) -> None:
         while head := read_head(connection):
-            for _ in range(2):
+            for status in ("100 Continue", "102 Processing", "103 Early Hints") * 2:
                 connection.sendall(f"HTTP/1.1 {status}\r\nLink: </style>\r\n\r\n".encode())
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
             connection.sendall(head.split()[1][-2:])
 
-    without_proxies(monkeypatch)
     with raw_server(serve) as url:
         session = session_for(url)
         assert [get(session, f"{url}{name}").text for name in ("aa", "bb")] == ["aa", "bb"]
 
 
-@pytest.mark.parametrize("scheme", ["http", pytest.param("https", marks=needs_openssl)])
+@pytest.mark.parametrize("way", WAYS[:2])
 def test_of_many_threads_few_connect_before_their_turn_and_no_request_is_lost(
-    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve(connection: socket.socket) -> None:
         connected.append(connection)
-        while read_head(connection):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        answer_all(connection)
 
     @contextmanager
     def turn() -> Iterator[None]:
@@ -316,15 +286,10 @@ def test_of_many_threads_few_connect_before_their_turn_and_no_request_is_lost(
         for _ in range(2):
             answers.append(get(session, url).text)
 
-    without_proxies(monkeypatch)
-    context = None
-    if scheme == "https":
-        certificate, context = make_certificate(tmp_path)
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     clock = SleepingClock()
     pacer = Pacer(10, clock, clock)
     connected, sent, answers = list[socket.socket](), list[None](), list[str]()
-    with raw_server(serve, context) as url:
+    with server_by(way, serve, monkeypatch) as url:
         threads = [threading.Thread(target=ask) for _ in range(50)]
         for thread in threads:
             thread.start()
@@ -333,98 +298,41 @@ def test_of_many_threads_few_connect_before_their_turn_and_no_request_is_lost(
     assert answers == ["{}"] * 100
 
 
-def test_a_request_whose_turn_never_comes_is_not_sent(server: Server) -> None:
-    def turn() -> AbstractContextManager[None]:
-        raise StoppedError("closed")
-
-    with pytest.raises(StoppedError):
-        get(session_for(server.url, turn), server.url)
-    assert not server.requests
-
-
-def test_requests_go_through_the_proxy_of_the_environment_at_their_turn(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("way", ["proxy"], indirect=True)
+def test_a_host_that_needs_no_proxy_is_asked_without(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns = 0
-
-    @contextmanager
-    def turn() -> Iterator[None]:
-        nonlocal turns
-        turns += 1
-        yield
-
-    monkeypatch.setenv("http_proxy", server.url)
-    elsewhere = "http://zoom.invalid/v2/accounts"
-    assert get(session_for(elsewhere, turn), elsewhere).ok
-    assert server.requests == [elsewhere]
-    assert turns == 1
+    assert get(session_for(url, nullcontext), url).ok
     monkeypatch.setenv("no_proxy", "zoom.invalid")
     with pytest.raises(requests.ConnectionError):
-        get(session_for(elsewhere, turn), elsewhere)
-
-
-def test_certificates_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def turn() -> Iterator[None]:
-        yield
-
-    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
-    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
-    assert session_for("https://zoom.invalid", turn).verify is True
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/company/certificates.pem")
-    assert session_for("https://zoom.invalid", turn).verify == "/company/certificates.pem"
-
-
-def test_credentials_of_netrc_are_not_sent(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    @contextmanager
-    def turn() -> Iterator[None]:
-        yield
-
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    get(session_for(server.url, turn), server.url)
-    assert "authorization" not in server.headers[0]
+        get(session_for(url, nullcontext), url)
+    assert len(server.requests) == 1
 
 
 @needs_openssl
 @pytest.mark.parametrize("setting", ["api_url", "token_url"])
 def test_a_certificate_that_nobody_vouches_for_gets_no_credentials(
-    simulator: SimulatorProcess, tmp_path: Path, setting: str
+    simulator: SimulatorProcess, setting: str
 ) -> None:
-    _, context = make_certificate(tmp_path)
-    with Server() as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        config = {
-            **simulator.tap_config(),
-            "sub_account_ids": ["one"],
-            setting: f"https://localhost:{server.server_port}/x",
-        }
-        with serving(server):
-            run = run_tap(config, constants=SHORT_WAITS)
-    assert run.exit_code == 1
+    _, context = certificate()
+    server = Server(by_tunnel=False)
+    config = {**simulator.tap_config(), "sub_account_ids": ["one"]}
+    with raw_server(server.serve, context) as url:
+        run = run_tap({**config, setting: f"{url}x"}, constants=SHORT_WAITS).check(1)
     assert re.search(r"\(SSLError: .*certificate verify failed", run.logged("ERROR")[-1])
     assert server.requests == []
 
 
-def test_a_session_that_nobody_uses_any_more_closes_its_connections(
-    server: Server, url: str
-) -> None:
-    assert get(session_for(url), url).ok
-    assert server.closed.acquire(timeout=PATIENCE_SECONDS), "the connection is still open"
-
-
+@pytest.mark.parametrize("way", ["plain"], indirect=True)
 def test_connections_end_with_the_thread_that_used_them(
-    server: Server, simulator: SimulatorProcess
+    server: Server, url: str, simulator: SimulatorProcess
 ) -> None:
-    config = {**simulator.tap_config(), "api_url": server.url.rstrip("/")}
+    config = {**simulator.tap_config(), "api_url": url.rstrip("/")}
     client = Client(
         settings_from(config, now=datetime.now(timezone.utc)),
         Stop(),
         Report(logging.getLogger("test"), 1000),
     )
-    thread = threading.Thread(target=lambda: get(client.session, server.url))
+    thread = threading.Thread(target=lambda: get(client.session, url))
     thread.start()
     assert server.closed.acquire(timeout=PATIENCE_SECONDS), "the connection is still open"

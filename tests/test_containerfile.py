@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -22,8 +21,9 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.rows import by_key
+from tests.harness.tap import settings_for
 from tests.meltano_project import FOREIGN_PREFIXES, ROOT
-from tests.postgres_server import connect, loader_settings, postgres_server
+from tests.postgres_server import connect, loader_settings
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 TEXT = (ROOT / "Containerfile").read_text("utf-8")
 FOLDER = "/project"
 
-NOW = datetime(2024, 2, 14, tzinfo=timezone.utc)
 SCENARIO = Scenario(
     accounts=(Account(id="one", sms=20, voice_calls=60), Account(id="two", sms=10)),
-    clock=Clock(now=NOW),
+    clock=Clock(now=datetime(2024, 2, 14, tzinfo=timezone.utc)),
 )
 
 
@@ -82,36 +81,28 @@ class Container:
             self._do(name, rest.replace(FOLDER, str(self.folder)))
 
     def _do(self, name: str, rest: str) -> None:
+        variable, _, value = rest.partition("=")
         match name:
             case "WORKDIR":
                 assert rest == str(self.folder)
             case "RUN":
                 self.run(["sh", "-c", rest])
             case "ENV":
-                variable, _, value = rest.partition("=")
                 self.env[variable] = Template(value).substitute(self.env)
             case "ARG":
-                variable, _, value = rest.partition("=")
                 self.env.setdefault(variable, value)
             case "LABEL":
-                _, _, value = rest.partition("=")
                 assert Template(value).substitute(self.env)
             case "COPY":
                 *sources, to = rest.split()[1:]
-                for source in sources:
-                    self._copy(ROOT / source, self.folder / to)
+                copied: list[str | Path] = [ROOT / source for source in sources]
+                subprocess.run(["cp", "-R", *copied, self.folder / to], check=True)
             case "VOLUME":
                 self.volumes = [Path(each) for each in json.loads(rest)]
             case "CMD":
                 self.command = json.loads(rest)
             case _:
                 pytest.fail(f"this test does not know the instruction {name}")
-
-    def _copy(self, source: Path, to: Path) -> None:
-        if source.is_dir():
-            shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, to)
 
     def run(self, command: list[str]) -> str:
         """Run a command to its good end, and return what it wrote."""
@@ -133,7 +124,7 @@ class Container:
 @pytest.mark.programs
 @pytest.mark.timeout(1200)
 def test_the_steps_lead_to_a_container_that_loads_and_goes_on_from_its_volume(
-    tmp_path: Path, simulator: SimulatorProcess
+    tmp_path: Path, simulator: SimulatorProcess, postgres_port: int
 ) -> None:
     env = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN_PREFIXES)}
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
@@ -144,31 +135,23 @@ def test_the_steps_lead_to_a_container_that_loads_and_goes_on_from_its_volume(
     assert "1.2.3" in container.run(["meltano", "invoke", "tap-zoom-cc", "--version"])
 
     simulator.replace(SCENARIO)
-    settings = {
-        **simulator.tap_config(),
-        "requests_per_second": 100,
-        "start_date": SCENARIO.history_begin.isoformat(),
-        "end_date": NOW.isoformat(),
-    }
-    with postgres_server() as port:
-        for prefix, values in (
-            ("TAP_ZOOM_CC", settings),
-            ("TARGET_POSTGRES", loader_settings(port)),
-        ):
-            env.update({f"{prefix}_{name.upper()}": str(value) for name, value in values.items()})
-        container.run(container.command)
-        with connect(port) as connection:
-            for stream in STREAMS:
-                query = f"select account_id, engagement_id from zoom_cc.{stream}"
-                found = sorted(connection.execute(query).fetchall())
-                assert found == sorted(by_key(stream, simulator.truth(stream)))
+    settings = {**settings_for(simulator), "requests_per_second": 100}
+    of_target = loader_settings(postgres_port)
+    env.update({f"TAP_ZOOM_CC_{name.upper()}": str(value) for name, value in settings.items()})
+    env.update({f"TARGET_POSTGRES_{name.upper()}": str(value) for name, value in of_target.items()})
+    container.run(container.command)
+    with connect(postgres_port) as connection:
+        for stream in STREAMS:
+            query = f"select account_id, engagement_id from zoom_cc.{stream}"
+            found = sorted(connection.execute(query).fetchall())
+            assert found == sorted(by_key(stream, simulator.truth(stream)))
 
-        # The next container has the volume of this one, and nothing else of it.
-        (volume,) = container.volumes
-        assert any(volume.rglob("*.json"))
-        for database in (container.folder / ".meltano").glob("meltano.db*"):
-            database.unlink()
-        simulator.reset_stats()
-        container.run(container.command)
-        read_again = simulator.stats().rows["voice_calls"]
-        assert sum(read_again.values()) < len(simulator.truth("voice_calls"))
+    # The next container has the volume of this one, and nothing else of it.
+    (volume,) = container.volumes
+    assert any(volume.rglob("*.json"))
+    for database in (container.folder / ".meltano").glob("meltano.db*"):
+        database.unlink()
+    simulator.reset_stats()
+    container.run(container.command)
+    read_again = simulator.stats().rows["voice_calls"]
+    assert sum(read_again.values()) < len(simulator.truth("voice_calls"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,12 +21,13 @@ from tap_zoom_cc.zoom.connections import DeadlineError, session_for
 from tests.harness.clock import SteadyClock
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.raw_server import (
+    EMPTY_OBJECT,
     PATIENCE_SECONDS,
-    make_certificate,
-    needs_openssl,
+    WAYS,
+    answer_all,
     raw_server,
     read_head,
-    tunnel,
+    server_by,
     without_proxies,
 )
 from tests.harness.tap import run_tap
@@ -33,7 +35,6 @@ from tests.harness.tap import run_tap
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.harness.constants import Constants
 
@@ -62,54 +63,27 @@ def clock() -> SteadyClock:
     return SteadyClock()
 
 
-def _be_late(connection: socket.socket, data: bytes, pass_time: Callable[[], object]) -> None:
-    """Send something, something more after the deadline, and no end: others would wait for it."""
-    connection.sendall(data)
+def be_late(
+    connection: socket.socket, begin: bytes, more: bytes, pass_time: Callable[[], object]
+) -> None:
+    """Begin an answer, send more of it before and after the deadline, and wait without an end."""
+    for data in (begin, more):
+        connection.sendall(data)
     pass_time()
-    connection.sendall(data)
+    connection.sendall(more)
     while connection.recv(1 << 16):
         pass
 
 
-def headers(connection: socket.socket, pass_time: Callable[[], object]) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    _be_late(connection, b"x", pass_time)
-
-
-def body(connection: socket.socket, pass_time: Callable[[], object]) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
-    _be_late(connection, b"x", pass_time)
-
-
-def body_that_ends_with_the_connection(
-    connection: socket.socket, pass_time: Callable[[], object]
-) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-    _be_late(connection, b"x", pass_time)
-
-
-def chunks(connection: socket.socket, pass_time: Callable[[], object]) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    _be_late(connection, b"1\r\nx\r\n", pass_time)
-
-
-def error(connection: socket.socket, pass_time: Callable[[], object]) -> None:
-    connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 9\r\n\r\n")
-    _be_late(connection, b"x", pass_time)
-
-
-def continues(connection: socket.socket, pass_time: Callable[[], object]) -> None:
-    _be_late(connection, b"HTTP/1.1 100 Continue\r\n\r\n", pass_time)
-
-
-SLOW_ANSWERS = (
-    headers,
-    body,
-    body_that_ends_with_the_connection,
-    chunks,
-    error,
-    continues,
-)
+SLOW_ANSWERS = {
+    "headers": (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"x"),
+    "body that ends with the connection": (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"x"),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "error": (b"HTTP/1.1 503 Busy\r\nContent-Length: 9\r\n\r\n", b"x"),
+    "continues": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+"""How each begins, and what comes of it from time to time."""
 
 
 def pass_time(clock: SteadyClock) -> None:
@@ -127,15 +101,16 @@ def get(
     return session.send(request, timeout=(connect_timeout, between_bytes))
 
 
-@pytest.mark.parametrize("answer", SLOW_ANSWERS)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("answer", SLOW_ANSWERS.values(), ids=SLOW_ANSWERS)
 def test_an_answer_that_takes_too_long_is_given_up(
-    answer: Callable[..., None], clock: SteadyClock
+    answer: tuple[bytes, bytes], way: str, clock: SteadyClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve(connection: socket.socket) -> None:
         read_head(connection)
-        answer(connection, partial(pass_time, clock))
+        be_late(connection, *answer, partial(pass_time, clock))
 
-    with raw_server(serve) as url, pytest.raises(DeadlineError):
+    with server_by(way, serve, monkeypatch) as url, pytest.raises(DeadlineError):
         get(session_for(url, clock=clock), url)
 
 
@@ -151,10 +126,11 @@ def test_an_answer_that_never_comes_is_given_up(
         try:
             connection.recv(1)
         except TimeoutError:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            connection.sendall(EMPTY_OBJECT)
 
     monkeypatch.setattr(connections, "DEADLINE_SECONDS", SHORT_SECONDS)
-    with raw_server(serve) as url, pytest.raises(DeadlineError):
+    said = r"^the answer was not complete after 0\.1 s$"
+    with raw_server(serve) as url, pytest.raises(DeadlineError, match=said):
         get(session_for(url), url, between_bytes=between_bytes)
 
 
@@ -170,44 +146,12 @@ def read_to_the_end(connection: socket.socket) -> None:
         pass
 
 
-@needs_openssl
-@pytest.mark.parametrize("answer", SLOW_ANSWERS)
-def test_an_answer_that_takes_too_long_is_given_up_over_tls_too(
-    answer: Callable[..., None], clock: SteadyClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def serve(connection: socket.socket) -> None:
-        read_head(connection)
-        answer(connection, partial(pass_time, clock))
-
-    certificate, context = make_certificate(tmp_path)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    with raw_server(serve, context) as url, pytest.raises(DeadlineError):
-        get(session_for(url, clock=clock), url)
-
-
-@needs_openssl
-@pytest.mark.parametrize("answer", SLOW_ANSWERS)
-def test_an_answer_that_takes_too_long_is_given_up_through_a_proxy_with_tls_too(
-    answer: Callable[..., None], clock: SteadyClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def serve(connection: socket.socket) -> None:
-        read_head(connection)
-        answer(connection, partial(pass_time, clock))
-
-    certificate, context = make_certificate(tmp_path)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    with raw_server(tunnel, context) as proxy, raw_server(serve, context) as url:
-        monkeypatch.setenv("https_proxy", proxy)
-        with pytest.raises(DeadlineError):
-            get(session_for(url, clock=clock), url)
-
-
 def test_a_proxy_that_takes_too_long_is_given_up(
     clock: SteadyClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve(connection: socket.socket) -> None:
         read_head(connection)
-        _be_late(connection, b"x", partial(pass_time, clock))
+        be_late(connection, b"", b"x", partial(pass_time, clock))
 
     with raw_server(serve) as proxy:
         monkeypatch.setenv("https_proxy", proxy)
@@ -258,27 +202,23 @@ def test_a_token_that_takes_too_long_is_asked_for_three_times(*, through_a_proxy
 
 
 @pytest.mark.parametrize(
-    "said", ["407 Proxy Authentication Required", "403 Forbidden", "405 Method Not Allowed"]
+    ("said", "most_tries"),
+    [
+        ("407 Proxy Authentication Required", 1),
+        ("403 Forbidden", 1),
+        ("405 Method Not Allowed", 1),
+        ("503 Busy", 8),
+    ],
 )
-def test_a_proxy_that_refuses_is_named_at_once(said: str) -> None:
+def test_a_proxy_is_asked_again_after_a_passing_fault_only(said: str, most_tries: int) -> None:
     def serve(connection: socket.socket) -> None:
         read_head(connection)
         connection.sendall(f"HTTP/1.1 {said}\r\nContent-Length: 0\r\n\r\n".encode())
 
-    tries, errors = _connections_of_a_run(serve, through_a_proxy=True)
-    assert tries == 1
-    (error,) = errors
-    assert f"the proxy answers {said}" in error
-    assert "check https_proxy" in error
-
-
-def test_a_proxy_with_a_passing_fault_is_asked_again() -> None:
-    def serve(connection: socket.socket) -> None:
-        read_head(connection)
-        connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
-
-    tries, _ = _connections_of_a_run(serve, through_a_proxy=True)
-    assert tries == 8
+    tries, (error,) = _connections_of_a_run(serve, through_a_proxy=True)
+    assert tries == most_tries
+    refuses = f"the proxy answers {said}" in error and "check https_proxy" in error
+    assert refuses is (most_tries == 1)
 
 
 @pytest.mark.parametrize("kind", ["socks5", "quic"])
@@ -306,15 +246,12 @@ def test_a_handshake_is_given_up_after_the_time_to_connect_as_a_whole() -> None:
             get(session_for(secure), secure, connect_timeout=SHORT_SECONDS)
 
 
-def test_a_deadline_is_a_time_out_in_one_line_that_names_it() -> None:
-    assert issubclass(DeadlineError, requests.Timeout)
-    assert str(DeadlineError()) == "the answer was not complete after 10 s"
+def test_neither_the_wait_for_a_turn_nor_time_between_requests_counts(clock: SteadyClock) -> None:
+    connections = []
 
-
-def test_the_wait_for_a_turn_does_not_count(clock: SteadyClock) -> None:
     def serve(connection: socket.socket) -> None:
-        read_head(connection)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        connections.append(connection)
+        answer_all(connection)
 
     @contextmanager
     def turn() -> Iterator[None]:
@@ -323,36 +260,11 @@ def test_the_wait_for_a_turn_does_not_count(clock: SteadyClock) -> None:
 
     with raw_server(serve) as url:
         assert get(session_for(url, turn, turn, clock), url).content == b"{}"
-
-
-def test_a_connection_is_good_for_the_next_request_after_a_deadline_would_have_passed(
-    clock: SteadyClock,
-) -> None:
-    connections = []
-
-    def serve(connection: socket.socket) -> None:
-        connections.append(connection)
-        while read_head(connection):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-
-    with raw_server(serve) as url:
         session = session_for(url, clock=clock)
         for _ in range(4):  # It is old then, but was used a short while ago.
             assert get(session, url).ok
             pass_time(clock)
-        assert len(connections) == 1
-
-
-def started(ask: Callable[[str], None], url: str) -> list[threading.Thread]:
-    threads = [threading.Thread(target=ask, args=(url,)) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
-def join(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        thread.join()
+    assert len(connections) == 2, "the second request of a session uses its connection again"
 
 
 def test_each_of_many_requests_has_a_deadline_of_its_own(clock: SteadyClock) -> None:
@@ -362,8 +274,8 @@ def test_each_of_many_requests_has_a_deadline_of_its_own(clock: SteadyClock) -> 
         while head := read_head(connection):
             if b"/slow" in head:
                 asked.release()
-                body(connection, go_on.wait)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                be_late(connection, *SLOW_ANSWERS["body"], go_on.wait)
+            connection.sendall(EMPTY_OBJECT)
 
     outcomes: list[str] = []
 
@@ -373,26 +285,13 @@ def test_each_of_many_requests_has_a_deadline_of_its_own(clock: SteadyClock) -> 
         except DeadlineError:
             outcomes.append("late")
 
-    with raw_server(serve) as url:
-        slow = started(ask, f"{url}slow")
-        for _ in slow:
+    with raw_server(serve) as url, ThreadPoolExecutor(10) as threads:
+        for _ in range(5):
+            threads.submit(ask, f"{url}slow")
+        for _ in range(5):
             asked.acquire()
         pass_time(clock)
-        join(started(ask, f"{url}fast"))
+        fast = [threads.submit(ask, f"{url}fast") for _ in range(5)]
+        wait(fast)
         go_on.set()
-        join(slow)
     assert sorted(outcomes) == ["late"] * 5 + ["{}"] * 5
-
-
-def test_a_deadline_takes_no_thread_of_its_own() -> None:
-    seen: list[set[threading.Thread]] = []
-
-    def serve(connection: socket.socket) -> None:
-        read_head(connection)
-        seen.append(set(threading.enumerate()))
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-
-    with raw_server(serve) as url:
-        assert get(session_for(url), url).ok
-    assert seen
-    assert not [thread for thread in seen[0] if "deadline" in thread.name]

@@ -43,12 +43,6 @@ def install(folder: Path, *requirements: str) -> Path:
     return programs
 
 
-@pytest.fixture(scope="module")
-def pinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the target as meltano.yml has it."""
-    return install(tmp_path_factory.mktemp("pinned"), *LOADER["pip_url"].split())
-
-
 def load(
     programs: Path, folder: Path, stream: str, key: list[str], rows: list[dict[str, Any]]
 ) -> int:
@@ -93,17 +87,11 @@ def engagements(simulator: SimulatorProcess) -> list[dict[str, Any]]:
 
 @needs_duckdb
 def test_the_version_in_meltano_yml_keeps_every_row(
-    pinned: Path, engagements: list[dict[str, Any]], tmp_path: Path
+    engagements: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    key = ["account_id", "engagement_id"]
-    assert load(pinned, tmp_path, "sms", key, engagements) == ROWS
-
-
-@needs_duckdb
-def test_a_table_of_texts_keeps_every_row_with_the_settings_of_meltano_yml(
-    pinned: Path, tmp_path: Path
-) -> None:
-    # What is left of sub_accounts when somebody selects but its name.
+    pinned = install(tmp_path / "pinned", *LOADER["pip_url"].split())
+    assert load(pinned, tmp_path, "sms", ["account_id", "engagement_id"], engagements) == ROWS
+    # What is left of sub_accounts when somebody selects but its name: a table of texts.
     accounts = [{"id": f"account-{n}", "account_name": f"Account {n}"} for n in range(ROWS)]
     assert load(pinned, tmp_path, "sub_accounts", ["id"], accounts) == ROWS
 

@@ -16,7 +16,6 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Fault, FaultKind, Limits, Scenario
 from tests.harness.constants import NO_PATIENCE, SHORT_WAITS
-from tests.harness.raw_server import free_port
 from tests.harness.rows import assert_complete, truth_of
 from tests.harness.tap import sync
 
@@ -67,7 +66,6 @@ FATES: dict[FaultKind, Fate] = {
     "429_daily": Fate.RUN_ENDS,
     "500_json": Fate.ACCOUNT_FAILS,
     "500_html": Fate.ACCOUNT_FAILS,
-    "502_json": Fate.ACCOUNT_FAILS,
     "502_html": Fate.ACCOUNT_FAILS,
     "503_json": Fate.ACCOUNT_FAILS,
     "503_html": Fate.ACCOUNT_FAILS,
@@ -76,10 +74,8 @@ FATES: dict[FaultKind, Fate] = {
     "truncated_json": Fate.ACCOUNT_FAILS,
     "byte_order_mark": Fate.ALL_IS_READ,
     "invalid_json": Fate.ACCOUNT_FAILS,
-    "html_under_200": Fate.ACCOUNT_FAILS,
     "slow": Fate.ACCOUNT_FAILS,
     "401_code_124": Fate.ACCOUNT_FAILS,
-    "400_code_124": Fate.ACCOUNT_FAILS,
     "401_status_false": Fate.ACCOUNT_FAILS,
     "access_token_expired": Fate.ACCOUNT_FAILS,
     "account_refuses": Fate.ACCOUNT_FAILS,
@@ -89,9 +85,6 @@ FATES: dict[FaultKind, Fate] = {
     "page_repeated": Fate.ROWS_MISS,
     "token_after_last_page": Fate.ALL_IS_READ,
     "missing_next_page_token": Fate.ALL_IS_READ,
-    "zero_as_last_token": Fate.ALL_IS_READ,
-    "false_as_last_token": Fate.ALL_IS_READ,
-    "null_as_last_token": Fate.ALL_IS_READ,
     "missing_total_records": Fate.ALL_IS_READ,
     "total_too_high": Fate.ROWS_MISS,
     "total_too_low": Fate.ALL_IS_READ,
@@ -102,7 +95,6 @@ FATES: dict[FaultKind, Fate] = {
     "wrong_type": Fate.ALL_IS_READ,
     "other_value": Fate.ALL_IS_READ,
     "missing_engagement_id": Fate.ACCOUNT_FAILS,
-    "missing_start_time": Fate.ACCOUNT_FAILS,
 }
 
 NEVER_PASSES: frozenset[FaultKind] = frozenset({"429_daily", "redirect", "account_refuses"})
@@ -132,7 +124,7 @@ def _sync(
     zoom.replace(replace(zoom.scenario, faults=faults))
     if any(fault.kind == "slow" for fault in faults):
         # Ten times what an answer of a busy machine takes: only those that are slow may be late.
-        constants = replace(constants, timeout_seconds=(30.0, 1.0))
+        constants = replace(constants, timeout_seconds=(30.0, 0.5))
     given: dict[str, Any] = {**SETTINGS, **settings}
     return sync(zoom, state=state, constants=constants, **given)
 
@@ -168,18 +160,12 @@ def test_fault_that_passes_leaves_no_trace(zoom: SimulatorProcess, kind: FaultKi
     _assert_all_is_read(zoom, run)
 
 
-@pytest.mark.parametrize(
-    ("kind", "meaning"),
-    [("reset_before_body", "nothing answers"), ("redirect", "a redirect")],
-)
-def test_an_outage_ends_the_run_without_trying_every_account(
-    zoom: SimulatorProcess, kind: FaultKind, meaning: str
-) -> None:
+def test_an_outage_ends_the_run_without_trying_every_account(zoom: SimulatorProcess) -> None:
     accounts = [f"account{number}" for number in range(40)]
     zoom.replace(replace(SCENARIO, accounts=tuple(Account(id=name) for name in accounts)))
-    outage = Fault(kind=kind, endpoint="sms")
+    outage = Fault(kind="redirect", endpoint="sms")
     run = _sync(zoom, outage, sub_account_ids=accounts).check(1)
-    assert any(meaning in line for line in run.logged("ERROR"))
+    assert any("a redirect" in line for line in run.logged("ERROR"))
     assert len(zoom.stats().requests["sms"]) < len(accounts)
     assert not run.bookmarks
 
@@ -195,19 +181,6 @@ def test_reader_learns_once_that_an_outage_makes_the_run_wait(
     [warning] = [line for line in run.logged("WARNING") if "trying again" in line]
     assert "503" in warning
     assert ("/oauth/token" in warning) is (endpoint == "token")
-
-
-@pytest.mark.parametrize("kind", sorted(NEVER_PASSES))
-def test_fault_after_which_nothing_is_tried_again_is_over_in_the_next_run(
-    zoom: SimulatorProcess, kind: FaultKind
-) -> None:
-    before = _earlier_run(zoom)
-    zoom.replace(SCENARIO)
-    run = _sync(zoom, _fault(kind, requests=(1,)), state=before.states[-1]).check(1)
-    after = _sync(zoom, state=(run.states or before.states)[-1]).check()
-    everything = dict(before.engagements) | dict(run.engagements) | dict(after.engagements)
-    assert everything == truth_of(zoom)
-    assert after.bookmarks == _now_at(PLACES)
 
 
 @pytest.mark.parametrize("kind", [kind for kind, fate in FATES.items() if fate is Fate.ALL_IS_READ])
@@ -233,6 +206,8 @@ def test_fault_that_stays_moves_no_bookmark(zoom: SimulatorProcess, kind: FaultK
     constants = SMALL_PAGES if kind in {"access_token_expired", "slow"} else IMPATIENT
     run = _sync(zoom, stays, state=before.states[-1], constants=constants).check(1)
     assert any(f"sms, account {SICK}" in line for line in run.logged("ERROR")), run.stderr
+    if kind in NEVER_PASSES:
+        assert zoom.stats().faults[kind] == 1
     bookmarks = run.bookmarks or before.bookmarks
     assert bookmarks["sms", SICK] == EARLIER.isoformat()
     if FATES[kind] is Fate.RUN_ENDS:
@@ -296,22 +271,6 @@ def test_new_fields_change_no_other_value_and_are_warned_about_once(zoom: Simula
     ]
 
 
-def test_nulls_pass_as_they_are(zoom: SimulatorProcess) -> None:
-    run = _sync(zoom, Fault(kind="null_fields"))
-    truth = truth_of(zoom)
-    changed = 0
-    for key, row in run.engagements:
-        if row != truth[key]:
-            changed += 1
-            kept = ("account_id", "engagement_id", "start_time", "end_time")
-            assert row == {name: truth[key][name] for name in kept}
-    assert changed == zoom.stats().faults["null_fields"]
-    # Python's own warnings are of the machine, and those about the lookback of the history.
-    others = ("py.warnings", "lookback_days")
-    warnings = run.logged("WARNING")
-    assert [line for line in warnings if not any(word in line for word in others)] == []
-
-
 def test_values_of_another_type_are_converted_and_warned_about_once(zoom: SimulatorProcess) -> None:
     run = _sync(zoom, Fault(kind="wrong_type")).check()
     truth = truth_of(zoom)
@@ -326,9 +285,14 @@ def test_values_of_another_type_are_converted_and_warned_about_once(zoom: Simula
 # Tokens
 
 
-@pytest.mark.parametrize("one_live_token", [False, True])
 @pytest.mark.parametrize(
-    "kind", ["401_code_124", "400_code_124", "401_status_false", "access_token_expired"]
+    ("kind", "one_live_token"),
+    [
+        ("401_code_124", False),
+        ("401_code_124", True),
+        ("401_status_false", True),
+        ("access_token_expired", True),
+    ],
 )
 def test_refused_token_is_renewed_once_by_all_workers_together(
     zoom: SimulatorProcess, kind: FaultKind, *, one_live_token: bool
@@ -363,16 +327,7 @@ def test_page_token_that_expires_sooner_than_it_is_used_is_named(zoom: Simulator
     assert run.bookmarks == _now_at({("sms", SOUND), ("voice_calls", SICK)})
 
 
-# Hosts
-
-
-@pytest.mark.parametrize("setting", ["api_url", "token_url"])
-def test_host_that_refuses_connections_is_named(zoom: SimulatorProcess, setting: str) -> None:
-    port = free_port()
-    nowhere: dict[str, Any] = {setting: f"http://127.0.0.1:{port}/v2"}
-    run = _sync(zoom, **nowhere).check(1)
-    assert any(f"http://127.0.0.1:{port}/v2" in line for line in run.logged("ERROR")), run.stderr
-    assert run.engagements == []
+# All together
 
 
 def test_many_faults_at_once_lose_nothing(zoom: SimulatorProcess) -> None:

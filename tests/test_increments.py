@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from simulator.scenario import STREAMS, Account, Readings, Scenario
-from tests.harness.constants import Constants
 from tests.harness.history import (
     BEGIN,
     DAY,
@@ -23,11 +21,9 @@ from tests.harness.history import (
     scenario,
 )
 from tests.harness.rows import (
-    assert_complete,
     assert_nothing_twice,
     assert_same_rows,
     by_key,
-    of_account,
 )
 from tests.harness.singer import bookmarks, selecting, state_of
 from tests.harness.tap import run_tap, sync
@@ -36,55 +32,9 @@ SECOND = timedelta(seconds=1)
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.harness.singer import Record
-
-
-def later_ones(lookback: timedelta) -> tuple[Record, ...]:
-    """Return engagements that are still going on in the first run, within the lookback."""
-    return (
-        engagement("starts-with-the-lookback", FIRST_RUN - lookback, FIRST_RUN + HOUR),
-        engagement("just-within", FIRST_RUN - lookback + HOUR, FIRST_RUN + HOUR),
-        engagement("ends-after-the-run", FIRST_RUN - HOUR, FIRST_RUN + timedelta(seconds=1)),
-        engagement("not-in-the-log-yet", FIRST_RUN - HOUR, FIRST_RUN - timedelta(seconds=5)),
-        engagement("starts-at-the-run", FIRST_RUN, FIRST_RUN + HOUR),
-        engagement("starts-later", FIRST_RUN + HOUR, FIRST_RUN + 2 * HOUR),
-    )
-
-
-def account_with_late_completions() -> Account:
-    return Account(
-        id="late",
-        sms=100,
-        explicit_sms=later_ones(3 * DAY),
-        explicit_voice_calls=(
-            *later_ones(1 * DAY),
-            *(
-                engagement(f"call-{day}", BEGIN + day * DAY, BEGIN + day * DAY + HOUR)
-                for day in range(50)
-            ),
-        ),
-    )
 
 
 # Two syncs
-
-
-@pytest.mark.parametrize("selects_on", ["start", "end", "overlap"])
-@pytest.mark.parametrize("to_inclusive", [True, False])
-def test_engagements_that_complete_late_are_not_lost(
-    simulator: SimulatorProcess,
-    selects_on: Literal["start", "end", "overlap"],
-    *,
-    to_inclusive: bool,
-) -> None:
-    readings = Readings(selects_on=selects_on, to_inclusive=to_inclusive)
-    simulator.replace(scenario(account_with_late_completions(), readings=readings))
-    first = sync(simulator).check()
-    assert_complete(simulator, first)
-    second = sync(simulator, SECOND_RUN, state=first.state).check()
-    assert_complete(simulator, first, second)
-    for stream in STREAMS:
-        assert len(second.records(stream)) < len(first.records(stream)), "all was read again"
 
 
 def test_a_lookback_that_is_too_short_is_warned_about_before_it_loses_rows(
@@ -197,30 +147,10 @@ def test_a_sync_of_idle_accounts_costs_one_request_a_stream_and_one_token(
     assert len(second.states) < 20, "state holds every account, so it must be written rarely"
 
 
-def test_an_account_that_appears_later_is_read_from_the_start(simulator: SimulatorProcess) -> None:
-    old, new = Account(id="old", sms=100), Account(id="new", sms=100)
-    simulator.replace(scenario(old))
-    first = sync(simulator).check()
-    simulator.replace(scenario(old, new))
-    second = sync(simulator, SECOND_RUN, state=first.state).check()
-    rows = of_account("new", second.records("sms"))
-    assert_same_rows("sms", rows, simulator.truth("sms", "new"))
-
-
 # Bookmarks
 
 
-def test_bookmarks_do_not_go_back(simulator: SimulatorProcess) -> None:
-    simulator.replace(scenario(Account(id="ahead", sms=300, voice_calls=300)))
-    first = sync(simulator, SECOND_RUN).check()
-    for end in (SECOND_RUN - DAY, SECOND_RUN - 20 * DAY):
-        run = sync(simulator, SECOND_RUN, state=first.state, end_date=end.isoformat()).check()
-        assert bookmarks(run.state, "sms") == {"ahead": SECOND_RUN.isoformat()}
-        assert bookmarks(run.state, "voice_calls") == {"ahead": SECOND_RUN.isoformat()}
-    assert "sms" not in simulator.stats().requests, "there was nothing to read"
-
-
-def test_an_end_date_before_what_was_read_does_not_pass_for_a_sync(
+def test_an_end_date_before_what_was_read_moves_no_bookmark_back_and_is_warned_about(
     simulator: SimulatorProcess,
 ) -> None:
     simulator.replace(scenario(Account(id="ahead", sms=300, voice_calls=300)))
@@ -228,31 +158,12 @@ def test_an_end_date_before_what_was_read_does_not_pass_for_a_sync(
     assert not [line for line in first.logged("WARNING") if "end_date" in line]
     end = SECOND_RUN - 20 * DAY
     run = sync(simulator, SECOND_RUN, state=first.state, end_date=end.isoformat()).check()
+    assert set(run.bookmarks.values()) == {SECOND_RUN.isoformat()}
+    assert "sms" not in simulator.stats().requests, "there was nothing to read"
     for stream in STREAMS:
         (warning,) = [line for line in run.logged("WARNING") if f"{stream}: 1 of 1" in line]
         assert "end_date" in warning
         assert "a state of its own" in warning
-
-
-def test_every_bookmark_ever_written_is_at_least_the_one_before(
-    simulator: SimulatorProcess,
-) -> None:
-    simulator.replace(scenario(Account(id="one", sms=900), Account(id="two", sms=900)))
-    end = SECOND_RUN - 2 * DAY
-    given = {"bookmarks": state_of("sms", {"one": FIRST_RUN.isoformat()})}
-    run = sync(
-        simulator,
-        SECOND_RUN,
-        state=given,
-        end_date=end.isoformat(),
-        constants=Constants(seconds_between_states=0.0),
-    ).check()
-    history = [bookmarks(state, "sms") for state in run.states]
-    assert history[-1] == {"one": FIRST_RUN.isoformat(), "two": end.isoformat()}
-    assert len({state.get("two") for state in history}) > 2, "it moves window by window"
-    for account in ("one", "two"):
-        moves = [state[account] for state in history if account in state]
-        assert moves == sorted(moves)
 
 
 def test_accounts_with_the_oldest_bookmark_come_first(simulator: SimulatorProcess) -> None:
@@ -298,15 +209,3 @@ def test_rows_come_in_order_of_their_start_with_instants_in_utc(
         assert starts == sorted(starts)
         assert all(start.endswith("+00:00") for start in starts)
         assert {row["account_id"] for row in run.records(stream)} == {"one"}
-
-
-def test_windows_are_at_most_28_days_and_join(simulator: SimulatorProcess) -> None:
-    simulator.replace(scenario(Account(id="one")))
-    sync(simulator, start_date="2023-01-15T12:00:00.250+05:30", max_concurrency=1).check()
-    asked = [(query["from"][0], query["to"][0]) for query in requests_to(simulator, "sms")]
-    assert asked[0][0] == "2023-01-15T06:29:59+00:00", "a second early"
-    assert asked[-1][1] == FIRST_RUN.isoformat()
-    for (_, end), (begin, _) in pairwise(asked):
-        assert datetime.fromisoformat(end) == datetime.fromisoformat(begin) + SECOND
-    for begin, end in asked:
-        assert datetime.fromisoformat(end) - datetime.fromisoformat(begin) <= 28 * DAY

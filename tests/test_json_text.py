@@ -126,8 +126,8 @@ def test_repaired_text_is_unicode_and_what_was_in_order_stays(text: str, noise: 
     found.encode()
 
 
-def test_a_million_levels_are_kept_and_cost_no_stack() -> None:
-    deep = b"[" * 1_000_000 + b"]" * 1_000_000
+def test_very_many_levels_are_kept_and_cost_no_stack() -> None:
+    deep = b"[" * 200_000 + b"]" * 200_000
     found = json_text.read(b'{"a": %b, "b": "\\ud800", "c": [1]}' % deep)
     assert isinstance(found, dict)
     assert msgspec.json.encode(found.pop("a")) == deep

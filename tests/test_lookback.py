@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from random import Random
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -36,11 +36,6 @@ from tap_zoom_cc.sync.lookback import (
     phase_of,
 )
 from tap_zoom_cc.sync.windows import SECOND, WIDEST_ZONE, Cut, Window, whole_second
-
-if TYPE_CHECKING:
-    from typing import Literal
-
-    Selects = Literal["start", "end", "overlap"]
 
 UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,7 +68,7 @@ class Reading:
     In an account's zone of UTC-8 the range is read 8 hours later than it was meant: ``shift``.
     """
 
-    selects_on: Selects
+    selects_on: Literal["start", "end", "overlap"]
     to_inclusive: bool
     shift: timedelta
 
@@ -433,58 +428,6 @@ def test_a_budget_smaller_than_the_deepest_read_gets_through_it_and_reads_it_onc
     assert begins[0] < BEGIN - SMS
     assert begins == sorted(begins)
     assert progress == Progress(ends[-1])
-
-
-# Examples
-
-
-def read_at(
-    engagement: Engagement,
-    reading: Reading,
-    *,
-    lookback: timedelta,
-    every: timedelta,
-    account_id: str,
-) -> datetime | None:
-    """Return the end of the first regular sync that reads an engagement, or None if none does."""
-    phase = phase_of("voice_calls", account_id)
-    progress = Progress(engagement.start - DAY)
-    while progress.bookmark < engagement.due + every:
-        end = progress.bookmark + every
-        begin = begin_of_reread(progress, end=end, lookback=lookback, phase=phase, start_date=None)
-        if end >= engagement.listed and reading.selects(engagement, Window(begin, end)):
-            return end
-        progress = advance(progress, Window(begin, end), end=end)
-    return None
-
-
-@pytest.mark.parametrize("every", [10 * MINUTE, HOUR, DAY])
-@pytest.mark.parametrize("lookback", [DAY, VOICE_CALLS])
-@pytest.mark.parametrize("selects_on", ["start", "end", "overlap"])
-def test_a_call_of_17_hours_is_read_in_a_zone_of_utc_minus_8(
-    selects_on: Selects, lookback: timedelta, every: timedelta
-) -> None:
-    reading = Reading(selects_on, to_inclusive=False, shift=8 * HOUR)
-    end = BEGIN + 17 * HOUR
-    call = Engagement(BEGIN, end, end + MINUTE, due=end + MINUTE + 2 * (25 * HOUR + MINUTE))
-    for account in range(20):
-        found = read_at(call, reading, lookback=lookback, every=every, account_id=str(account))
-        assert found, f"account {account} never reads it"
-        assert found < call.due + every
-
-
-@pytest.mark.parametrize("every", [10 * MINUTE, HOUR, DAY])
-@pytest.mark.parametrize("lookback", [DAY, VOICE_CALLS, SMS])
-def test_a_call_that_ends_a_minute_before_the_lookback_is_over_and_is_listed_then_is_read(
-    lookback: timedelta, every: timedelta
-) -> None:
-    reading = Reading("start", to_inclusive=False, shift=NONE)
-    end = BEGIN + lookback - MINUTE
-    call = Engagement(BEGIN, end, end + MINUTE, due=end + MINUTE + 2 * lookback)
-    for account in range(20):
-        found = read_at(call, reading, lookback=lookback, every=every, account_id=str(account))
-        assert found, f"account {account} never reads it"
-        assert found < call.due + every
 
 
 @pytest.mark.parametrize(("lookback", "longest_step"), [(SMS, 512 * HOUR), (VOICE_CALLS, None)])

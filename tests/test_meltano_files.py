@@ -28,14 +28,6 @@ MELTANO_YML = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
 PLUGIN_YAML = yaml.safe_load((ROOT / "plugin.yaml").read_text(encoding="utf-8"))
 PLUGINS = {plugin["name"]: plugin for kind in MELTANO_YML["plugins"].values() for plugin in kind}
 LOADERS = [plugin["name"] for plugin in MELTANO_YML["plugins"]["loaders"]]
-DEFINITIONS = pytest.mark.parametrize(
-    "definition",
-    [
-        pytest.param(PLUGINS["tap-zoom-cc"], id="meltano.yml"),
-        pytest.param(PLUGIN_YAML, id="plugin.yaml"),
-    ],
-)
-
 Definition = dict[str, Any]
 
 
@@ -75,8 +67,10 @@ def meltano(project: Path, *arguments: str, **variables: str) -> str:
     return result.stdout
 
 
-@DEFINITIONS
-def test_every_setting_is_described_as_the_tap_describes_it(
+@pytest.mark.parametrize(
+    "definition", [PLUGINS["tap-zoom-cc"], PLUGIN_YAML], ids=["meltano.yml", "plugin.yaml"]
+)
+def test_settings_and_capabilities_are_described_as_the_tap_describes_them(
     definition: Definition, about: Definition
 ) -> None:
     declared = about["settings"]["properties"]
@@ -86,20 +80,9 @@ def test_every_setting_is_described_as_the_tap_describes_it(
         assert setting["label"] == declared[name]["title"]
         assert setting["description"] == " ".join(declared[name]["description"].split())
         assert setting.get("value") == declared[name].get("default")
-
-
-@DEFINITIONS
-def test_secrets_are_sensitive_and_nothing_else_is(
-    definition: Definition, about: Definition
-) -> None:
-    declared = about["settings"]["properties"]
-    secret = {name for name, setting in declared.items() if setting.get("secret")}
+        assert setting.get("sensitive") == declared[name].get("secret")
+    secret = {name for name, setting in settings.items() if setting.get("sensitive")}
     assert secret == {"client_id", "client_secret"}
-    assert {entry["name"] for entry in definition["settings"] if entry.get("sensitive")} == secret
-
-
-@DEFINITIONS
-def test_capabilities_are_what_the_tap_offers(definition: Definition, about: Definition) -> None:
     assert sorted(definition["capabilities"]) == sorted(about["capabilities"])
     assert not {"activate-version", "batch"} & set(definition["capabilities"])
 
@@ -159,6 +142,16 @@ def test_no_plugin_needs_the_hub(project: Path, name: str) -> None:
     assert (project / "meltano.yml").read_bytes() == (ROOT / "meltano.yml").read_bytes()
 
 
+def printed(project: Path, plugin: str, **settings: object) -> Definition:
+    """Return the settings that Meltano gives a plugin, with some from the environment."""
+    variables = {
+        f"TAP_ZOOM_CC_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in settings.items()
+    }
+    found: Definition = json.loads(meltano(project, "config", "print", plugin, **variables))
+    return found
+
+
 @pytest.mark.programs
 def test_settings_from_the_environment_reach_the_tap(project: Path) -> None:
     given = {
@@ -172,13 +165,7 @@ def test_settings_from_the_environment_reach_the_tap(project: Path) -> None:
         "max_requests_per_run": 1000,
         "on_count_mismatch": "warn",
     }
-    texts = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in given.items()
-    }
-    variables = {f"TAP_ZOOM_CC_{name.upper()}": text for name, text in texts.items()}
-    printed = json.loads(meltano(project, "config", "print", "tap-zoom-cc", **variables))
-    read = with_texts_read(printed)
+    read = with_texts_read(printed(project, "tap-zoom-cc", **given))
     assert {name: read[name] for name in given} == given
 
 
@@ -191,29 +178,18 @@ def test_what_is_wrong_in_the_environment_is_said_by_the_tap(project: Path) -> N
         "max_concurrency": "2.5",
         "on_count_mismatch": "ignore",
     }
-    variables = {f"TAP_ZOOM_CC_{name.upper()}": text for name, text in wrong.items()}
-    printed = json.loads(meltano(project, "config", "print", "tap-zoom-cc", **variables))
-    run = run_tap(printed).check(1)
+    run = run_tap(printed(project, "tap-zoom-cc", **wrong)).check(1)
     for name in wrong:
         assert [line for line in run.logged("ERROR") if f"| {name}: must be " in line], run.stderr
 
 
 @pytest.mark.programs
 def test_a_shard_has_accounts_of_its_own_and_the_credentials_of_all(project: Path) -> None:
-    printed = json.loads(
-        meltano(
-            project,
-            "config",
-            "print",
-            "tap-zoom-cc-shard-1",
-            TAP_ZOOM_CC_ACCOUNT_ID="master",
-            TAP_ZOOM_CC_SHARD_1_SUB_ACCOUNT_IDS='["first"]',
-            TAP_ZOOM_CC_SHARD_2_SUB_ACCOUNT_IDS='["second"]',
-        )
-    )
-    assert printed["account_id"] == "master"
-    assert printed["sub_account_ids"] == '["first"]'
-    assert printed["requests_per_second"] == 2
+    accounts = {f"shard_{number}_sub_account_ids": [f"account-{number}"] for number in (1, 2)}
+    given = printed(project, "tap-zoom-cc-shard-1", account_id="master", **accounts)
+    assert given["account_id"] == "master"
+    assert given["sub_account_ids"] == '["account-1"]'
+    assert given["requests_per_second"] == 2
 
 
 @pytest.mark.programs

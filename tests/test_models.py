@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import duckdb
 import pytest
-import requests
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
-from tests.checkout import copy_checkout
 from tests.harness.pages import block
-from tests.harness.rows import rows_of, without_nulls
-from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
+from tests.harness.rows import listed_accounts, rows_of
+from tests.meltano_project import ROOT
 from tests.model_truth import KEYS, MODELS, PASSED_ON, Truth, described_columns
-from tests.postgres_server import connect, loader_settings, postgres_server
+from tests.postgres_server import connect, loader_settings
+from tests.warehouses.rows import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from simulator.process import SimulatorProcess
+    from tests.meltano_project import MeltanoProject
 
     Row: TypeAlias = dict[str, Any]
 
@@ -57,44 +55,39 @@ LEG = {
     "charge": "$12",
     "rate": ".5",
 }
-UNUSUAL = {
-    "engagement_id": "unusual-values",
-    "start_time": "2024-01-24T20:00:00-08:00",
-    "end_time": "2024-01-25T05:00:00+01:00",
-    "direction": None,
+
+
+def engagement(name: str, start: str, end: str, **fields: object) -> Row:
+    return {"engagement_id": name, "start_time": start, "end_time": end, **fields}
+
+
+UNUSUAL = engagement(
+    "unusual-values",
+    "2024-01-24T20:00:00-08:00",
+    "2024-01-25T05:00:00+01:00",
+    direction=None,
     # A queue twice, one by its older id alone, one by its name alone, nothing at all.
-    "queues": [
-        QUEUE,
-        None,
-        QUEUE,
-        {"queue_id": "old-id", "queue_name": None},
-        {"queue_name": 'quoted "so", {\\}'},
-        {},
+    queues=[
+        *(QUEUE, None, QUEUE, {"queue_id": "old-id", "queue_name": None}),
+        *({"queue_name": 'quoted "so", {\\}'}, {}),
     ],
-    "agents": [{"display_name": "without an id"}, AGENT, {}],
-}
-LATE = {
-    "engagement_id": "over-after-the-first-run",
-    "start_time": "2024-01-24T14:00:00Z",
-    "end_time": "2024-01-25T05:00:00Z",
-    "direction": "inbound",
-    "queues": [QUEUE],
-    "agents": [AGENT],
-}
-REVISED = {
-    "engagement_id": "revised-between-the-runs",
-    "start_time": "2024-01-24T12:00:00Z",
-    "end_time": "2024-01-24T12:30:00Z",
-    "queues": [QUEUE],
-}
+    agents=[{"display_name": "without an id"}, AGENT, {}],
+)
+LATE = engagement(
+    *("over-after-the-first-run", "2024-01-24T14:00:00Z", "2024-01-25T05:00:00Z"),
+    direction="inbound",
+    queues=[QUEUE],
+    agents=[AGENT],
+)
+REVISED = engagement(
+    *("revised-between-the-runs", "2024-01-24T12:00:00Z", "2024-01-24T12:30:00Z"), queues=[QUEUE]
+)
 # What is the latest of a queue and of an agent: a name that is missing is not.
-RENAMED = {
-    "engagement_id": "with-a-new-name",
-    "start_time": "2024-02-01T12:00:00Z",
-    "end_time": "2024-02-01T12:30:00Z",
-    "queues": [{"cc_queue_id": "new-id", "queue_name": None}],
-    "agents": [{"user_id": "agent", "display_name": "Agent 1, renamed"}],
-}
+RENAMED = engagement(
+    *("with-a-new-name", "2024-02-01T12:00:00Z", "2024-02-01T12:30:00Z"),
+    queues=[{"cc_queue_id": "new-id", "queue_name": None}],
+    agents=[{"user_id": "agent", "display_name": "Agent 1, renamed"}],
+)
 BEFORE = {"country_name": "before", "result": "missed", "voice_call_details": [LEG, LEG]}
 AFTER = {"country_name": "after", "result": "completed", "voice_call_details": []}
 OTHER_NAME = "Renamed"
@@ -212,30 +205,20 @@ class Warehouse:
 
     def differences(
         self, truth: Truth | None = None, models: Iterable[str] = KEYS
-    ) -> dict[str, list[object]]:
+    ) -> dict[str, list[str]]:
         """Return what differs between models and truth, by model; nothing if all is well."""
         truth = truth or self.truth()
-        found: dict[str, list[object]] = {}
-        for model in models:
-            key = KEYS[model]
-            expected = truth.model(model)
-            assert expected, f"nothing is expected of {model}: the test would be empty"
-            rows = self.rows(f"select * from {self.schema}.{model}")
-            actual = {row[key]: comparable(row) for row in rows}
-            assert set(rows[0]) - {"extracted_at"} == set(next(iter(expected.values()))), model
-            assert set(rows[0]) == set(described_columns()[model]), model
-            assert all(row.get("extracted_at", True) for row in rows)
-            wanted = {name: comparable(row) for name, row in expected.items()}
-            different: list[object] = [
-                {name: (actual.get(name), wanted.get(name))}
-                for name in actual.keys() | wanted.keys()
-                if actual.get(name) != wanted.get(name)
-            ]
-            if len(rows) != len(actual):
-                different.append(f"{len(rows)} rows, but {len(actual)} keys")
-            if different:
-                found[model] = different[:3]
-        return found
+        expected = {model: list(truth.model(model).values()) for model in models}
+        actual = {}
+        for model, wanted in expected.items():
+            assert wanted, f"nothing is expected of {model}: the test would be empty"
+            actual[model] = self.rows(f"select * from {self.schema}.{model}")
+            columns = set(actual[model][0])
+            assert columns == set(described_columns()[model])
+            assert columns - {"extracted_at"} == set(wanted[0]), model
+            # Only a load knows when that was.
+            assert all(row.pop("extracted_at", True) for row in actual[model])
+        return differences(actual, expected)
 
 
 @dataclass(frozen=True)
@@ -254,53 +237,10 @@ def questions() -> list[Question]:
     return [Question(sql, [name.strip() for name in header.split("|")]) for sql, header in found]
 
 
-def comparable(row: Row) -> Row:
-    """Return a row without what only a load knows, documents parsed, fractions to a millionth.
-
-    In a document, a field that Zoom did not send and a null are the same.
-    """
-    return {name: _comparable(value) for name, value in row.items() if name != "extracted_at"}
-
-
-def _comparable(value: object) -> object:
-    if isinstance(value, str) and value[:1] in "[{":
-        try:
-            return _comparable(json.loads(value))
-        except json.JSONDecodeError:
-            return value
-    if isinstance(value, list):
-        return [without_nulls(entry) if isinstance(entry, dict) else entry for entry in value]
-    return round(value, 6) if isinstance(value, float) else value
-
-
-def listed_accounts(simulator: SimulatorProcess) -> list[Row]:
-    """Return the sub accounts as the API lists them."""
-    token = {"Authorization": f"Bearer {simulator.access_token()}"}
-    answer = requests.get(f"{simulator.api_url}/accounts", headers=token, timeout=60)
-    rows: list[Row] = answer.json()["accounts"]
-    return rows
-
-
-@pytest.fixture(scope="module")
-def postgres_port() -> Iterator[int]:
-    with postgres_server() as port:
-        yield port
-
-
 @pytest.fixture
-def project(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
-) -> MeltanoProject:
-    return make_project(tmp_path / "project", tmp_path_factory, simulator)
-
-
-def make_project(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
-) -> MeltanoProject:
-    """Make a project that reads the simulator and has the models."""
-    project = MeltanoProject(folder, shared_plugins(tmp_path_factory))
+def project(project: MeltanoProject) -> MeltanoProject:
+    """Give a project that has the models."""
     (project.folder / "transform").symlink_to(ROOT / "transform")
-    project.read_from(simulator)
     project.configure("tap-zoom-cc", {"start_date": BEGIN.date()})
     return project
 
@@ -416,86 +356,6 @@ def test_what_was_not_loaded_is_null_and_what_the_schema_lacks_is_a_warning(
     )
     assert hours[0]["number"] >= len(rows)
     assert (project.output / "dbt-duckdb" / "static_index.html").stat().st_size > 100_000
-
-
-def test_the_models_are_a_package_for_a_dbt_project_of_ones_own(
-    project: MeltanoProject, simulator: SimulatorProcess, tmp_path: Path
-) -> None:
-    warehouse = Warehouse("duckdb", project, simulator)
-    warehouse.run(FIRST_RUN)
-    warehouse.execute("create schema raw_zoom")
-    for stream in (*STREAMS, "sub_accounts"):
-        warehouse.execute(f"create table raw_zoom.{stream}_rows as from main.{stream}")
-        warehouse.execute(f"drop table main.{stream}")
-    repository = copy_checkout(tmp_path / "repository")
-    git = ["git", "-C", str(repository), "-c", "user.name=test", "-c", "user.email=a@example.com"]
-    for arguments in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "All"]):
-        subprocess.run([*git, *arguments], check=True)
-    own = tmp_path / "own"
-    own.mkdir()
-    (package,) = yaml.safe_load(block("packages").text)["packages"]
-    package["git"] = f"file://{repository}"
-    variables = {"zoom_cc_schema": "raw_zoom"}
-    variables |= {
-        f"zoom_cc_{name}_identifier": f"{name}_rows" for name in (*STREAMS, "sub_accounts")
-    }
-    assert set(variables) < set(yaml.safe_load(block("vars").text)["vars"]["zoom_contact_center"])
-    database = project.output / "zoom_cc.duckdb"
-    output = {"type": "duckdb", "path": str(database), "schema": "own"}
-    models, sources = yaml.safe_load(block("models").text), yaml.safe_load(block("sources").text)
-    files: dict[str, dict[str, Any]] = {
-        "dbt_project.yml": {
-            "name": "own",
-            "profile": "own",
-            "vars": {"zoom_contact_center": variables},
-            **models,
-            "flags": {"send_anonymous_usage_stats": False},
-        },
-        "packages.yml": {"packages": [package]},
-        "profiles.yml": {"own": {"target": "here", "outputs": {"here": output}}},
-    }
-    for name, content in files.items():
-        (own / name).write_text(yaml.safe_dump(content), "utf-8")
-    # The dbt that Meltano has installed.
-    project.meltano("install", "utility", "dbt-duckdb")
-    (dbt,) = (project.folder / ".meltano" / "utilities").glob("dbt-duckdb/venv/*/dbt")
-
-    def run(*arguments: str) -> str:
-        command: list[str | Path] = [dbt, "--no-use-colors", *arguments]
-        ended = subprocess.run(command, cwd=own, stdout=subprocess.PIPE, text=True, check=False)
-        return ended.stdout
-
-    run("deps")
-    run("run")
-    fresh = ("source", "freshness", "--select", "source:zoom_cc")
-    for stream, hours in (("sms", 30), ("voice_calls", 80)):
-        warehouse.execute(
-            f"update raw_zoom.{stream}_rows "
-            f"set _sdc_extracted_at = _sdc_extracted_at - interval {hours} hour"
-        )
-    by_default = run(*fresh)
-    files["dbt_project.yml"] |= sources
-    (own / "dbt_project.yml").write_text(yaml.safe_dump(files["dbt_project.yml"]), "utf-8")
-    with_own_limits = run(*fresh)
-
-    warehouse.schema = "own_support"
-    assert warehouse.differences() == {}
-    (calls,) = warehouse.rows(
-        "select table_type from information_schema.tables "
-        "where table_schema = 'own_support' and table_name = 'zoom_cc__calls'"
-    )
-    assert calls["table_type"] == "BASE TABLE"
-    told = r"\d of 3 (PASS|WARN|ERROR STALE) freshness of zoom_cc\.(\w+)"
-    assert {name: state for state, name in re.findall(told, by_default)} == {
-        "sms": "WARN",
-        "voice_calls": "ERROR STALE",
-        "sub_accounts": "PASS",
-    }
-    assert {name: state for state, name in re.findall(told, with_own_limits)} == {
-        "sms": "ERROR STALE",
-        "voice_calls": "ERROR STALE",
-        "sub_accounts": "PASS",
-    }
 
 
 def test_the_package_has_the_version_of_the_tap() -> None:

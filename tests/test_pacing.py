@@ -45,17 +45,14 @@ def turns(pacer: Pacer, clock: SleepingClock, number: int) -> list[float]:
     return instants
 
 
-@pytest.mark.parametrize("rate", [0.5, 1, 5, 10, 33.3])
-def test_no_second_has_more_requests_than_the_rate(clock: SleepingClock, rate: float) -> None:
-    instants = turns(Pacer(rate, clock, clock), clock, 200)
-    for first, instant in enumerate(instants):
-        within = [other for other in instants[first:] if other - instant < 1]
-        assert len(within) <= max(1, rate)
-
-
-@pytest.mark.parametrize("rate", [5, 10])
-def test_the_rate_is_used_and_not_wasted(clock: SleepingClock, rate: float) -> None:
+@pytest.mark.parametrize("rate", [0.5, 1, 5, 33.3])
+def test_no_second_has_more_requests_than_the_rate_which_is_used_and_not_wasted(
+    clock: SleepingClock, rate: float
+) -> None:
     instants = turns(Pacer(rate, clock, clock), clock, 1000)
+    for first, instant in enumerate(instants):
+        within = [other for other in instants[first : first + 50] if other - instant < 1]
+        assert len(within) <= max(1, rate)
     reached = (len(instants) - 1) / (instants[-1] - instants[0])
     assert 0.95 * rate <= reached <= rate
 
@@ -67,15 +64,6 @@ def test_a_pause_is_not_made_up_for_by_a_burst(clock: SleepingClock) -> None:
     instants = turns(pacer, clock, 10)
     gaps = [later - earlier for earlier, later in pairwise(instants)]
     assert min(gaps) >= 0.15
-
-
-def test_a_cool_down_holds_everything_back(clock: SleepingClock) -> None:
-    pacer = Pacer(10, clock, clock)
-    turns(pacer, clock, 5)
-    refused = clock.now
-    assert pacer.cool_down(7.0) == 7.0
-    (instant,) = turns(pacer, clock, 1)
-    assert instant >= refused + 7.0
 
 
 def test_a_cool_down_holds_back_whoever_is_waiting_already(clock: SleepingClock) -> None:
@@ -164,13 +152,6 @@ def test_no_more_requests_are_near_than_have_their_turn_within_that_time() -> No
             thread.join()
 
 
-def test_nobody_opens_a_connection_after_requests_were_ended(clock: SleepingClock) -> None:
-    pacer = Pacer(10, clock, clock)
-    clock.end_requests()
-    with ExitStack() as stack, pytest.raises(StoppedError):
-        stack.enter_context(pacer.approach())
-
-
 def test_refusals_slow_the_run_down_to_a_bound_and_answers_bring_it_back(
     clock: SleepingClock,
 ) -> None:
@@ -209,30 +190,22 @@ def test_requests_that_are_refused_together_slow_the_run_down_once(clock: Sleepi
     assert pacer.interval == pytest.approx(once.interval)
 
 
-def test_nothing_is_sent_after_requests_were_ended(clock: SleepingClock) -> None:
+def test_after_requests_were_ended_nobody_connects_or_sends(clock: SleepingClock) -> None:
     pacer = Pacer(10, clock, clock)
     turns(pacer, clock, 1)
     clock.end_requests()
-    with pytest.raises(StoppedError):
-        take(pacer)
+    for wait in (pacer.approach, pacer.turn):
+        with ExitStack() as stack, pytest.raises(StoppedError):
+            stack.enter_context(wait())
 
 
 def test_a_stop_ends_the_wait_for_a_turn() -> None:
     stop = Stop()
     pacer = Pacer(0.001, stop)
     take(pacer)
-    ended = threading.Event()
-
-    def wait() -> None:
-        with pytest.raises(StoppedError):
-            take(pacer)
-        ended.set()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    stop.ask("enough", 143)
-    thread.join(30)
-    assert ended.is_set()
+    threading.Timer(0.0, stop.ask, ["enough", 143]).start()
+    with pytest.raises(StoppedError):
+        take(pacer)
 
 
 def test_the_first_reason_to_stop_is_kept() -> None:

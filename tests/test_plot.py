@@ -5,9 +5,11 @@ A field of the picture is an hour of the week, and has the mean of all weeks tha
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -20,8 +22,8 @@ import pytest
 
 from simulator.scenario import STREAMS, Account, Scenario
 from tests.harness.pages import run_block
-from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
-from tests.postgres_server import DATABASE, HOST, USER, loader_settings, postgres_server
+from tests.meltano_project import ROOT
+from tests.postgres_server import DATABASE, HOST, USER, loader_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
     from tests.harness.singer import Record
+    from tests.meltano_project import MeltanoProject
 
-pytestmark = pytest.mark.programs
+pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
 
 HOUR = timedelta(hours=1)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -106,6 +109,10 @@ def counted(store: str | Path, stream: Stream, folder: Path) -> dict[tuple[str, 
 
 def expected(simulator: SimulatorProcess, stream: Stream) -> dict[tuple[str, str], int]:
     """Return how many engagements the simulator has, in the same way."""
+
+    def quarter(instant: datetime) -> datetime:
+        return instant.replace(minute=instant.minute // 15 * 15, second=0, microsecond=0)
+
     return Counter(
         (quarter(instant_of(row)).isoformat(), queue)
         for row in simulator.truth(stream)
@@ -116,11 +123,6 @@ def expected(simulator: SimulatorProcess, stream: Stream) -> dict[tuple[str, str
 def instant_of(row: Record) -> datetime:
     """Return when an engagement began, in UTC."""
     return datetime.fromisoformat(row["start_time"]).astimezone(timezone.utc)
-
-
-def quarter(instant: datetime) -> datetime:
-    """Return the begin of the quarter of an hour of an instant."""
-    return instant.replace(minute=instant.minute // 15 * 15, second=0, microsecond=0)
 
 
 def queues_of(row: Record) -> list[str]:
@@ -152,59 +154,40 @@ def test_a_field_is_the_mean_of_the_weeks_that_were_loaded(
     program = (*PACKAGES, "python", "-c", WEEKS)
     output = run_plot(*program, folder, json.dumps(WEEKS_SHOWN), folder=folder)
 
-    for case, line in zip(WEEKS_SHOWN, output.splitlines(), strict=True):
-        check_week(simulator.truth("voice_calls"), *case, *json.loads(line))
+    rows = simulator.truth("voice_calls")
+    for (begin, end, zone), line in zip(WEEKS_SHOWN, output.splitlines(), strict=True):
+        first, last = datetime.fromisoformat(begin), datetime.fromisoformat(end)
+        hours = [first + number * HOUR for number in range((last - first) // HOUR)]
+        loaded = Counter(hour_of_week(hour, zone) for hour in hours)
+        came: Counter[tuple[int, int]] = Counter()
+        for row in rows:
+            if first <= instant_of(row) < last:
+                came[hour_of_week(instant_of(row), zone)] += len(queues_of(row))
+        means, total, busiest = json.loads(line)
+        for day, hour in itertools.product(range(7), range(24)):
+            count = loaded[day, hour]
+            mean = came[day, hour] / count if count else None
+            assert means[day][hour] == mean or (mean is None and math.isnan(means[day][hour]))
+        assert total == came.total() > 0
+        fields = {field: came[field] / loaded[field] for field in came}
+        day, hour = min(field for field in fields if fields[field] == max(fields.values()))
+        assert busiest == [fields[day, hour], f"{DAYS[day]} {hour:02}:00"]
 
 
-def check_week(  # noqa: PLR0913, PLR0917 (a case, and what the script says of it)
-    rows: list[Record],
-    begin: str,
-    end: str,
-    zone: str,
-    means: list[list[float]],
-    total: int,
-    busiest: tuple[float, str],
-) -> None:
-    first, last = datetime.fromisoformat(begin), datetime.fromisoformat(end)
-
-    def hour_of_week(instant: datetime) -> tuple[int, int]:
-        local = instant.astimezone(ZoneInfo(zone))
-        return local.weekday(), local.hour
-
-    came: Counter[tuple[int, int]] = Counter()
-    for row in rows:
-        if first <= instant_of(row) < last:
-            came[hour_of_week(instant_of(row))] += len(queues_of(row))
-    assert came
-    loaded = Counter(
-        hour_of_week(first + number * HOUR) for number in range((last - first) // HOUR)
-    )
-    for day in range(7):
-        for hour in range(24):
-            if loaded[day, hour]:
-                assert means[day][hour] == came[day, hour] / loaded[day, hour]
-            else:
-                assert math.isnan(means[day][hour])
-    assert total == came.total()
-    fields = {field: came[field] / loaded[field] for field in came}
-    day, hour = min(field for field in fields if fields[field] == max(fields.values()))
-    assert tuple(busiest) == (fields[day, hour], f"{DAYS[day]} {hour:02}:00")
+def hour_of_week(instant: datetime, zone: str) -> tuple[int, int]:
+    """Return the weekday and the hour on the clocks of a time zone."""
+    local = instant.astimezone(ZoneInfo(zone))
+    return local.weekday(), local.hour
 
 
-def test_the_picture_can_be_one_of_the_last_days(folder: Path) -> None:
+def test_the_picture_can_be_of_the_last_days_and_by_the_hours_of_a_time_zone(folder: Path) -> None:
     picture = folder / "picture.svg"
 
-    run_plot("plot.py", folder, picture, "--days", "2", folder=folder)
+    run_plot("plot.py", folder, picture, "--days=2", "--zone=Pacific/Auckland", folder=folder)
 
-    assert "2024-01-12 to 2024-01-14" in picture.read_text("utf-8")
-
-
-def test_the_picture_can_be_by_the_hours_of_a_time_zone(folder: Path) -> None:
-    picture = folder / "picture.svg"
-
-    run_plot("plot.py", folder, picture, "--zone", "Pacific/Auckland", folder=folder)
-
-    assert "by weekday and hour (Pacific/Auckland)" in picture.read_text("utf-8")
+    text = picture.read_text("utf-8")
+    assert "by weekday and hour (Pacific/Auckland)" in text
+    assert re.search(r"2024-01-1\d to 2024-01-1\d", text)
     error = run_plot("plot.py", folder, picture, "--zone", "CEST+1", folder=folder, exit_code=2)
     assert "there is no time zone 'CEST+1'; write it as in Europe/Berlin" in error
 
@@ -216,49 +199,28 @@ def test_what_is_not_there_or_holds_nothing_is_said_in_one_line(tmp_path: Path) 
         ("postgresql://me:secret@127.0.0.1:1/zoom", "PostgreSQL could not be read: "),
     ):
         error = run_plot("plot.py", store, tmp_path / "a.png", folder=tmp_path, exit_code=1)
-        assert error.startswith(message)
-        assert len(error.splitlines()) == 1
+        # On a slow machine Matplotlib says that it makes a cache.
+        (line,) = [line for line in error.splitlines() if not line.startswith("Matplotlib ")]
+        assert line.startswith(message)
         assert "secret" not in error
 
 
 def test_the_picture_from_postgresql_is_drawn_as_its_page_says(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
+    tmp_path: Path, project: MeltanoProject, simulator: SimulatorProcess, postgres_port: int
 ) -> None:
     simulator.replace(SCENARIO)
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
-    project.read_from(simulator)
-    project.configure(
-        "tap-zoom-cc", {"start_date": "2024-01-01", "end_date": HISTORY_END.isoformat()}
-    )
+    dates = {"start_date": "2024-01-01", "end_date": HISTORY_END.isoformat()}
+    project.configure("tap-zoom-cc", dates)
+    project.configure("target-postgres", loader_settings(postgres_port))
     (project.folder / "dev").symlink_to(ROOT / "dev")
-    with postgres_server() as port:
-        address = f"postgresql://{USER}@{HOST}:{port}/{DATABASE}"
-        project.configure("target-postgres", loader_settings(port))
-        project.meltano("run", "tap-zoom-cc", "target-postgres")
+    address = f"postgresql://{USER}@{HOST}:{postgres_port}/{DATABASE}"
+    project.meltano("run", "tap-zoom-cc", "target-postgres")
 
-        result = run_block(
-            "picture from PostgreSQL",
-            project.folder,
-            project.env,
-            address=f"postgresql://me@localhost/zoom={address}",
-        )
+    shown = f"postgresql://me@localhost/zoom={address}"
+    result = run_block("picture from PostgreSQL", project.folder, project.env, address=shown)
 
-        assert result.returncode == 0, result.stdout + result.stderr
-        picture = project.output / "engagements_per_hour.png"
-        assert picture.read_bytes().startswith(b"\x89PNG")
-        for stream in STREAMS:
-            assert counted(address, stream, tmp_path) == expected(simulator, stream)
-
-
-def test_meltano_draws_what_was_loaded(
-    folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
-    (project.folder / "dev").symlink_to(ROOT / "dev")
-    project.configure("plot", {"store": folder})
-
-    # `meltano invoke plot:hours` is run by tests/test_commands.py.
-    project.meltano("run", "plot:hours")
-
+    assert result.returncode == 0, result.stdout + result.stderr
     picture = project.output / "engagements_per_hour.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+    for stream in STREAMS:
+        assert counted(address, stream, tmp_path) == expected(simulator, stream)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,8 +27,12 @@ class ReadError(Exception):
     """What a job of these tests fails with."""
 
 
-def nothing() -> None:
-    """Wait for the next result without doing anything."""
+class Rows:
+    """A result of which one can tell whether it still exists."""
+
+    def __init__(self, made: list[weakref.ref[Rows]]) -> None:
+        """Be one of those that were made."""
+        made.append(weakref.ref(self))
 
 
 def prefetcher(
@@ -35,23 +40,48 @@ def prefetcher(
     lanes: Mapping[str, Sequence[Job]],
     workers: int = 4,
     capacity: int = MANY,
+    assumed_size: int = 0,
 ) -> Prefetcher[Job, Job]:
-    return Prefetcher(lambda job, _: read(job), lanes, workers=workers, capacity=capacity)
+    return Prefetcher(
+        lambda job, _: read(job),
+        lanes,
+        workers=workers,
+        capacity=capacity,
+        assumed_size=assumed_size,
+    )
 
 
-def jobs(number: int) -> list[Job]:
-    return [(n,) for n in range(number)]
+def jobs(*numbers: int) -> list[Job]:
+    return [(number,) for number in numbers]
 
 
-def give_up_after(seconds: int) -> Callable[[], None]:
-    """Return what a reader calls while it waits: it ends a wait that would be for ever."""
+def many(number: int) -> list[Job]:
+    return jobs(*range(number))
+
+
+def waited_for(event: threading.Event) -> None:
+    assert event.wait(PATIENCE_SECONDS), "another thread does not do what is waited for"
+
+
+def results_of(reader: Prefetcher[Job, Job], lane: str) -> list[Job]:
+    """Return all results of a lane; a wait that would be for ever is a failure."""
     calls = []
 
-    def check() -> None:
+    def give_up() -> None:
         calls.append(1)
-        assert len(calls) < seconds * 2, "nobody works on what the reader waits for"
+        assert len(calls) < PATIENCE_SECONDS * 2, "nobody works on what the reader waits for"
 
-    return check
+    return list(reader.results(lane, give_up))
+
+
+@contextmanager
+def threads_that_end() -> Iterator[None]:
+    """See that the threads that are started in this block end soon after it."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
 
 
 @settings(max_examples=60)
@@ -65,7 +95,7 @@ def test_results_come_in_order_whatever_is_read_first_or_split(
     workers: int,
     capacity: int,
 ) -> None:
-    """With any capacity: no room at all must not keep the reader waiting."""
+    """With any capacity: no room at all must not keep the reader waiting. A lane may be empty."""
     splitting = {number for number in range(12) if number % 3 == 0}
 
     def read(job: Job) -> Fetched[Job] | Parts[Job]:
@@ -79,58 +109,38 @@ def test_results_come_in_order_whatever_is_read_first_or_split(
             return [job]
         return [leaf for part in outcome.jobs for leaf in leaves(part)]
 
-    lanes = {lane: jobs(length) for lane, length in lengths.items()}
+    lanes = {lane: many(length) for lane, length in lengths.items()}
     reader = prefetcher(read, lanes, workers, capacity)
     for lane, lane_jobs in lanes.items():
         expected = [leaf for job in lane_jobs for leaf in leaves(job)]
-        assert list(reader.results(lane, give_up_after(PATIENCE_SECONDS))) == expected
+        assert results_of(reader, lane) == expected
     reader.close()
 
 
 def test_parts_of_a_later_job_do_not_overtake_those_of_an_earlier_one() -> None:
-    both_are_read = threading.Barrier(2)
-    first_is_split = threading.Event()
-    may_end = threading.Event()
+    both_are_read = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+    first_is_split, may_end = threading.Event(), threading.Event()
     started: list[Job] = []
-    two_started = threading.Event()
+    begun = threading.Semaphore(0)
 
     def read(job: Job) -> Fetched[Job] | Parts[Job]:
         if len(job) == 1:
-            both_are_read.wait(PATIENCE_SECONDS)
+            both_are_read.wait()
             if job == (1,):
-                assert first_is_split.wait(PATIENCE_SECONDS)
+                waited_for(first_is_split)
             return Parts([(*job, part) for part in range(3)])
         started.append(job)
-        if len(started) == 1:
-            first_is_split.set()
-        else:
-            two_started.set()
-        assert may_end.wait(PATIENCE_SECONDS)
+        first_is_split.set()
+        begun.release()
+        waited_for(may_end)
         return Fetched(job, 1)
 
-    reader = prefetcher(read, {"lane": jobs(2)}, workers=2)
-    assert two_started.wait(PATIENCE_SECONDS)
-    may_end.set()
+    reader = prefetcher(read, {"lane": many(2)}, workers=2)
+    for _ in range(2):
+        assert begun.acquire(timeout=PATIENCE_SECONDS)
     assert started[:2] == [(0, 0), (0, 1)]
+    may_end.set()
     reader.close()
-
-
-def test_a_result_that_is_late_does_not_let_others_overtake() -> None:
-    first_may_end = threading.Event()
-    others_done = threading.Semaphore(0)
-
-    def read(job: Job) -> Fetched[Job]:
-        if job == (0,):
-            assert first_may_end.wait(PATIENCE_SECONDS)
-        else:
-            others_done.release()
-        return Fetched(job, 1)
-
-    reader = prefetcher(read, {"lane": jobs(4)})
-    for _ in range(3):
-        assert others_done.acquire(timeout=PATIENCE_SECONDS), "jobs do not run side by side"
-    first_may_end.set()
-    assert list(reader.results("lane", nothing)) == jobs(4)
 
 
 def test_an_error_comes_at_the_place_of_its_job_and_after_what_is_before_it() -> None:
@@ -141,13 +151,13 @@ def test_an_error_comes_at_the_place_of_its_job_and_after_what_is_before_it() ->
             raise ReadError
         return Fetched(job, 1)
 
-    reader = prefetcher(read, {"sick": jobs(5), "well": jobs(2)})
-    results = reader.results("sick", nothing)
+    reader = prefetcher(read, {"sick": many(5), "well": many(2)})
+    results = reader.results("sick", lambda: None)
     assert [next(results) for _ in range(3)] == [(0,), (1,), (2, 0)]
     with pytest.raises(ReadError):
         next(results)
     reader.drop("sick")
-    assert list(reader.results("well", nothing)) == jobs(2)
+    assert results_of(reader, "well") == many(2)
 
 
 def test_what_waits_to_be_read_is_bounded() -> None:
@@ -160,8 +170,8 @@ def test_what_waits_to_be_read_is_bounded() -> None:
         return Fetched(job, 10)
 
     workers, capacity = 2, 50
-    reader = prefetcher(read, {"lane": jobs(200)}, workers, capacity)
-    for handed_over, _ in enumerate(reader.results("lane", nothing), start=1):
+    reader = prefetcher(read, {"lane": many(200)}, workers, capacity)
+    for handed_over, _ in enumerate(reader.results("lane", lambda: None), start=1):
         with lock:
             ahead = len(started) - handed_over
         # The one at hand is still held; before any size is known every worker may start one.
@@ -171,25 +181,18 @@ def test_what_waits_to_be_read_is_bounded() -> None:
 
 def test_what_was_handed_over_is_let_go_of_while_the_threads_wait() -> None:
     """Each thread's last result, kept until its next one, is a multiple of the capacity."""
-
-    class Rows:
-        """A result of which one can tell whether it still exists."""
-
     last_may_end = threading.Event()
-    results: list[weakref.ref[Rows]] = []
+    made: list[weakref.ref[Rows]] = []
 
-    def read(job: Job) -> Fetched[Rows]:
+    def read(job: Job, _: Callable[[], bool]) -> Fetched[Rows]:
         if job == (8,):
-            assert last_may_end.wait(PATIENCE_SECONDS)
-        rows = Rows()
-        results.append(weakref.ref(rows))
-        return Fetched(rows, 1)
+            waited_for(last_may_end)
+        return Fetched(Rows(made), 1)
 
-    lanes: dict[str, list[Job]] = {"first": jobs(8), "last": [(8,)]}
-    reader = Prefetcher(lambda job, _: read(job), lanes, workers=4, capacity=MANY)
-    for rows in reader.results("first", nothing):
+    reader = Prefetcher(read, {"first": many(8), "last": jobs(8)}, workers=4, capacity=MANY)
+    for rows in reader.results("first", lambda: None):
         del rows
-    assert [result() for result in results] == [None] * 8
+    assert [result() for result in made] == [None] * 8
     last_may_end.set()
 
 
@@ -202,21 +205,9 @@ def test_parts_are_read_before_what_comes_after_them() -> None:
             return Parts([(*job, part) for part in range(2)])
         return Fetched(job, 1)
 
-    reader = prefetcher(read, {"lane": jobs(3)}, workers=1)
-    results = list(reader.results("lane", nothing))
+    results = results_of(prefetcher(read, {"lane": many(3)}, workers=1), "lane")
     assert order == [(0,), (0, 0), (0, 1), (0, 1, 0), (0, 1, 1), (1,), (2,)]
     assert results == [(0, 0), (0, 1, 0), (0, 1, 1), (1,), (2,)]
-
-
-def test_parts_larger_than_the_capacity_do_not_stop_the_reader() -> None:
-    def read(job: Job) -> Fetched[Job] | Parts[Job]:
-        if len(job) < 3:
-            return Parts([(*job, part) for part in range(4)])
-        return Fetched(job, 1000)
-
-    reader = prefetcher(read, {"one": jobs(3), "two": jobs(3)}, workers=3, capacity=1)
-    for lane in ("one", "two"):
-        assert len(list(reader.results(lane, give_up_after(PATIENCE_SECONDS)))) == 3 * 16
 
 
 def test_nothing_more_is_read_of_a_lane_that_was_dropped() -> None:
@@ -225,45 +216,40 @@ def test_nothing_more_is_read_of_a_lane_that_was_dropped() -> None:
 
     def read(job: Job) -> Fetched[Job]:
         read_jobs.append(job)
-        if job == (0, 0):
-            assert may_go_on.wait(PATIENCE_SECONDS)
+        if job == (0,):
+            waited_for(may_go_on)
         return Fetched(job, 1)
 
-    sick: list[Job] = [(0, number) for number in range(50)]
-    well: list[Job] = [(1, number) for number in range(5)]
-    reader = prefetcher(read, {"sick": sick, "well": well}, workers=1)
+    well = jobs(100, 101, 102)
+    reader = prefetcher(read, {"sick": many(50), "well": well}, workers=1)
     reader.drop("sick")
     may_go_on.set()
-    assert list(reader.results("well", nothing)) == well
-    assert len([job for job in read_jobs if job[0] == 0]) <= 1
-    assert list(reader.results("sick", nothing)) == []
+    assert results_of(reader, "well") == well
+    assert len(read_jobs) <= 1 + len(well)
+    assert results_of(reader, "sick") == []
 
 
 def test_a_reader_that_is_told_to_stop_while_it_waits_stops() -> None:
-    never = threading.Event()
+    may_end = threading.Event()
 
     def read(job: Job) -> Fetched[Job]:
-        never.wait(PATIENCE_SECONDS)
+        waited_for(may_end)
         return Fetched(job, 1)
 
     def stop() -> None:
         raise ReadError
 
-    reader = prefetcher(read, {"lane": jobs(1)})
+    reader = prefetcher(read, {"lane": many(1)})
     with pytest.raises(ReadError):
         next(iter(reader.results("lane", stop)))
-    never.set()
+    may_end.set()
     reader.close()
 
 
 def test_workers_end_when_there_is_nothing_left() -> None:
-    before = set(threading.enumerate())
-    reader = prefetcher(lambda job: Fetched(job, 1), {"lane": jobs(20)}, workers=5)
-    workers = set(threading.enumerate()) - before
-    assert list(reader.results("lane", nothing)) == jobs(20)
-    for worker in workers:
-        worker.join(PATIENCE_SECONDS)
-        assert not worker.is_alive()
+    with threads_that_end():
+        reader = prefetcher(lambda job: Fetched(job, 1), {"lane": many(20)}, workers=5)
+        assert results_of(reader, "lane") == many(20)
 
 
 def test_a_job_that_is_being_read_is_told_when_nobody_will_ask_for_it() -> None:
@@ -274,23 +260,23 @@ def test_a_job_that_is_being_read_is_told_when_nobody_will_ask_for_it() -> None:
 
     def read(job: Job, is_wanted: Callable[[], bool]) -> Fetched[Job]:
         if job == (0,):
-            assert may_fail.wait(PATIENCE_SECONDS)
+            waited_for(may_fail)
             raise ReadError
         assert is_wanted()
         turns.release()
-        assert may_end.wait(PATIENCE_SECONDS)
+        waited_for(may_end)
         told[job] = is_wanted()
         turns.release()
         return Fetched(job, 1)
 
-    lanes: dict[str, list[Job]] = {"sick": jobs(2), "dropped": [(10,)], "sound": [(20,)]}
+    lanes = {"sick": many(2), "dropped": jobs(10), "sound": jobs(20)}
     reader = Prefetcher(read, lanes, workers=4, capacity=MANY)
     for _ in range(3):
         assert turns.acquire(timeout=PATIENCE_SECONDS)
     reader.drop("dropped")
     may_fail.set()
     with pytest.raises(ReadError):
-        list(reader.results("sick", give_up_after(PATIENCE_SECONDS)))
+        results_of(reader, "sick")
     may_end.set()
     for _ in range(3):
         assert turns.acquire(timeout=PATIENCE_SECONDS)
@@ -298,124 +284,104 @@ def test_a_job_that_is_being_read_is_told_when_nobody_will_ask_for_it() -> None:
 
 
 def test_threads_that_wait_for_room_end_and_nothing_is_held_when_no_more_is_wanted() -> None:
-    class Rows:
-        """A result of which one can tell whether it still exists."""
-
-    results: list[weakref.ref[Rows]] = []
+    made: list[weakref.ref[Rows]] = []
 
     def read(_: Job, __: Callable[[], bool]) -> Fetched[Rows]:
-        rows = Rows()
-        results.append(weakref.ref(rows))
-        return Fetched(rows, 10)
+        return Fetched(Rows(made), 10)
 
-    before = set(threading.enumerate())
-    reader = Prefetcher(read, {"lane": jobs(9)}, workers=2, capacity=20, assumed_size=10)
-    workers = set(threading.enumerate()) - before
-    next(iter(reader.results("lane", nothing)))
-    reader.close()
-    for worker in workers:
-        worker.join(PATIENCE_SECONDS)
-        assert not worker.is_alive()
-    assert 0 < len(results) < 9
-    assert [result() for result in results] == [None] * len(results)
+    with threads_that_end():
+        reader = Prefetcher(read, {"lane": many(9)}, workers=2, capacity=20, assumed_size=10)
+        next(iter(reader.results("lane", lambda: None)))
+        reader.close()
+    assert 0 < len(made) < 9
+    assert [result() for result in made] == [None] * len(made)
 
 
 def test_what_is_being_read_when_no_more_is_wanted_is_told_and_not_kept() -> None:
     """Its parts are not read either."""
-
-    class Rows:
-        """A result of which one can tell whether it still exists."""
-
-    results: list[weakref.ref[Rows]] = []
+    made: list[weakref.ref[Rows]] = []
     told: dict[Job, bool] = {}
     turns = threading.Semaphore(0)
     may_end = threading.Event()
 
     def read(job: Job, is_wanted: Callable[[], bool]) -> Fetched[Rows] | Parts[Job]:
         turns.release()
-        assert may_end.wait(PATIENCE_SECONDS)
+        waited_for(may_end)
         told[job] = is_wanted()
-        if job == (0,):
-            return Parts([(0, 0), (0, 1)])
-        rows = Rows()
-        results.append(weakref.ref(rows))
-        return Fetched(rows, 1)
+        return Parts([(0, 0), (0, 1)]) if job == (0,) else Fetched(Rows(made), 1)
 
-    before = set(threading.enumerate())
-    reader = Prefetcher(read, {"lane": jobs(3)}, workers=2, capacity=MANY)
-    workers = set(threading.enumerate()) - before
-    for _ in workers:
-        assert turns.acquire(timeout=PATIENCE_SECONDS)
-    reader.close()
-    may_end.set()
-    for worker in workers:
-        worker.join(PATIENCE_SECONDS)
-        assert not worker.is_alive()
+    with threads_that_end():
+        reader = Prefetcher(read, {"lane": many(3)}, workers=2, capacity=MANY)
+        for _ in range(2):
+            assert turns.acquire(timeout=PATIENCE_SECONDS)
+        reader.close()
+        may_end.set()
     assert told == {(0,): False, (1,): False}
-    assert [result() for result in results] == [None]
+    assert [result() for result in made] == [None]
 
 
-def test_an_empty_lane_has_no_results() -> None:
-    reader = prefetcher(lambda job: Fetched(job, 1), {"empty": []})
-    assert list(reader.results("empty", nothing)) == []
+# Room
+
+
+def read_together(*numbers: int) -> Callable[[Job], Fetched[Job]]:
+    """Return what reads two of these jobs only side by side, and others alone; each has 10 bytes.
+
+    A job that has to wait for room is not read beside another one.
+    """
+    together = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+
+    def read(job: Job) -> Fetched[Job]:
+        if job[0] in numbers:
+            together.wait()
+        return Fetched(job, 10)
+
+    return read
 
 
 def test_what_was_handed_over_leaves_its_room_to_what_follows() -> None:
     """Else, once the capacity has been handed over, one job after the other would be read."""
-    together = threading.Barrier(2, timeout=PATIENCE_SECONDS)
-
-    def read(job: Job) -> Fetched[Job]:
-        if job[0] >= 8:
-            together.wait()
-        return Fetched(job, 10)
-
-    reader = prefetcher(read, {"lane": jobs(10)}, workers=2, capacity=40)
-    assert list(reader.results("lane", give_up_after(PATIENCE_SECONDS))) == jobs(10)
+    reader = prefetcher(read_together(8, 9), {"lane": many(10)}, workers=2, capacity=40)
+    assert results_of(reader, "lane") == many(10)
 
 
 def test_a_lane_that_fails_leaves_no_room_taken() -> None:
     """What was read behind the failure is let go of, or later lanes would be read one by one."""
     behind = threading.Event()
-    together = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+    read_others = read_together(11, 12)
 
     def read(job: Job) -> Fetched[Job]:
         if job == (0,):
-            assert behind.wait(PATIENCE_SECONDS)
+            waited_for(behind)
             raise ReadError
         if job == (10,):
             # The same thread has read and kept (1,). From now on a job counts for 30 bytes.
             behind.set()
             return Fetched(job, 50)
-        if job[0] > 10:
-            together.wait()
-        return Fetched(job, 10)
+        return read_others(job)
 
-    sound: list[Job] = [(10,), (11,), (12,)]
-    lanes = {"sick": jobs(2), "sound": sound}
-    reader = Prefetcher(lambda job, _: read(job), lanes, workers=2, capacity=60, assumed_size=10)
+    sound = jobs(10, 11, 12)
+    lanes = {"sick": many(2), "sound": sound}
+    reader = prefetcher(read, lanes, workers=2, capacity=60, assumed_size=10)
     with pytest.raises(ReadError):
-        list(reader.results("sick", nothing))
+        results_of(reader, "sick")
     reader.drop("sick")
-    assert list(reader.results("sound", give_up_after(PATIENCE_SECONDS))) == sound
+    assert results_of(reader, "sound") == sound
 
 
 def test_what_is_still_being_read_of_a_lane_that_was_dropped_takes_no_room() -> None:
     may_end = threading.Event()
-    together = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+    read_others = read_together(10, 11)
 
     def read(job: Job) -> Fetched[Job]:
         if job == (0,):
-            assert may_end.wait(PATIENCE_SECONDS)
-        else:
-            together.wait()
-        return Fetched(job, 10)
+            waited_for(may_end)
+        return read_others(job)
 
-    sound: list[Job] = [(10,), (11,)]
-    lanes = {"dropped": jobs(1), "sound": sound}
-    reader = Prefetcher(lambda job, _: read(job), lanes, workers=2, capacity=20, assumed_size=10)
+    lanes = {"dropped": many(1), "sound": jobs(10, 11)}
+    reader = prefetcher(read, lanes, workers=2, capacity=20, assumed_size=10)
     reader.drop("dropped")
     may_end.set()
-    assert list(reader.results("sound", give_up_after(PATIENCE_SECONDS))) == sound
+    assert results_of(reader, "sound") == jobs(10, 11)
 
 
 def test_jobs_are_made_when_they_are_needed() -> None:
@@ -429,7 +395,7 @@ def test_jobs_are_made_when_they_are_needed() -> None:
     reading = Prefetcher(
         lambda job, _: Fetched(job, 1), {"a": lane(), "b": lane()}, workers=4, capacity=10
     )
-    results = reading.results("a", nothing)
+    results = reading.results("a", lambda: None)
     assert [next(results) for _ in range(50)] == [(number,) for number in range(50)]
     reading.close()
     assert len(made) < 100

@@ -20,8 +20,7 @@ from tap_zoom_cc.sync.bookmarks import (
     rest_of,
     silent_from,
 )
-from tap_zoom_cc.sync.check import WindowRows
-from tap_zoom_cc.sync.emit import Emitter
+from tap_zoom_cc.sync.window_rows import Emitter, WindowRows
 from tap_zoom_cc.sync.windows import MINUTE, SECOND, Window
 from tap_zoom_cc.zoom.filters import SCHEMAS
 from tests.harness.history import BEGIN, DAY, HOUR

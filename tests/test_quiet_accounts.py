@@ -1,21 +1,22 @@
 """An account that is quiet rests: ``quiet_accounts_hours``, through the command line.
 
 The simulator tells its time here, so that it is the tap's present, and no ``end_date`` is needed.
+What state says of a silence, and what follows when runs are killed or fail meanwhile, is in
+`test_properties.py`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator.scenario import STREAMS, Account, Clock, Fault, Refusal, Scenario
-from tests.harness.constants import Constants
-from tests.harness.history import BEGIN, DAY, HOUR, accounts_asked, engagement
-from tests.harness.singer import bookmarks, selecting, state_of
+from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
+from tests.harness.history import BEGIN, DAY, HOUR, accounts_asked
+from tests.harness.singer import all_partitions, bookmarks, selecting, state_of
 from tests.harness.tap import run_tap, settings_for, sync
-from tests.harness.warm import Kill
 from tests.test_report import gauges
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ REST = 2 * HOUR
 """An eighth of the silence."""
 
 QUIET, BUSY = "quiet", "busy"
-LATE = datetime(2100, 1, 1, tzinfo=NOW.tzinfo)
 
 
 # Resting
@@ -45,13 +45,13 @@ def partition(*, silence: timedelta | None = SILENCE, **fields: str) -> dict[str
     return fields
 
 
-def state(**partitions: dict[str, str]) -> State:
+def state(**fields: dict[str, str]) -> State:
     """Return a state in which both streams of the accounts were read up to `NOW`."""
     found: State = {"bookmarks": {}}
     for stream in STREAMS:
-        found["bookmarks"].update(state_of(stream, dict.fromkeys(partitions, NOW.isoformat())))
-        for each in found["bookmarks"][stream]["partitions"]:
-            each.update(partitions[each["context"]["account_id"]])
+        found["bookmarks"].update(state_of(stream, dict.fromkeys(fields, NOW.isoformat())))
+    for (_, account_id), partition in all_partitions(found).items():
+        partition.update(fields[account_id])
     return found
 
 
@@ -95,28 +95,8 @@ def test_an_account_that_rests_is_not_asked_and_its_state_stays(zoom: SimulatorP
     run = load(zoom, REST - SECOND).check()
     assert asked(zoom) == {BUSY}
     for stream in STREAMS:
-        parts = {
-            each["context"]["account_id"]: each
-            for each in run.state["bookmarks"][stream]["partitions"]
-        }
-        (before,) = (
-            each
-            for each in STATE["bookmarks"][stream]["partitions"]
-            if each["context"]["account_id"] == QUIET
-        )
-        assert parts[QUIET] == before
-        assert parts[BUSY]["replication_key_value"] == (NOW + REST - SECOND).isoformat()
-
-
-def test_an_account_that_has_rested_is_asked(zoom: SimulatorProcess) -> None:
-    run = load(zoom, REST).check()
-    assert asked(zoom) == {BUSY, QUIET}
-    assert set(run.bookmarks.values()) == {(NOW + REST).isoformat()}
-
-
-def test_by_default_all_are_asked(zoom: SimulatorProcess) -> None:
-    load(zoom, MINUTE, quiet_accounts_hours=None).check()
-    assert asked(zoom) == {BUSY, QUIET}
+        assert all_partitions(run.state)[stream, QUIET] == all_partitions(STATE)[stream, QUIET]
+        assert run.bookmarks[stream, BUSY] == (NOW + REST - SECOND).isoformat()
 
 
 def test_a_run_in_which_all_rest_is_well(zoom: SimulatorProcess) -> None:
@@ -153,14 +133,28 @@ def test_an_account_that_is_new_and_one_that_is_back_after_weeks_are_asked(
 
 
 @pytest.mark.parametrize(
-    ("end_date", "expected"),
-    [(NOW + MINUTE, {BUSY, QUIET}), (LATE, {BUSY})],
-    ids=["in the past", "later"],
+    ("settings", "after", "expected"),
+    [
+        ({}, REST, {BUSY, QUIET}),
+        ({"quiet_accounts_hours": None}, MINUTE, {BUSY, QUIET}),
+        ({"quiet_accounts_hours": 1}, HOUR, {BUSY, QUIET}),
+        ({"quiet_accounts_hours": 168}, HOUR, {BUSY}),
+        ({"end_date": (NOW + MINUTE).isoformat()}, HOUR, {BUSY, QUIET}),
+        ({"end_date": "2100-01-01"}, HOUR, {BUSY}),
+    ],
+    ids=[
+        "it has rested",
+        "the default",
+        "a setting that is shorter now",
+        "one that is longer now",
+        "an end in the past",
+        "an end to come",
+    ],
 )
-def test_nothing_rests_with_an_end_date_in_the_past(
-    zoom: SimulatorProcess, end_date: datetime, expected: set[str]
+def test_who_rests_follows_from_the_settings_of_the_run(
+    zoom: SimulatorProcess, settings: dict[str, Any], after: timedelta, expected: set[str]
 ) -> None:
-    run = load(zoom, HOUR, end_date=end_date.isoformat()).check()
+    run = load(zoom, after, **settings).check()
     assert asked(zoom) == expected
     assert not any("end_date" in line for line in run.logged("WARNING"))
 
@@ -171,16 +165,6 @@ def test_nothing_rests_with_full_table(zoom: SimulatorProcess, discovered: dict[
         entry["replication_method"] = "FULL_TABLE"
     load(zoom, HOUR, catalog=catalog).check()
     assert asked(zoom) == {BUSY, QUIET}
-
-
-@pytest.mark.parametrize(
-    ("hours", "expected"), [(1, {BUSY, QUIET}), (0.5, {BUSY, QUIET}), (168, {BUSY})]
-)
-def test_a_setting_that_was_changed_counts_from_the_next_run_on(
-    zoom: SimulatorProcess, hours: float, expected: set[str]
-) -> None:
-    load(zoom, HOUR, quiet_accounts_hours=hours).check()
-    assert asked(zoom) == expected
 
 
 def test_a_worker_knows_only_what_rests_of_its_own_accounts(zoom: SimulatorProcess) -> None:
@@ -206,51 +190,6 @@ def summary(run: TapRun, stream: str) -> str:
     return line
 
 
-# What state says of the silence
-
-
-def test_state_says_since_when_an_account_is_silent_whatever_the_setting_is(
-    simulator: SimulatorProcess, discovered: dict[str, Any]
-) -> None:
-    """The latest end, not the end of the latest; without any, the begin of what was read first."""
-    rows = (
-        engagement("long", NOW - 6 * DAY, NOW - 4 * DAY),
-        engagement("later", NOW - 5 * DAY, NOW - 5 * DAY + HOUR),
-    )
-    simulator.replace(zoom_of(Account(id="heard", explicit_sms=rows), Account(id="silent")))
-    catalog = selecting(discovered, ["sms"])
-    run = load(simulator, 0 * HOUR, None, catalog=catalog, quiet_accounts_hours=0).check()
-    assert silences(run) == {"heard": NOW - 4 * DAY, "silent": BEGIN}
-    # The lookback brings the rows again, or does not: the silence goes on.
-    for hours in (0, 168):
-        again = load(simulator, 9 * DAY, run.state, catalog=catalog, quiet_accounts_hours=hours)
-        assert silences(again.check()) == silences(run)
-
-
-def test_windows_that_were_read_whole_before_a_failure_keep_their_silence(
-    simulator: SimulatorProcess, discovered: dict[str, Any]
-) -> None:
-    """State goes back to its last window in both, so that they always fit each other."""
-    calls = (
-        engagement("first", BEGIN + DAY, BEGIN + DAY + HOUR),
-        engagement("second", BEGIN + 35 * DAY, BEGIN + 35 * DAY + HOUR),
-    )
-    fault = Fault(kind="total_too_high", endpoint="sms", requests=(2, 3, 4, 5, 6, 7, 8, 9))
-    simulator.replace(zoom_of(Account(id="one", explicit_sms=calls), faults=(fault,)))
-    options: dict[str, Any] = {"catalog": selecting(discovered, ["sms"]), "max_concurrency": 1}
-    run = load(simulator, 0 * HOUR, None, **options).check(1)
-    assert len(run.records("sms")) == 2
-    assert silences(run) == {"one": BEGIN + DAY + HOUR}
-
-
-def silences(run: TapRun) -> dict[str, datetime]:
-    """Return from when each account is silent in ``sms``, by the last state."""
-    return {
-        each["context"]["account_id"]: datetime.fromisoformat(each["quiet_since"])
-        for each in run.state["bookmarks"]["sms"]["partitions"]
-    }
-
-
 # With all else
 
 
@@ -260,10 +199,10 @@ def test_under_a_budget_busy_accounts_come_before_those_whose_rest_has_just_ende
     """The quiet one has the older bookmark, but waits for a minute only."""
     simulator.replace(zoom_of(Account(id="busy"), Account(id="rested")))
     given = state(busy=partition(silence=MINUTE), rested=partition(silence=8 * (3 * HOUR - MINUTE)))
-    for each in given["bookmarks"]["sms"]["partitions"]:
-        if each["context"]["account_id"] == "busy":
-            each["replication_key_value"] = (NOW + 2 * HOUR).isoformat()
-            each["quiet_since"] = (NOW + 2 * HOUR - MINUTE).isoformat()
+    all_partitions(given)["sms", "busy"] |= {
+        "replication_key_value": (NOW + 2 * HOUR).isoformat(),
+        "quiet_since": (NOW + 2 * HOUR - MINUTE).isoformat(),
+    }
     options: dict[str, Any] = {
         "catalog": selecting(discovered, ["sms"]),
         "max_concurrency": 1,
@@ -281,30 +220,13 @@ def test_a_budget_serves_all_though_some_rest(simulator: SimulatorProcess) -> No
     simulator.replace(zoom_of(*(Account(id=name) for name in names)))
     given: State = state(**{name: partition(silence=30 * DAY) for name in names})
     last = dict.fromkeys(names, NOW)
-    for hour in range(1, 30):
+    for hour in range(1, 20):
         run = load(simulator, hour * HOUR, given, max_requests_per_run=4, max_concurrency=1)
         given = run.check().state
         for stream in STREAMS:
             assert len(accounts_asked(simulator, stream)) <= 2
         last |= {str(name): NOW + hour * HOUR for name in accounts_asked(simulator, "sms")}
         assert min(last.values()) >= NOW + (hour - 6 - 4) * HOUR
-
-
-def test_a_kill_wakes_nobody_and_leaves_nobody_resting(simulator: SimulatorProcess) -> None:
-    """After each possible end the state of an account is the one before, or the one after."""
-    calls = tuple(engagement(f"{n:02}", NOW + n * MINUTE, NOW + n * MINUTE) for n in range(40))
-    simulator.replace(zoom_of(Account(id=QUIET), Account(id=BUSY, explicit_voice_calls=calls)))
-    constants = Constants(flush_bytes=1, seconds_between_states=0.0, page_size=3)
-    whole = load(simulator, HOUR, constants=constants, max_concurrency=1).check()
-    sizes = [len(whole.stdout) * part // 12 for part in range(1, 12)]
-    for size in sizes:
-        kill = Kill("SIGKILL", after_bytes=size)
-        run = load(simulator, HOUR, constants=constants, max_concurrency=1, kill=kill)
-        assert run.exit_code in {-9, 0}
-        given = run.state if run.states else STATE
-        load(simulator, HOUR + 10 * MINUTE, given, constants=constants).check()
-        assert set(accounts_asked(simulator, "voice_calls")) == {BUSY}
-        assert QUIET not in accounts_asked(simulator, "sms")
 
 
 def test_an_account_that_could_not_be_read_does_not_rest_until_it_is(
@@ -315,9 +237,8 @@ def test_an_account_that_could_not_be_read_does_not_rest_until_it_is(
     )
     simulator.replace(zoom_of(sick, Account(id=BUSY)))
     given = STATE
-    for number in range(3):
-        run = load(simulator, REST + number * MINUTE, given).check(1)
-        given = run.state
+    for number in range(2):
+        given = load(simulator, REST + number * MINUTE, given).check(1).state
         assert QUIET in accounts_asked(simulator, "sms")
         assert bookmarks(given, "sms")[QUIET] == NOW.isoformat()
 
@@ -327,14 +248,8 @@ def test_an_account_at_rest_counts_as_readable_when_all_others_refuse(
 ) -> None:
     """Filters that no account knows fail the run, once all have rested."""
     unknown = Refusal(status=404, code=1001, message="User does not exist.")
-    simulator.replace(
-        zoom_of(
-            *(
-                Account(id=name, sms_refusal=unknown, voice_calls_refusal=unknown)
-                for name in (QUIET, BUSY)
-            )
-        )
-    )
+    refusing = Account(id=QUIET, sms_refusal=unknown, voice_calls_refusal=unknown)
+    simulator.replace(zoom_of(refusing, replace(refusing, id=BUSY)))
     settings: dict[str, Any] = {f"{stream}_filters": {"direction": "inbound"} for stream in STREAMS}
     run = load(simulator, REST - MINUTE, **settings).check()
     assert asked(simulator) == {BUSY}
@@ -360,8 +275,8 @@ def test_what_rests_is_told_and_not_called_behind_before_its_time(
     for stream in STREAMS:
         texts = {name: instant.isoformat() for name, instant in waited.items()}
         given["bookmarks"].update(state_of(stream, texts))
-        for each in given["bookmarks"][stream]["partitions"]:
-            each["quiet_since"] = since[each["context"]["account_id"]].isoformat()
+    for (_, account_id), partition in all_partitions(given).items():
+        partition["quiet_since"] = since[account_id].isoformat()
     run = sync(simulator, state=given, start_date=None, quiet_accounts_hours=168).check(1)
     values = {name: point["value"] for name, point in gauges(run).items()}
     assert values["accounts_at_rest"] == 1

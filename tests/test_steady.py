@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BOOKMARK = BEGIN + 42 * DAY
 SYNCS = 48
+HOURS = 24
 LISTED_AFTER = timedelta(seconds=LISTING_SECONDS)
 
 
@@ -78,7 +79,7 @@ def test_hourly_syncs_with_accounts_at_rest_take_what_the_benchmark_counts(
     simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One account that is busy, one with some a day, one with one a week: requests, rows, waits."""
-    monkeypatch.setattr(quiet_accounts, "SPAN", SYNCS * HOUR)
+    monkeypatch.setattr(quiet_accounts, "SPAN", HOURS * HOUR)
     bookmark = quiet_accounts.BEGIN + quiet_accounts.BEFORE
     accounts = quiet_accounts.accounts_of([(1, 350, ""), (1, 14, ""), (1, 0.5, "")])
     scenario = quiet_accounts.scenario_of(accounts)
@@ -94,7 +95,7 @@ def test_hourly_syncs_with_accounts_at_rest_take_what_the_benchmark_counts(
     state = sync(simulator, bookmark, start_date=quiet_accounts.BEGIN.isoformat()).check().state
     known = {key_of(stream, row) for stream in STREAMS for row in simulator.truth(stream)}
     waits: list[float] = []
-    for number in range(SYNCS):
+    for number in range(HOURS):
         end = bookmark + (number + 1) * HOUR
         run = sync(
             simulator,
@@ -114,4 +115,4 @@ def test_hourly_syncs_with_accounts_at_rest_take_what_the_benchmark_counts(
                 waits.append((end - listed_at) / HOUR)
     assert taken == counted.cost
     assert sorted(waits) == sorted(time / HOUR for time in counted.waited.values())
-    assert taken.requests < SYNCS * len(accounts) * len(STREAMS) * 2 / 3, "most were to rest"
+    assert taken.requests < HOURS * len(accounts) * len(STREAMS) * 2 / 3, "most were to rest"

@@ -16,16 +16,16 @@ from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.history import requests_to
 from tests.harness.pages import block, run_block
 from tests.harness.rows import by_key
-from tests.harness.tap import run_tap, without_unmapped
-from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
+from tests.harness.tap import sync, without_unmapped
+from tests.meltano_project import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
     from tests.harness.singer import Record
+    from tests.meltano_project import MeltanoProject
 
 EXAMPLE = ROOT / "examples" / "stream_maps.yml"
 SALT = "a salt of the test"
@@ -74,12 +74,10 @@ def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, zoom: SimulatorProcess
-) -> MeltanoProject:
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
-    project.read_from(zoom)
+def project(project: MeltanoProject, zoom: SimulatorProcess) -> MeltanoProject:
+    """Give a project that reads all of these engagements."""
     project.configure("tap-zoom-cc", {"start_date": BEGIN.date(), "end_date": END.isoformat()})
+    project.read_from(zoom)
     return project
 
 
@@ -87,11 +85,6 @@ def loaded(project: MeltanoProject, stream: str) -> list[Record]:
     """Return the rows that target-jsonl has written."""
     text = (project.output / f"{stream}.jsonl").read_text("utf-8")
     return [json.loads(line) for line in text.rstrip("\n").split("\n")]
-
-
-def declared(stream: str, project: MeltanoProject) -> list[Record]:
-    """Return the rows that target-jsonl has written, `without_unmapped`."""
-    return [without_unmapped(row) for row in loaded(project, stream)]
 
 
 def truth(zoom: SimulatorProcess, stream: Stream) -> list[Record]:
@@ -153,13 +146,9 @@ def test_the_example_masks_all_personal_data_and_leaves_the_rest_as_it_is(
         assert len(open_values) > 2, "the simulator was to have personal data"
         for path, values in personal_values(stream, rows).items():
             assert not values & open_values[path], f"{stream}{path} is not masked"
-        without_nulls = [
-            {name: value for name, value in row.items() if value is not None} for row in rows
-        ]
-        expected = by_key(stream, [masked(row) for row in true_rows])
         assert not any("unmapped_values" in row for row in rows)
         assert not any("+491701234567" in str(row) for row in rows), "a field nobody knew of"
-        assert by_key(stream, without_nulls) == expected
+        assert by_key(stream, rows) == by_key(stream, map(masked, true_rows))
     assert not any("owner_email" in row for row in loaded(project, "sub_accounts"))
     assert views_asked_for(zoom) == {"summary"}
 
@@ -168,16 +157,10 @@ def test_the_maps_for_a_config_file_mask_as_those_for_meltano_do(zoom: Simulator
     shown = json.loads(block("masking in config.json").text)
     shown["stream_map_config"] = {"TAP_ZOOM_CC_HASH_SALT": SALT}
 
-    run = run_tap({**zoom.tap_config(), **shown, "start_date": BEGIN.isoformat()})
-
-    run.check(0)
+    run = sync(zoom, **shown).check()
     for stream in STREAMS:
-        rows = [
-            {name: value for name, value in row.items() if value is not None}
-            for row in run.records(stream)
-        ]
-        expected = by_key(stream, [masked(row) for row in truth(zoom, stream)])
-        assert by_key(stream, rows) == expected
+        rows = by_key(stream, run.records(stream))
+        assert rows == by_key(stream, map(masked, truth(zoom, stream)))
     assert not any("owner_email" in row for row in run.records("sub_accounts"))
 
 
@@ -201,35 +184,44 @@ def test_without_a_salt_nothing_is_loaded_and_the_variable_is_named(
     assert not zoom.stats().log, "Zoom was asked for something"
 
 
-@pytest.mark.parametrize("salt", [None, ""])
-def test_a_value_for_stream_maps_that_is_empty_is_refused(
-    zoom: SimulatorProcess, salt: str | None
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {"sms": {"consumer_number": None}, "voice_calls": None},
+        {"s*s": {"consumer_number": "__NULL__"}},
+        {"messages": {"__source__": "sms", "consumer_number": None}, "sms": None},
+        {"sms": {"__alias__": "messages", "consumer_number": None}},
+        {"sms": {"__key_properties__": ["x"], "x": "engagement_id", "__else__": None}},
+        {"sms": {"consumer_number": None}, "__else__": None},
+        {"sub_accounts": {"owner_email": None}, "sms": {"consumer_number": None}},
+    ],
+    ids=str,
+)
+def test_what_the_sdk_takes_for_a_stream_map_is_taken(
+    zoom: SimulatorProcess, maps: dict[str, object]
 ) -> None:
-    run = run_tap({**zoom.tap_config(), "stream_map_config": {"salt": salt, "more": 0}})
-
-    run.check(1)
-    (reason,) = run.logged("ERROR")
-    assert "stream_map_config.salt: is empty; set it" in reason
-    assert not run.messages
+    run = sync(zoom, stream_maps=maps).check()
+    rows = [*run.records("sms"), *run.records("messages")]
+    assert len(rows) == len(zoom.truth("sms"))
+    assert not any(row.get("consumer_number") for row in rows)
 
 
-def test_an_expression_that_fails_at_a_row_is_the_one_error_of_the_log(
-    zoom: SimulatorProcess,
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("nonsense(", "an expression fails: "),
+        ("'\\ud800'", "JSON"),
+        ("no_such_field + 1", "an expression fails: "),
+        ("int('number ' + self)", "an expression fails: ValueError: int('number ' + self)"),
+    ],
+)
+def test_an_expression_that_fails_is_the_one_error_of_the_log_and_tells_no_value(
+    zoom: SimulatorProcess, expression: str, said: str
 ) -> None:
-    maps = {"sms": {"number": "no_such_field + 1"}}
-    run = run_tap({**zoom.tap_config(), "start_date": BEGIN.isoformat(), "stream_maps": maps})
+    run = sync(zoom, stream_maps={"sms": {"consumer_number": expression}})
     (line,) = run.check(1).logged("ERROR")
-    assert "stream_maps: an expression fails: " in line
-    assert "no_such_field + 1" in line
-
-
-def test_an_expression_that_fails_at_a_value_is_named_and_the_value_is_not(
-    zoom: SimulatorProcess,
-) -> None:
-    maps = {"sms": {"consumer_number": "int('number ' + self)"}}
-    run = run_tap({**zoom.tap_config(), "start_date": BEGIN.isoformat(), "stream_maps": maps})
-    (line,) = run.check(1).logged("ERROR")
-    assert "stream_maps: an expression fails: ValueError: int('number ' + self)" in line
+    assert "stream_maps: " in line
+    assert said in line
     numbers = {row.get("consumer_number") or "" for row in truth(zoom, "sms")} - {""}
     assert numbers
     assert not any(number in run.stderr for number in numbers)
@@ -249,14 +241,16 @@ def test_only_what_meltano_selects_is_asked_for_and_loaded(
         {name: value for name, value in row.items() if name != "voice_call_details"}
         for row in truth(zoom, "voice_calls")
     ]
-    assert by_key("voice_calls", declared("voice_calls", project)) == by_key("voice_calls", calls)
+    assert by_key("voice_calls", map(without_unmapped, loaded(project, "voice_calls"))) == by_key(
+        "voice_calls", calls
+    )
     assert views_asked_for(zoom) == {"summary"}
     always = ("account_id", "engagement_id", "start_time")
     messages = [
         {name: value for name, value in row.items() if name in (*always, "total_sent_messages")}
         for row in zoom.truth("sms")
     ]
-    assert by_key("sms", declared("sms", project)) == by_key("sms", messages)
+    assert by_key("sms", map(without_unmapped, loaded(project, "sms"))) == by_key("sms", messages)
     assert not (project.output / "sub_accounts.jsonl").exists()
 
 
@@ -270,5 +264,7 @@ def test_the_selection_that_is_shown_leaves_out_the_details_only(
     project.meltano("run", "tap-zoom-cc", "target-jsonl")
 
     assert views_asked_for(zoom) == {"summary"}
-    assert by_key("sms", declared("sms", project)) == by_key("sms", truth(zoom, "sms"))
+    assert by_key("sms", map(without_unmapped, loaded(project, "sms"))) == by_key(
+        "sms", truth(zoom, "sms")
+    )
     assert len(loaded(project, "voice_calls")) == len(zoom.truth("voice_calls"))

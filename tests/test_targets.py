@@ -19,20 +19,19 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import msgspec
 import pytest
-import requests
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.pages import block
-from tests.harness.rows import KEYS, by_key, rows_of
-from tests.meltano_project import ROOT, MeltanoProject, needs_duckdb, shared_plugins
-from tests.postgres_server import connect, loader_settings, postgres_server
+from tests.harness.rows import KEYS, by_key, listed_accounts, rows_of
+from tests.meltano_project import ROOT, needs_duckdb
+from tests.postgres_server import connect, loader_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
     from simulator.process import SimulatorProcess
+    from tests.meltano_project import MeltanoProject
 
     Row: TypeAlias = dict[str, Any]
     Key: TypeAlias = tuple[str, ...]
@@ -62,7 +61,11 @@ UNUSUAL = {
 }
 UNDECLARED: Row = {"added_by_zoom": {"é'\"": [UNUSUAL_TEXT, None, 1.5, {}]}}
 """A field that the schema does not have: it is loaded as well, in the column for such."""
-FLATTENING = {"flattening_enabled": "true", "flattening_max_depth": 2}
+FLATTENED_OR_NOT = pytest.mark.parametrize(
+    "flattening",
+    [{}, {"flattening_enabled": "true", "flattening_max_depth": 2}],
+    ids=["as it is", "flattened"],
+)
 REVISED = {
     "engagement_id": "revised-between-the-runs",
     "start_time": "2024-01-24T12:00:00Z",
@@ -104,11 +107,8 @@ SCENARIO = Scenario(
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
-) -> MeltanoProject:
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
-    project.read_from(simulator)
+def project(project: MeltanoProject) -> MeltanoProject:
+    """Give a project that reads from the beginning."""
     project.configure("tap-zoom-cc", {"start_date": BEGIN.date()})
     return project
 
@@ -167,17 +167,6 @@ def _mapped(row: Row) -> Row:
     return {**row, "unmapped_values": msgspec.json.encode(kept).decode() if kept else None}
 
 
-def listed_accounts(simulator: SimulatorProcess) -> list[Row]:
-    """Return the sub accounts as the API lists them."""
-    answer = requests.get(
-        f"{simulator.api_url}/accounts",
-        headers={"Authorization": f"Bearer {simulator.access_token()}"},
-        timeout=60,
-    )
-    rows: list[Row] = answer.json()["accounts"]
-    return rows
-
-
 def in_full(stream: str, row: Row) -> Row:
     """Return a row with null where a field is missing, and its own times as instants."""
     return {
@@ -201,15 +190,6 @@ def properties(stream: str) -> dict[str, Row]:
     schema = json.loads((ROOT / "schemas" / f"{stream}.json").read_text("utf-8"))
     fields: dict[str, Row] = schema["properties"]
     return fields
-
-
-def unflattened(stream: str, row: Row) -> Row:
-    """Return a row that was flattened as it was before: lists are JSON in a text column then."""
-    lists = [name for name, part in properties(stream).items() if "array" in part["type"]]
-    for name in lists:
-        assert row[name] is None or isinstance(row[name], str), f"{name} was not flattened"
-        row[name] = json.loads(row[name]) if row[name] else None
-    return in_full(stream, row)
 
 
 def without_empty_texts(row: Row) -> Row:
@@ -241,41 +221,43 @@ def latest_by_query(project: MeltanoProject, name: str) -> dict[Key, object]:
         return countries(rows_of(connection, (EXAMPLES / name).read_text("utf-8")))
 
 
+def assert_loaded(
+    stored: Mapping[str, list[Row]],
+    simulator: SimulatorProcess,
+    stores: Callable[[Row], Row],
+    *,
+    lists_are_texts: bool,
+) -> None:
+    """Assert that a store has each engagement once, and each value.
+
+    Args:
+        stored: its rows, by stream.
+        simulator: what was read.
+        stores: what the store makes of a row.
+        lists_are_texts: whether lists are JSON in a text column.
+    """
+    for stream, rows in stored.items():
+        lists = [name for name, part in properties(stream).items() if "array" in part["type"]]
+        for row in rows if lists_are_texts else ():
+            for name in lists:
+                assert row[name] is None or isinstance(row[name], str), f"{name} is no text"
+                row[name] = json.loads(row[name]) if row[name] else None
+        expected = {key: stores(row) for key, row in truth(simulator, stream).items()}
+        assert len(rows) == len(expected)
+        assert by_key(stream, [in_full(stream, row) for row in rows]) == expected
+
+
 @needs_duckdb
+@FLATTENED_OR_NOT
 def test_duckdb_has_each_engagement_once_and_as_it_is(
-    project: MeltanoProject, simulator: SimulatorProcess
+    project: MeltanoProject, simulator: SimulatorProcess, flattening: Row
 ) -> None:
+    project.configure("tap-zoom-cc", flattening)
     load_twice(project, simulator, "target-duckdb")
 
     with duckdb.connect(str(project.output / "zoom_cc.duckdb"), read_only=True) as connection:
-        for stream in KEYS:
-            rows = rows_of(connection, f"select * from main.{stream}")
-            for row in rows:
-                for name, part in properties(stream).items():
-                    if row[name] is not None and "array" in part["type"]:
-                        row[name] = json.loads(row[name])
-            expected = {
-                key: without_empty_texts(row) for key, row in truth(simulator, stream).items()
-            }
-            assert len(rows) == len(expected)
-            assert by_key(stream, [in_full(stream, row) for row in rows]) == expected
-
-
-@needs_duckdb
-def test_duckdb_has_each_engagement_once_when_the_tap_flattens(
-    project: MeltanoProject, simulator: SimulatorProcess
-) -> None:
-    project.configure("tap-zoom-cc", FLATTENING)
-    load_twice(project, simulator, "target-duckdb")
-
-    with duckdb.connect(str(project.output / "zoom_cc.duckdb"), read_only=True) as connection:
-        for stream in KEYS:
-            rows = rows_of(connection, f"select * from main.{stream}")
-            expected = {
-                key: without_empty_texts(row) for key, row in truth(simulator, stream).items()
-            }
-            assert len(rows) == len(expected)
-            assert by_key(stream, [unflattened(stream, row) for row in rows]) == expected
+        rows = {stream: rows_of(connection, f"select * from main.{stream}") for stream in KEYS}
+    assert_loaded(rows, simulator, without_empty_texts, lists_are_texts=True)
 
 
 def test_jsonl_has_each_version_of_an_engagement_as_the_api_gave_it(
@@ -326,39 +308,20 @@ def test_csv_has_each_version_of_an_engagement_with_nested_values_as_literals(
     }
 
 
-@pytest.fixture(scope="module")
-def postgres_port() -> Iterator[int]:
-    with postgres_server() as port:
-        yield port
-
-
-def test_postgres_has_each_engagement_once_when_the_tap_flattens(
-    postgres_port: int, project: MeltanoProject, simulator: SimulatorProcess
-) -> None:
-    schema = {"default_target_schema": "flattened"}
-    project.configure("target-postgres", {**loader_settings(postgres_port), **schema})
-    project.configure("tap-zoom-cc", FLATTENING)
-    load_twice(project, simulator, "target-postgres")
-
-    with connect(postgres_port) as connection:
-        for stream in KEYS:
-            rows = rows_of(connection.cursor(), f"select * from flattened.{stream}")
-            expected = {key: without_nul(row) for key, row in truth(simulator, stream).items()}
-            assert len(rows) == len(expected)
-            assert by_key(stream, [unflattened(stream, row) for row in rows]) == expected
-
-
+@FLATTENED_OR_NOT
 def test_postgres_has_each_engagement_once_and_as_it_is(
-    postgres_port: int, project: MeltanoProject, simulator: SimulatorProcess
+    postgres_port: int, project: MeltanoProject, simulator: SimulatorProcess, flattening: Row
 ) -> None:
-    project.configure("target-postgres", loader_settings(postgres_port))
+    schema = "flattened" if flattening else "zoom_cc"
+    settings = {**loader_settings(postgres_port), "default_target_schema": schema}
+    project.configure("target-postgres", settings)
+    project.configure("tap-zoom-cc", flattening)
     load_twice(project, simulator, "target-postgres")
 
     with connect(postgres_port) as connection:
-        for stream in KEYS:
-            rows = rows_of(connection.cursor(), f"select * from zoom_cc.{stream}")
-            expected = {key: without_nul(row) for key, row in truth(simulator, stream).items()}
-            assert len(rows) == len(expected)
-            assert by_key(stream, [in_full(stream, row) for row in rows]) == expected
-        for query in block("PostgreSQL").text.rstrip().rstrip(";").split(";\n"):
+        cursor = connection.cursor()
+        rows = {stream: rows_of(cursor, f"select * from {schema}.{stream}") for stream in KEYS}
+        assert_loaded(rows, simulator, without_nul, lists_are_texts=bool(flattening))
+        queries = block("PostgreSQL").text.rstrip().rstrip(";").split(";\n")
+        for query in () if flattening else queries:
             assert connection.execute(query).fetchall(), query

@@ -17,12 +17,12 @@ from simulator.scenario import Clock
 from tests.harness.pages import block
 from tests.harness.rows import KEYS
 from tests.test_targets import FIRST_RUN, SCENARIO, SECOND_RUN, properties, revised, truth
+from tests.warehouses import warehouse
 from tests.warehouses.dbt_project import read_rows
 from tests.warehouses.emulator import bigquery_emulator, snowflake_emulator
 from tests.warehouses.environments import PINS, needs_python_3_11
 from tests.warehouses.messages import run_twice, with_empty_arrays, without_null_elements
 from tests.warehouses.rows import differences
-from tests.warehouses.warehouse import BigQuery, Snowflake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,28 +62,28 @@ def messages(simulator: SimulatorProcess, tmp_path: Path) -> Messages:
 
 
 @pytest.fixture
-def snowflake(tmp_path: Path) -> Iterator[Snowflake]:
+def snowflake(tmp_path: Path) -> Iterator[Warehouse]:
     with snowflake_emulator(tmp_path) as port:
-        yield Snowflake(tmp_path, port=port)
+        yield warehouse.snowflake(tmp_path, port)
 
 
 @pytest.fixture
-def bigquery(tmp_path: Path) -> Iterator[BigQuery]:
+def bigquery(tmp_path: Path) -> Iterator[Warehouse]:
     with bigquery_emulator(tmp_path) as port:
-        yield BigQuery(tmp_path, port=port)
+        yield warehouse.bigquery(tmp_path, port)
 
 
-def load_twice(warehouse: Warehouse, messages: Messages) -> None:
+def load_twice(store: Warehouse, messages: Messages) -> None:
     """Load both runs; the loader passes the state on when it has loaded."""
-    warehouse.load(messages.first, "zoom_cc")
-    written = warehouse.load(messages.second, "zoom_cc")
+    store.load(messages.first, "zoom_cc")
+    written = store.load(messages.second, "zoom_cc")
     assert json.loads(written.splitlines()[-1]) == messages.state
 
 
-def loaded(warehouse: Warehouse, tables: str) -> dict[str, Rows]:
+def loaded(store: Warehouse, tables: str) -> dict[str, Rows]:
     """Return the rows of each raw table, without the columns that are the loader's own."""
     names = {stream: tables.format(stream) for stream in KEYS}
-    found = read_rows(warehouse.dbt, warehouse.output("zoom_cc"), names)
+    found = read_rows(store.dbt, store.output("zoom_cc"), names)
     return {
         stream: [
             {name: value for name, value in row.items() if not name.startswith("_sdc_")}
@@ -93,15 +93,15 @@ def loaded(warehouse: Warehouse, tables: str) -> dict[str, Rows]:
     }
 
 
-def assert_types(warehouse: Warehouse, columns: str, types: dict[str, str]) -> None:
+def assert_types(store: Warehouse, columns: str, types: dict[str, str]) -> None:
     """Assert that each column has the documented type.
 
     Args:
-        warehouse: that has been loaded.
+        store: that has been loaded.
         columns: the table of its columns.
         types: by the type in the tap's schema.
     """
-    found = read_rows(warehouse.dbt, warehouse.output("zoom_cc"), {"columns": columns})
+    found = read_rows(store.dbt, store.output("zoom_cc"), {"columns": columns})
     actual = {
         (row["table_name"].lower(), row["column_name"].lower()): row["data_type"].partition("<")[0]
         for row in found["columns"]
@@ -126,7 +126,7 @@ def test_the_loader_that_is_tested_is_the_one_that_is_documented(name: str) -> N
 
 
 def test_snowflake_has_each_engagement_once_and_as_it_is(
-    snowflake: Snowflake, messages: Messages, simulator: SimulatorProcess
+    snowflake: Warehouse, messages: Messages, simulator: SimulatorProcess
 ) -> None:
     load_twice(snowflake, messages)
 
@@ -136,7 +136,7 @@ def test_snowflake_has_each_engagement_once_and_as_it_is(
 
 
 def test_bigquery_has_each_engagement_once_and_as_it_stores_it(
-    bigquery: BigQuery, messages: Messages, simulator: SimulatorProcess, tmp_path: Path
+    bigquery: Warehouse, messages: Messages, simulator: SimulatorProcess, tmp_path: Path
 ) -> None:
     load_twice(bigquery, messages.changed(tmp_path / "changed", without_null_elements))
 
@@ -150,7 +150,7 @@ def test_bigquery_has_each_engagement_once_and_as_it_stores_it(
 
 
 def test_bigquerys_loader_ends_well_and_moves_on_when_bigquery_has_refused_the_last_rows(
-    bigquery: BigQuery, messages: Messages, simulator: SimulatorProcess, tmp_path: Path
+    bigquery: Warehouse, messages: Messages, simulator: SimulatorProcess, tmp_path: Path
 ) -> None:
     def with_a_null(row: Any, schema: dict[str, Any]) -> Any:  # noqa: ANN401 (any JSON)
         is_last = "call_legs" in row and row["engagement_id"] == "unusual-values"

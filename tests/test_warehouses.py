@@ -11,17 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
+import yaml
 
+from tests.harness.pages import block
 from tests.model_truth import KEYS, PASSED_ON
-from tests.postgres_server import postgres_server
 from tests.test_models import FIRST_RUN, SECOND_RUN, ZONE, questions, scenario
+from tests.warehouses import warehouse
 from tests.warehouses.dbt_project import DbtProject, install_package
 from tests.warehouses.emulator import bigquery_emulator, snowflake_emulator
 from tests.warehouses.environments import needs_python_3_11
 from tests.warehouses.messages import run_twice, with_empty_arrays, without_null_elements
 from tests.warehouses.rows import differences
-from tests.warehouses.warehouse import BigQuery, DuckDB, Postgres, Snowflake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +68,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(
     messages: Messages, package: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Expected:
-    return build_twice(DuckDB(tmp_path_factory.mktemp("duckdb")), messages, package, "main")
+    folder = tmp_path_factory.mktemp("duckdb")
+    return build_twice(warehouse.duckdb(folder), messages, package, "main")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def expected_of_bigquery(
 ) -> Expected:
     folder = tmp_path_factory.mktemp("duckdb_as_bigquery")
     stored = messages_of_bigquery.changed(folder / "messages", with_empty_arrays)
-    return build_twice(DuckDB(folder), stored, package, "main")
+    return build_twice(warehouse.duckdb(folder), stored, package, "main")
 
 
 @pytest.fixture(scope="module")
@@ -90,30 +93,20 @@ def bigquery_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
-@pytest.fixture
-def snowflake(snowflake_port: int, tmp_path: Path) -> Snowflake:
-    return Snowflake(tmp_path, port=snowflake_port)
-
-
-@pytest.fixture
-def bigquery(bigquery_port: int, tmp_path: Path) -> BigQuery:
-    return BigQuery(tmp_path, port=bigquery_port)
-
-
 def build_twice(
-    warehouse: Warehouse, messages: Messages, package: Path, raw: str, *, append: bool = False
+    store: Warehouse, messages: Messages, package: Path, raw: str, *, append: bool = False
 ) -> Expected:
     """Load and build, and again what came later; the second time on another clock than UTC."""
     schema = "models_of_appended" if append else "models"
-    project = DbtProject(package, warehouse.folder / "project", warehouse, schema)
+    project = DbtProject(package, store.folder / "project", store, schema)
     variables = {"zoom_cc_schema": raw} if append else {}
-    warehouse.load(messages.first, raw, append=append)
+    store.load(messages.first, raw, append=append)
     project.build(**variables)
     queries = {question.sql for question in questions()}
     first = project.rows(queries)
     assert first.keys() == KEYS.keys() | PASSED_ON.keys() | queries
     assert all(first.values()), "a model without rows would be equal to anything"
-    warehouse.load(messages.second, raw, append=append)
+    store.load(messages.second, raw, append=append)
     project.build(zoom_cc_time_zone=ZONE, **variables)
     return Expected(first, project.rows(queries))
 
@@ -127,37 +120,87 @@ def compare(built: Expected, expected: Expected) -> None:
 def test_duckdb_1_2_2_builds_the_same_rows(
     tmp_path: Path, messages: Messages, package: Path, expected: Expected
 ) -> None:
-    warehouse = DuckDB(tmp_path, dbt="dbt_duckdb_1_2_2")
-    compare(build_twice(warehouse, messages, package, "main"), expected)
+    store = warehouse.duckdb(tmp_path, "dbt_duckdb_1_2_2")
+    compare(build_twice(store, messages, package, "main"), expected)
 
 
 def test_postgres_builds_the_same_rows(
+    tmp_path: Path, postgres_port: int, messages: Messages, package: Path, expected: Expected
+) -> None:
+    store = warehouse.postgres(tmp_path, postgres_port)
+    compare(build_twice(store, messages, package, "zoom_cc"), expected)
+
+
+def without_ages(models: dict[str, Rows]) -> dict[str, Rows]:
+    """Return rows without when they were read."""
+    return {
+        model: [{name: row[name] for name in row.keys() - {"extracted_at"}} for row in rows]
+        for model, rows in models.items()
+    }
+
+
+def test_the_package_takes_other_names_schemas_and_limits(
     tmp_path: Path, messages: Messages, package: Path, expected: Expected
 ) -> None:
-    with postgres_server() as port:
-        warehouse = Postgres(tmp_path, port=port)
-        compare(build_twice(warehouse, messages, package, "zoom_cc"), expected)
+    store = warehouse.duckdb(tmp_path)
+    store.load(messages.first, "main")
+    variables = {"zoom_cc_schema": "raw_zoom"}
+    with duckdb.connect(store.connection["path"]) as database:
+        database.execute("create schema raw_zoom")
+        for stream, hours in (("sms", 30), ("voice_calls", 80), ("sub_accounts", 0)):
+            variables[f"zoom_cc_{stream}_identifier"] = f"{stream}_rows"
+            database.execute(
+                f"create table raw_zoom.{stream}_rows as select * replace "
+                f"(_sdc_extracted_at - interval {hours} hour as _sdc_extracted_at) from {stream}"
+            )
+            database.execute(f"drop table {stream}")
+    assert set(variables) < set(yaml.safe_load(block("vars").text)["vars"]["zoom_contact_center"])
+    project = DbtProject(package, tmp_path / "project", store, "own")
+    project.define({"vars": {"zoom_contact_center": variables}})
+    project.define(yaml.safe_load(block("models").text))
+
+    project.build()
+
+    tables = "select * from information_schema.tables where table_schema = 'own_support'"
+    rows = project.rows([tables])
+    kinds = {row["table_name"]: row["table_type"] for row in rows.pop(tables)}
+    assert kinds["zoom_cc__calls"] == "BASE TABLE"
+    wanted = {name: expected.first[name] for name in rows}
+    assert differences(without_ages(rows), without_ages(wanted)) == {}
+    fresh = {"sms": "WARN", "voice_calls": "ERROR STALE", "sub_accounts": "PASS"}
+    assert project.freshness() == fresh
+    project.define(yaml.safe_load(block("sources").text))
+    assert project.freshness() == {**fresh, "sms": "ERROR STALE"}
 
 
 @pytest.mark.parametrize("append", [False, True])
-def test_snowflake_builds_the_same_rows(
-    snowflake: Snowflake, messages: Messages, package: Path, expected: Expected, *, append: bool
+def test_snowflake_builds_the_same_rows(  # noqa: PLR0913 (fixtures)
+    tmp_path: Path,
+    snowflake_port: int,
+    messages: Messages,
+    package: Path,
+    expected: Expected,
+    *,
+    append: bool,
 ) -> None:
+    store = warehouse.snowflake(tmp_path, snowflake_port)
     raw = "zoom_cc_appended" if append else "zoom_cc"
-    compare(build_twice(snowflake, messages, package, raw, append=append), expected)
+    compare(build_twice(store, messages, package, raw, append=append), expected)
 
 
 @pytest.mark.parametrize("append", [False, True])
-def test_bigquery_builds_the_same_rows(
-    bigquery: BigQuery,
+def test_bigquery_builds_the_same_rows(  # noqa: PLR0913 (fixtures)
+    tmp_path: Path,
+    bigquery_port: int,
     messages_of_bigquery: Messages,
     package: Path,
     expected_of_bigquery: Expected,
     *,
     append: bool,
 ) -> None:
+    store = warehouse.bigquery(tmp_path, bigquery_port)
     raw = "zoom_cc_appended" if append else "zoom_cc"
-    built = build_twice(bigquery, messages_of_bigquery, package, raw, append=append)
+    built = build_twice(store, messages_of_bigquery, package, raw, append=append)
     compare(built, expected_of_bigquery)
 
 

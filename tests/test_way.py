@@ -8,8 +8,8 @@ import sys
 
 from tests.harness.warm import ROOT
 
-MOST_FILES = 31
-MOST_FUNCTIONS = 233
+MOST_FILES = 22
+MOST_FUNCTIONS = 142
 
 
 def test_a_sync_of_one_account_passes_few_files_and_functions() -> None:

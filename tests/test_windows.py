@@ -95,15 +95,6 @@ def test_a_range_that_is_empty_or_backwards_has_no_windows(begin: datetime, back
     assert list(Cut(begin, begin - back * SECOND)) == []
 
 
-@pytest.mark.parametrize("month", range(1, 13))
-@pytest.mark.parametrize("year", [2023, 2024])
-def test_no_window_is_longer_than_any_month(year: int, month: int) -> None:
-    begin = datetime(year, month, 1, tzinfo=UTC)
-    following = (begin + 31 * DAY).replace(day=1)
-    for part in Cut(begin, begin + 90 * DAY):
-        assert part.end - part.begin <= following - begin
-
-
 @given(seconds, st.integers(1, 100 * 86_400))
 def test_requests_overlap_so_that_no_instant_lies_on_an_edge(begin: datetime, length: int) -> None:
     sync = Window(begin, begin + length * SECOND)
@@ -164,18 +155,6 @@ def test_ends_of_days_are_the_last_whole_minutes_that_lie_well_inside(window: Wi
     assert ends == sorted(set(ends))
 
 
-@given(windows())
-def test_splitting_again_and_again_comes_to_an_end_at_single_seconds(window: Window) -> None:
-    splits = 0
-    while window.end - window.begin > SECOND:
-        parts = split(window, 2)
-        assert len(parts) == 2, f"{window} can be cut, but was not"
-        window = max(parts, key=lambda part: part.end - part.begin)
-        splits += 1
-    assert splits <= 40
-    assert split(window, 2) == [window]
-
-
 def parts(window: Window, rows: int, parent: Parent | None = None) -> list[Window]:
     return parts_of(window, rows=rows, size=0, parent=parent)
 
@@ -223,21 +202,14 @@ A_DAY = Window(LEAP_DAY, LEAP_DAY + DAY)
     ("window", "rows", "parent", "number"),
     [
         (MONTH, 9_000, None, 0),
+        # Days of a month, and days with all of it.
         (Window(LEAP_DAY, LEAP_DAY + 2 * DAY), 4_000, Parent(MONTH, 9_000), 0),
         (Window(LEAP_DAY, LEAP_DAY + 2 * DAY), 9_000, Parent(MONTH, 9_000), 3),
         (A_DAY, 9_000, None, 3),
         (A_DAY, 3_000, Parent(MONTH, 9_000), 3),
+        # Hours of a day, and hours with all of it.
         (Window(LEAP_DAY, LEAP_DAY + 3 * HOUR), 3_000, Parent(A_DAY, 9_000), 0),
         (Window(LEAP_DAY, LEAP_DAY + 3 * HOUR), 9_000, Parent(A_DAY, 9_000), 3),
-    ],
-    ids=[
-        "a month",
-        "days",
-        "days with all of a month",
-        "a day",
-        "a day of a month",
-        "hours of a day",
-        "hours with all of a day",
     ],
 )
 def test_a_day_is_sampled_before_it_is_cut_and_its_parts_where_they_are_no_smaller(
@@ -258,25 +230,16 @@ def test_a_day_is_sampled_before_it_is_cut_and_its_parts_where_they_are_no_small
     ("samples", "twice"),
     [
         ([3_000, 3_000], True),
+        # The day changes within the window.
         ([1_000, 2_000, 2_000], True),
         ([2_000, 3_000, 1_000], True),
+        # A burst; rows that are spread; many that were open.
         ([0, 3_000, 0], False),
         ([1, 1], False),
         ([900, 900], False),
         ([3_000, 0], None),
         ([3_000], None),
         ([], None),
-    ],
-    ids=[
-        "all",
-        "two days",
-        "two days, and the change between them",
-        "a burst",
-        "spread",
-        "many that were open",
-        "one each",
-        "one",
-        "none",
     ],
 )
 def test_rows_that_each_range_of_a_window_has_would_come_with_each_part(

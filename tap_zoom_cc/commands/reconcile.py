@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import date, datetime, time, timezone
 from itertools import repeat
 from typing import TYPE_CHECKING
@@ -16,9 +17,8 @@ from tap_zoom_cc.inputs import InputError
 from tap_zoom_cc.run.log import excerpt
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED
-from tap_zoom_cc.sync.check import Answered, answered
 from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
-from tap_zoom_cc.sync.windows import DAY, SECOND, Cut, Window
+from tap_zoom_cc.sync.windows import DAY, SECOND, Answered, Cut, Window, answered
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError
@@ -190,7 +190,8 @@ def _count(log: EngagementLog, client: Client, account: Account, day: Window) ->
         StoppedError: if the run is to end.
     """
     asked = Window(day.begin, day.end - SECOND)
-    request = log.request(account, asked.begin, asked.end).with_parameters({"page_size": 1})
+    request = log.request(account, asked.begin, asked.end)
+    request = replace(request, parameters={**request.parameters, "page_size": 1})
 
     def read(response: requests.Response) -> tuple[Page, int]:
         page = log.reader.read(response)

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tap_zoom_cc.run.stopping import StoppedError
-from tap_zoom_cc.sync.check import Answered, WindowRows, answered, pages_for
 from tap_zoom_cc.sync.prefetch import Fetched, Parts
+from tap_zoom_cc.sync.window_rows import MOST_PASSES, Pass, WindowRows, pages_for
 from tap_zoom_cc.sync.windows import (
+    Answered,
     Parent,
+    answered,
     halves,
     is_too_much,
     parts_of,
@@ -35,13 +37,10 @@ if TYPE_CHECKING:
 
     import requests
 
-    from tap_zoom_cc.sync.check import KeyType, RangeRows
+    from tap_zoom_cc.sync.window_rows import KeyType, RangeRows
     from tap_zoom_cc.sync.windows import Window
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog, Page, PageReader, Request
-
-MOST_PASSES = 3
-"""How often a range is read to its end while no pass is whole."""
 
 MOST_EXPIRIES = 4
 """How often a page token may expire before the range is given up."""
@@ -147,18 +146,20 @@ def read_in_passes(  # noqa: PLR0913 (what may be left out by name)
 
     passes = expiries = 0
     while passes < MOST_PASSES and not rows.is_whole:
-        rows.begin_pass()
+        rows.this_pass = Pass()
         paginator = NextPageTokenPaginator(reader)
         reserved = sent = 0
         try:
             while not paginator.finished:
-                page_request = request.with_parameters({"next_page_token": paginator.current_value})
-                needed = max(sent + 1, pages_for(rows.last_total or 0))
+                parameters = {**request.parameters, "next_page_token": paginator.current_value}
+                needed = max(sent + 1, pages_for(rows.this_pass.last_total or 0))
                 reserve(max(0, needed - reserved), begins=not sent)
                 reserved = max(reserved, needed)
                 sent += 1
                 response = client.get(
-                    page_request, read, before_retry=lambda: reserve(1, again=True)
+                    replace(request, parameters=parameters),
+                    read,
+                    before_retry=lambda: reserve(1, again=True),
                 )
                 paginator.advance(response)
                 yield paginator.read(response)
@@ -212,21 +213,21 @@ class WindowFetcher:
             AccountError: if the account cannot be read, or answers for another range.
             Exception: what else `read_in_passes` raises.
         """
-        report, rows = self.client.report, WindowRows(job.window, self.now)
+        report, rows = self.client.report, WindowRows(job.window, now=self.now)
         pages_known = 0
         may_be_cut = True
         with closing(self._pages(job, rows, is_wanted)) as pages:
             for page in pages:
                 parts = self._halves_if_not_answered(job, page)
                 # A window of which no further page is announced is never cut.
-                if not parts and may_be_cut and not rows.has_ended:
+                if not parts and may_be_cut and not rows.this_pass.has_ended:
                     parts = self._smaller(job, rows)
                     if parts and self._would_come_twice(job, rows, len(parts), is_wanted):
                         may_be_cut, parts = False, []
                 if parts:
                     report.plan_more(self.log.name, len(parts) - 1)
                     return Parts(parts)
-                known, pages_known = pages_known, pages_for(rows.last_total or 0)
+                known, pages_known = pages_known, pages_for(rows.this_pass.last_total or 0)
                 report.read_page(self.log.name, more=pages_known - known, begins=not known)
         if not rows.is_whole:
             self._miscounted.add(job.account.account_id)
@@ -262,7 +263,7 @@ class WindowFetcher:
         total = rows.expected_rows
         samples: list[int] = []
         for window in samples_of(job.window, rows=total, parts=parts, parent=job.parent):
-            sample = WindowRows(window, self.now)
+            sample = WindowRows(window, now=self.now)
             with closing(self._pages(replace(job, window=window), sample, is_wanted)) as pages:
                 next(pages)
             samples.append(sample.expected_rows)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import SECONDS_TO_END, OutputError, StoppedError
 from tap_zoom_cc.sync.bookmarks import MOST_AHEAD, is_at_rest, progress_of
-from tap_zoom_cc.sync.check import pages_for
-from tap_zoom_cc.sync.emit import Emitter
 from tap_zoom_cc.sync.fetch import BudgetSpentError, WindowFetcher, WindowJob
 from tap_zoom_cc.sync.lookback import begin_of_reread, phase_of
 from tap_zoom_cc.sync.prefetch import Prefetcher
+from tap_zoom_cc.sync.window_rows import Emitter, pages_for
 from tap_zoom_cc.sync.windows import (
     DAY,
     LONGEST_REQUEST,
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from tap_zoom_cc.rows.types import Record
     from tap_zoom_cc.run.settings import Settings
     from tap_zoom_cc.sync.bookmarks import Bookmarks
-    from tap_zoom_cc.sync.check import WindowRows
     from tap_zoom_cc.sync.fetch import Budget
+    from tap_zoom_cc.sync.window_rows import WindowRows
     from tap_zoom_cc.zoom.client import Client
     from tap_zoom_cc.zoom.pages import Account, EngagementLog
 

@@ -1,4 +1,4 @@
-"""Windows of time: what one is, where a sync begins and ends, how a range is cut, and when.
+"""Windows of time: where a sync begins and ends, how a range is cut, and which one was answered.
 
 Everything here is pure and in UTC. Instants are aware datetimes; windows begin and end at whole
 seconds, because that is the precision of the API's ``from`` and ``to``.
@@ -6,18 +6,21 @@ seconds, because that is the precision of the API's ``from`` and ``to``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from enum import Enum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from tap_zoom_cc.zoom.instants import format_instant
+from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import datetime
+
+    from tap_zoom_cc.zoom.pages import Page
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -56,6 +59,15 @@ BURST = timedelta(hours=1)
 
 MOST_IN_ALL_PARTS = 1.5
 """Parts that together have more rows than this share of their window have most of them twice."""
+
+_LATEST = datetime.max.replace(tzinfo=timezone.utc)
+
+_NAMED = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)(?:[Tt ](?P<minute>\d\d:\d\d)(?P<second>:\d\d(?:\.\d+)?)?)?"
+    r"(?P<zone>[Zz]|(?P<offset>[+-]\d\d:\d\d))?",
+    re.ASCII,
+)
+"""The forms in which an answer may name an end of its range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,7 @@ def first_begin(*, start_date: datetime | None, now: datetime) -> datetime:
     """
     if start_date:
         return whole_second(start_date)
-    return _whole_minute(now - LONGEST_WINDOW) + MINUTE
+    return (now - LONGEST_WINDOW).replace(second=0, microsecond=0) + MINUTE
 
 
 def end_of_sync(*, end_date: datetime | None, now: datetime) -> datetime:
@@ -129,12 +141,12 @@ class Cut:
 
     def __len__(self) -> int:
         """Return how many windows there are."""
-        begin = _whole_minute(self.begin) if self.begin < self.end else self.end
+        begin = self.begin.replace(second=0, microsecond=0) if self.begin < self.end else self.end
         return max(0, -((begin - self.end) // self.longest))
 
     def __iter__(self) -> Iterator[Window]:
         """Make one window after the other."""
-        begin, cut = self.begin, _whole_minute(self.begin)
+        begin, cut = self.begin, self.begin.replace(second=0, microsecond=0)
         while begin < self.end:
             cut += self.longest
             yield Window(begin, min(cut, self.end))
@@ -159,7 +171,9 @@ def split(window: Window, parts: int) -> list[Window]:
         if ends:
             cut = min(ends, key=lambda end: abs(end - cut))
         else:
-            cut = _whole_minute(cut) if step >= MINUTE else whole_second(cut)
+            cut = whole_second(cut)
+            if step >= MINUTE:
+                cut = cut.replace(second=0)
         if cuts[-1] < cut < window.end:
             cuts.append(cut)
     cuts.append(window.end)
@@ -250,5 +264,54 @@ def halves(window: Window) -> list[Window]:
     return [Window(window.begin, cut), Window(cut, window.end)]
 
 
-def _whole_minute(instant: datetime) -> datetime:
-    return instant.replace(second=0, microsecond=0)
+class Answered(Enum):
+    """Which range an answer names."""
+
+    ASKED = "the range that was asked for, or more"
+    LESS = "less, or a range beside it"
+    NOTHING = "an empty range: nothing is kept of what was asked for"
+    ANOTHER = "a range that does not meet it"
+
+
+def answered(request: Window, page: Page) -> Answered:
+    """Compare the range that a page names with the one that was asked for.
+
+    An end covers the unit in which it is written: day, minute or second. A time with a numeric
+    offset is an instant. Any other may be in the account's zone, since ``Z`` is a literal character
+    in the document; so may be a day. Less than a minute may lack at either end: the next sync looks
+    at the end again. What is missing or cannot be read counts as asked.
+
+    A range that is as long as the one asked for, and moved by up to 14 hours, cannot be told from
+    a zone (docs/promises.md).
+    """
+    begin, begin_zone = request.begin, timedelta(0)
+    end, end_zone = request.end, timedelta(0)
+    if named := _named(page.begin):
+        begin, _, begin_zone = named
+    if named := _named(page.end):
+        end, unit, end_zone = named
+        end += min(unit, _LATEST - end)
+    if end - begin <= SECOND and request.end - request.begin > MINUTE:
+        return Answered.NOTHING
+    if begin - request.end > begin_zone or request.begin - end > end_zone:
+        return Answered.ANOTHER
+    lacking = (
+        (request.end - request.begin) - (end - begin),
+        begin - request.begin - begin_zone,
+        request.end - end - end_zone,
+    )
+    return Answered.ASKED if max(lacking) < MINUTE else Answered.LESS
+
+
+def _named(text: object) -> tuple[datetime, timedelta, timedelta] | None:
+    """Return an instant that an answer names, its unit, and how far its zone may be from UTC."""
+    found = _NAMED.fullmatch(str(text))
+    if found is None:
+        return None
+    try:
+        clock = f"{found['minute'] or '00:00'}{found['second'] or ':00'}"
+        instant = parse_instant(f"{found['day']}T{clock}{found['zone'] or ''}")
+    except ValueError:
+        return None
+    unit = SECOND if found["second"] else MINUTE if found["minute"] else DAY
+    return instant, unit, timedelta(0) if found["offset"] else WIDEST_ZONE

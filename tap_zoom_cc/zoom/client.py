@@ -1,7 +1,8 @@
 """The HTTP client: from a path, parameters and an account to a page, or an error that says why not.
 
 It knows no stream. Behind it are a session for each thread, the token, the pace, and the rules that
-decide what follows from an answer. With ``config`` being the settings of the tap:
+decide what follows from an answer. What many answers say together is kept as well: an outage, a
+limit spent for everybody, a token that died. With ``config`` being the settings of the tap:
 
     >>> settings = settings_from(config, now=datetime.now(timezone.utc))
     >>> client = Client(settings, Stop(), Report(logging.getLogger(), 5))
@@ -13,8 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
 from math import inf
@@ -33,12 +33,11 @@ from tap_zoom_cc.zoom.errors import (
     WindowExpiredError,
     no_answer,
 )
-from tap_zoom_cc.zoom.health import Health
 from tap_zoom_cc.zoom.pacing import Pacer, with_retries
-from tap_zoom_cc.zoom.rules import OK, Action, Condition, decide
+from tap_zoom_cc.zoom.rules import OK, PLACES_OF_AN_OUTAGE, Action, Condition, decide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from tap_zoom_cc.run.report import Report
     from tap_zoom_cc.run.settings import Settings
@@ -53,6 +52,80 @@ TIMEOUT_SECONDS = (10.0, 60.0)
 USER_AGENT = f"tap-zoom-cc/{version('tap-zoom-cc')}"
 
 
+@dataclass
+class Health:
+    """What is known of who has answered in this run, and with which token. Thread-safe.
+
+    ``where`` is a stream and account, as messages name them. Instants are seconds by
+    `time.monotonic`.
+    """
+
+    answered: set[str] = field(default_factory=set)
+    """Where a request got the page it asked for."""
+    _failed_in_a_row: set[str] = field(default_factory=set)
+    _rate_refused_since: dict[str, float] = field(default_factory=dict)
+    """Since when nothing but refusals for the rate came, by account."""
+    _accepted: tuple[str, float] = ("", 0.0)
+
+    def note_answer(self, where: str, authorization: str, sent_at: float) -> None:
+        """Note that a request got the page it asked for.
+
+        Args:
+            where: the stream and account.
+            authorization: the header with which it was sent.
+            sent_at: when it was sent.
+        """
+        self.answered.add(where)
+        self._failed_in_a_row.clear()
+        self._rate_refused_since.clear()
+        self._accepted = (authorization, sent_at)
+
+    def note_failure(self, where: str) -> None:
+        """Note that a request failed for good, in a way that may be no fault of the account."""
+        self._failed_in_a_row.add(where)
+
+    def note_rate_refusal(self, account_id: str, at: float) -> None:
+        """Note that an account was refused because too many requests came."""
+        self._rate_refused_since.setdefault(account_id, at)
+
+    def note_other_answer(self) -> None:
+        """Note another answer than was asked for, but no refusal for the rate."""
+        self._rate_refused_since.clear()
+
+    def conditions(self, request: Request, *, refused_since: float) -> set[Condition]:
+        """Return what holds of a request that is refused, besides what its answer says.
+
+        It is an outage if so many others failed in a row that this is no fault of the account. All
+        are refused, and not one account alone, if others were refused for the rate too, and nothing
+        else has come since this request was.
+
+        Args:
+            request: what was asked for.
+            refused_since: when it was first refused.
+        """
+        found = set() if request.where in self.answered else set(request.conditions)
+        if len(self._failed_in_a_row | {request.where}) >= PLACES_OF_AN_OUTAGE:
+            found.add(Condition.OUTAGE)
+        since = self._rate_refused_since.get(request.account_id, inf)
+        if since <= refused_since and len(self._rate_refused_since) > 1:
+            found.add(Condition.ALL_REFUSED)
+        return found
+
+    def may_be_dead(self, refused: str, *, since: float | None) -> bool:
+        """Say whether a token may have died, so that another one would help.
+
+        A token is not the reason why one account refuses it if others are answered with it
+        meanwhile. But it may have died since they were. So it is renewed for the first token that
+        a request is refused with, and later when nobody was answered with it between two tries.
+
+        Args:
+            refused: the header of the request that was refused.
+            since: when the try before left that was refused for its token; None for the first.
+        """
+        accepted, sent_at = self._accepted
+        return since is None or refused != accepted or sent_at <= since
+
+
 class Client:
     """One run's way to Zoom, shared by all its streams and threads."""
 
@@ -62,7 +135,7 @@ class Client:
         self.stop = stop
         self.report = report
         self.authenticator = ServerToServerOAuth(settings, stop, report)
-        self.pacer = Pacer(settings.requests_per_second, stop)
+        self.pacer = Pacer(settings.requests_per_second, stop, on_turn=report.count_request)
         self.health = Health()
         self.fatal_error: RunError | None = None
         """What ended all requests of the run."""
@@ -130,15 +203,7 @@ class Client:
         session: requests.Session | None = getattr(self._sessions, "session", None)
         if session is None:
             # A session that knew the client would be kept alive by it.
-            pacer, report = self.pacer, self.report
-
-            @contextmanager
-            def turn() -> Iterator[None]:
-                with pacer.turn():
-                    report.count_request()
-                    yield
-
-            session = session_for(self.url, turn, pacer.approach)
+            session = session_for(self.url, self.pacer.turn, self.pacer.approach)
             session.headers["User-Agent"] = self._user_agent
             self._sessions.session = session
         return session

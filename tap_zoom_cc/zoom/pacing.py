@@ -95,12 +95,22 @@ class Pacer:
         requests_per_second: float,
         stop: Stop,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start at the full rate; ``stop`` ends every wait, ``clock`` gives seconds that grow."""
+        """Start at the full rate.
+
+        Args:
+            requests_per_second: how many requests may leave in a second.
+            stop: ends every wait.
+            clock: gives seconds that only grow.
+            on_turn: called whenever a request may be sent.
+        """
         count = max(1, int(requests_per_second))
         self._shortest_period = max(1.0, count / requests_per_second)
         self._stop = stop
         self._clock = clock
+        self._on_turn = on_turn
         self._near = threading.Semaphore(max(1, int(requests_per_second * NEAR_SECONDS)))
         self._turn = threading.Lock()
         self.last = LastRequest()
@@ -141,6 +151,7 @@ class Pacer:
         """
         with self._turn:
             self._wait_for_turn()
+            self._on_turn()
             yield
             with self._state:
                 self.last.sent_at = self._clock()

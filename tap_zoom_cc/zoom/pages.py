@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 from codecs import BOM_UTF8
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import quote
 
@@ -71,10 +71,6 @@ class Request:
     where: str = ""
     account_id: str = ""
     conditions: frozenset[Condition] = frozenset()
-
-    def with_parameters(self, parameters: Mapping[str, object]) -> Request:
-        """Return the request with these parameters in addition, or in place of its own."""
-        return replace(self, parameters={**self.parameters, **parameters})
 
 
 class Page(Protocol):

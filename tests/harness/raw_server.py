@@ -5,23 +5,27 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from socketserver import BaseServer
 
 PATIENCE_SECONDS = 30
+EMPTY_OBJECT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 needs_openssl = pytest.mark.skipif(
     not shutil.which("openssl"), reason="no openssl to make a certificate with"
@@ -103,6 +107,12 @@ def read_head(connection: socket.socket) -> bytes:
     return head
 
 
+def answer_all(connection: socket.socket) -> None:
+    """Answer every request with an empty object."""
+    while read_head(connection):
+        connection.sendall(EMPTY_OBJECT)
+
+
 def tunnel(connection: socket.socket, closed: Callable[[], object] = lambda: None) -> None:
     """Serve a connection as a proxy does that is asked for a tunnel.
 
@@ -126,36 +136,57 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_RDWR)
 
 
-def make_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Make a certificate for localhost; return its file, and the context for a server."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
+@cache
+def certificate() -> tuple[Path, ssl.SSLContext]:
+    """Return the file of a certificate for localhost, and the context for a server."""
+    folder = tempfile.TemporaryDirectory(prefix="tap-zoom-cc-test-")
+    atexit.register(folder.cleanup)
+    key, file = (Path(folder.name) / name for name in ("key.pem", "certificate.pem"))
+    kind = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-keyout",
-            key,
-            "-out",
-            certificate,
-        ],
+        ["openssl", "req", *kind.split(), *names, "-keyout", key, "-out", file],
         check=True,
         capture_output=True,
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return certificate, context
+    context.load_cert_chain(file, key)
+    return file, context
+
+
+WAYS = ["plain", pytest.param("tls", marks=needs_openssl), "proxy", "tunnel"]
+
+
+@contextmanager
+def server_by(
+    way: str,
+    serve: Callable[[socket.socket], object],
+    monkeypatch: pytest.MonkeyPatch,
+    tunnel_closed: Callable[[], object] = lambda: None,
+) -> Iterator[str]:
+    """Serve as `raw_server` does; give the address by which the server is reached.
+
+    Args:
+        way: with TLS or without, through a proxy of the environment or not: one of `WAYS`.
+        serve: what is done with a connection.
+        monkeypatch: changes the environment.
+        tunnel_closed: called when the server has closed the tunnel through a proxy to it.
+    """
+    without_proxies(monkeypatch)
+    if way in {"plain", "proxy"}:
+        with raw_server(serve) as url:
+            if way == "proxy":
+                monkeypatch.setenv("http_proxy", url)
+            yield url if way == "plain" else "http://zoom.invalid/"
+        return
+    file, context = certificate()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
+    with ExitStack() as stack:
+        url = stack.enter_context(raw_server(serve, context))
+        if way == "tunnel":
+            proxy = raw_server(lambda connection: tunnel(connection, tunnel_closed))
+            monkeypatch.setenv("https_proxy", stack.enter_context(proxy))
+        yield url
 
 
 def without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import requests
+
 from simulator.scenario import STREAMS
 
 if TYPE_CHECKING:
@@ -68,6 +70,14 @@ def truth_of(
         for row in simulator.truth(stream)
         if wanted is None or row["account_id"] in wanted
     }
+
+
+def listed_accounts(simulator: SimulatorProcess) -> list[Record]:
+    """Return the sub accounts as the API lists them on its first page."""
+    token = {"Authorization": f"Bearer {simulator.access_token()}"}
+    answer = requests.get(f"{simulator.api_url}/accounts", headers=token, timeout=60)
+    rows: list[Record] = answer.json()["accounts"]
+    return rows
 
 
 def keys_of(simulator: SimulatorProcess) -> set[Key]:

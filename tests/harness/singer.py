@@ -48,6 +48,16 @@ def all_bookmarks(state: Mapping[str, Any]) -> dict[Place, str]:
     }
 
 
+def all_partitions(state: Mapping[str, Any]) -> dict[Place, Record]:
+    """Return what a state says of each stream and account that has a bookmark."""
+    return {
+        (stream, part["context"]["account_id"]): part
+        for stream in STREAMS
+        for part in state.get("bookmarks", {}).get(stream, {}).get("partitions", [])
+        if "replication_key_value" in part
+    }
+
+
 def state_of(stream: str, values: Mapping[str, str]) -> State:
     """Return the entry of a stream in ``bookmarks``, with these bookmarks by account."""
     return {

@@ -160,7 +160,7 @@ class Traffic:
         begin, end = asked.written
         parameters = {"from": begin, "to": end, "next_page_token": asked.page_token or None}
         # What is said of an observation names no account.
-        request = replace(request.with_parameters(parameters), where=log.name)
+        request = replace(request, parameters={**request.parameters, **parameters}, where=log.name)
         try:
             self._spend()
             page = self.client.get(

@@ -1,0 +1,345 @@
+"""Plays a schedule of mishaps through the tap's command line, and sees that nothing is lost.
+
+After each run a target keeps what a target keeps, and the next run goes on from there. At the end
+comes one run without mishaps; then what the target has must be what the simulator knows to be true.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from simulator.scenario import STREAMS, Clock
+from tests.harness.history import requests_sent
+from tests.harness.rows import key_of, keys_of, truth_of
+from tests.harness.schedules import DAY, HOUR, OWN_ACCOUNT, Run, moment, seconds_of
+from tests.harness.singer import all_bookmarks, all_partitions
+from tests.harness.tap import sync
+from tests.harness.warm import Kill
+
+if TYPE_CHECKING:
+    from simulator.process import SimulatorProcess
+    from simulator.scenario import FaultKind, Scenario
+    from tests.harness.rows import Key
+    from tests.harness.schedules import Death, Schedule
+    from tests.harness.singer import Place, Record, State
+    from tests.harness.tap import TapRun
+
+SCHEMA_BYTES = 25_000
+"""What the tap writes before its first row, roughly."""
+
+_ENDS_BY_SIGNAL = {"SIGKILL": {-9}, "SIGTERM": {143, -15}}
+"""Exit codes; a signal that comes before the tap has handlers ends it by itself."""
+
+VALUES_LIE: frozenset[FaultKind] = frozenset({"null_fields", "wrong_type", "other_value"})
+CHANGES_ROWS = VALUES_LIE | {"new_field"}
+"""What makes another version of a row: it may come once more in a run."""
+
+SPOILED_FIELDS = {"direction", "consumer_display_name"}
+"""The fields that get another value than null from those faults."""
+
+
+class Play:
+    """A schedule being played: the simulator, and a target with what it has kept so far."""
+
+    def __init__(self, simulator: SimulatorProcess, schedule: Schedule) -> None:
+        """Set the stage, at a time when everything is over; ``tally`` counts what is played."""
+        self.simulator = simulator
+        self.schedule = schedule
+        self.tally: Counter[str] = Counter()
+        zoom = schedule.zoom
+        self._span = seconds_of(zoom.history_end.isoformat())
+        forgetful = replace(zoom.readings, history_days_kept=None)
+        over = Clock(now=moment(self._span + 400 * DAY))
+        simulator.replace(replace(zoom, readings=forgetful, clock=over))
+        self.truth = truth_of(simulator)
+        self._times = {
+            key: (seconds_of(row["start_time"]), seconds_of(row["end_time"]))
+            for key, row in self.truth.items()
+        }
+        self.kept: dict[Key, Record] = {}
+        self.state: State | None = None
+        self._to_be_read: set[Key] | None = None
+        self.now = max(self._span // 2, schedule.start_date + 1)
+
+    def to_the_end(self) -> Counter[str]:
+        """Play all runs and the good end, and return how much was played.
+
+        Raises:
+            AssertionError: with the schedule, if a promise is broken.
+        """
+        try:
+            for run in self.schedule.runs:
+                self.run(run)
+            self.end_well()
+        except (AssertionError, TimeoutError) as error:
+            raise AssertionError(f"{error}\n{self.schedule}") from error
+        return self.tally
+
+    @property
+    def zoom(self) -> Scenario:
+        """The simulated Zoom, before anything happens to it."""
+        return self.schedule.zoom
+
+    # How the server sees an engagement, under the schedule's reading
+
+    def _selected_between(self, key: Key) -> tuple[int, int]:
+        """Return the first and last instant of which a range selects an engagement."""
+        start, end = self._times[key]
+        shift = 0
+        if self.zoom.readings.offset_ignored:
+            account = self.zoom.accounts[self.schedule.account_ids.index(key[1])]
+            shift = round(account.utc_offset_hours * HOUR)
+        by = self.zoom.readings.selects_on
+        return (end if by == "end" else start) + shift, (start if by == "start" else end) + shift
+
+    def _lookback(self, stream: str) -> int:
+        """Return how many seconds the longest engagement is open, or a little more."""
+        lengths = [end - start for key, (start, end) in self._times.items() if key[0] == stream]
+        return max([0, *lengths]) + self.schedule.extra_lookback
+
+    def _due(self, key: Key) -> int:
+        """Return the instant from which a bookmark promises that an engagement was read.
+
+        It appears when it is listed, and when its place in a range has come. After that it takes up
+        to twice as long as it appeared too late, and at least 15 minutes (see the tap's lookback).
+        """
+        place = self._selected_between(key)[1]
+        appears = max(place, self._times[key][1] + self.zoom.completion_delay_seconds)
+        return appears + max(2 * (appears - place), 900)
+
+    @property
+    def _start_date(self) -> int:
+        """The setting of that name; what Zoom is about to drop is not asked for."""
+        kept = self.zoom.readings.history_days_kept
+        oldest = self.now - (kept - 2) * DAY if kept else self.schedule.start_date
+        return max(self.schedule.start_date, oldest)
+
+    def to_be_read(self) -> set[Key]:
+        """Return what a run must have read that began at the present, and has just ended.
+
+        That is what the server had then and still has, and is not before ``start_date``.
+        """
+        if self._to_be_read is None:
+            stayed = keys_of(self.simulator)
+            self.simulator.set_clock(moment(self.now))
+            had = keys_of(self.simulator)
+            self._to_be_read = {
+                key for key in had & stayed if self._selected_between(key)[1] >= self._start_date
+            }
+        return self._to_be_read
+
+    # One run
+
+    def _zoom_during(self, run: Run) -> Scenario:
+        """Return the simulated Zoom as it is during a run."""
+        present = self.schedule.seen_by(run)
+        accounts = tuple(
+            account if account.id in present else replace(account, listed=False)
+            for account in self.zoom.accounts
+        )
+        clock = Clock(now=moment(self.now), told=self.schedule.may_rest(run))
+        return replace(
+            self.zoom, accounts=accounts, clock=clock, faults=run.faults, limits=run.limits
+        )
+
+    def _settings(self, run: Run) -> dict[str, Any]:
+        """Return the tap's settings for a run that happens now."""
+        names = [name for name in self.schedule.seen_by(run) if name != OWN_ACCOUNT]
+        return {
+            "start_date": moment(self._start_date).isoformat(),
+            "sub_account_ids": None if self.schedule.listed and names else names,
+            "include_own_account": OWN_ACCOUNT in self.schedule.account_ids,
+            "max_concurrency": self.schedule.concurrency,
+            "max_requests_per_run": run.max_requests,
+            "quiet_accounts_hours": run.quiet_hours,
+            **{f"{stream}_lookback_days": self._lookback(stream) / DAY for stream in STREAMS},
+        }
+
+    def run(self, run: Run) -> TapRun:
+        """Let a run happen, check what it did, keep what a target keeps, and return it."""
+        self.now += run.seconds_later
+        self._to_be_read = None
+        self.simulator.replace(self._zoom_during(run))
+        is_impatient = any(fault.kind == "slow" for fault in run.faults)
+        timeout = (5.0, 0.3 if is_impatient else 30.0)
+        ended = sync(
+            self.simulator,
+            state=self.state,
+            constants=replace(self.schedule.constants, timeout_seconds=timeout),
+            kill=self._kill(run.death),
+            **self._settings(run),
+        )
+        faults = Counter(self.simulator.stats().faults)
+        try:
+            self._check(run, ended, faults)
+        except AssertionError as error:
+            # Told at once: the next time the signal may come at another moment.
+            states = "\n".join(str(state) for state in ended.states[-2:])
+            message = (
+                f"{error}\nseconds: {self.now}, {run}\nexit code {ended.exit_code}, state before: "
+                f"{self.state}\nlast states:\n{states}\n{ended.stderr}"
+            )
+            raise AssertionError(message) from error
+        self._keep(run, ended)
+        self.tally += faults
+        self.tally += Counter({"engagements": len(ended.engagements)})
+        self.tally.update(["runs", f"exit code {ended.exit_code}"])
+        return ended
+
+    def _kill(self, death: Death | None) -> Kill | None:
+        if death is None:
+            return None
+        if death.after_share is None:
+            return Kill(death.signal_name, None, death.after_seconds)
+        rows = sum(len(msgspec.json.encode(row)) for row in self.truth.values())
+        return Kill(death.signal_name, round(death.after_share * (SCHEMA_BYTES + rows)))
+
+    def _check(self, run: Run, ended: TapRun, faults: Counter[str]) -> None:
+        if run.max_requests is not None:
+            assert requests_sent(self.simulator) <= run.max_requests
+        self._check_end(run, ended)
+        self._check_rows(ended, faults)
+        self._check_states(ended)
+        # Where the output was closed, nobody knows all of it.
+        is_known = run.death is None or run.death.signal_name
+        if ended.exit_code == 0 and run.max_requests is None and is_known:
+            self._check_complete(run, ended, excused="account_refuses" in faults)
+
+    def _check_end(self, run: Run, ended: TapRun) -> None:
+        expected = {0, 1}
+        if run.death and run.death.signal_name:
+            expected |= _ENDS_BY_SIGNAL[run.death.signal_name]
+        assert ended.exit_code in expected
+        assert "Traceback" not in ended.stderr
+        assert self.zoom.client_secret not in ended.stderr
+        if ended.exit_code > 0:
+            assert ended.logged("ERROR")
+        calm = Run(seconds_later=run.seconds_later, quiet_hours=run.quiet_hours)
+        if run == calm and not self.schedule.goes_away:
+            assert ended.exit_code == 0, "nothing happened but that a list lived"
+
+    def _check_rows(self, ended: TapRun, faults: Counter[str]) -> None:
+        """Each engagement at most once, if Zoom gave one version, and with its own values."""
+        assert ended.repeated == [] or CHANGES_ROWS & faults.keys()
+        spoiled = VALUES_LIE & faults.keys()
+        for key, row in ended.engagements:
+            assert key in self.truth, f"{key} does not exist"
+            true_row = self.truth[key]
+            if row != true_row and spoiled:
+                names = true_row.keys() | row.keys()
+                spoilable = {name for name in names if row.get(name) is None}
+                compared = names - spoilable - SPOILED_FIELDS
+                assert all(row[name] == true_row.get(name) for name in compared), key
+            else:
+                assert row == true_row
+
+    def _check_states(self, ended: TapRun) -> None:
+        """No bookmark goes back, and none passes what was neither kept before nor just emitted.
+
+        That is what lies between it and the bookmark before, and what is due before it. And the
+        silence of an account that was read begins with the latest end that it has brought.
+        """
+        to_be_read = self.to_be_read()
+        got = set(self.kept)
+        bookmarks = _bookmarks(self.state or {})
+        silences = all_partitions(self.state or {})
+        ends: dict[Place, int] = {}
+        for message in ended.messages:
+            if message["type"] == "RECORD" and message["stream"] in STREAMS:
+                key = key_of(message["stream"], message["record"])
+                got.add(key)
+                ends[key[:2]] = max(ends.get(key[:2], 0), min(self._times[key][1], self.now))
+            if message["type"] != "STATE":
+                continue
+            moved = _bookmarks(message["value"])
+            for place, partition in all_partitions(message["value"]).items():
+                if partition != silences.get(place):
+                    self._check_silence(place, partition, silences.get(place), ends.get(place))
+            silences = all_partitions(message["value"])
+            for place, bookmark in moved.items():
+                before = bookmarks.get(place)
+                assert before is None or before <= bookmark, place
+                assert bookmark <= self.now, place
+                if bookmark != before:
+                    passed = {
+                        key
+                        for key in to_be_read
+                        if key[:2] == place and self._is_passed(key, before, bookmark)
+                    }
+                    assert passed <= got, f"{place} passed {len(passed - got)} to {bookmark}"
+            assert bookmarks.keys() <= moved.keys()
+            bookmarks = moved
+
+    def _check_silence(
+        self, place: Place, after: Record, before: Record | None, last_end: int | None
+    ) -> None:
+        silent = seconds_of(after["quiet_since"])
+        if before:
+            known = seconds_of(before["quiet_since"])
+            assert silent == max(known, known if last_end is None else last_end), place
+        elif silent != last_end:
+            # The begin of the first window: nothing ended after it, for a server that gives whole
+            # days gives what came before it as well.
+            assert self.schedule.start_date <= silent < seconds_of(after["replication_key_value"])
+            assert last_end is None or last_end < silent, place
+
+    def _is_passed(self, key: Key, before: int | None, bookmark: int) -> bool:
+        first, last = self._selected_between(key)
+        is_between = first < bookmark and (before is None or last > before)
+        return is_between or self._due(key) <= bookmark
+
+    def _check_complete(self, run: Run, ended: TapRun, *, excused: bool) -> None:
+        """A run that ends with exit code 0 has brought every account that it saw to the present.
+
+        Those that rest have stayed where they were, for an eighth of their silence at most. With
+        ``excused`` accounts refused, which a run may pass over.
+        """
+        bookmarks = _bookmarks(ended.states[-1]) if ended.states else {}
+        for place in ((stream, name) for stream in STREAMS for name in self.schedule.seen_by(run)):
+            bookmark = bookmarks.get(place)
+            if bookmark is not None and bookmark < self.now and self.schedule.may_rest(run):
+                before = all_partitions(self.state or {})[place]
+                silence = bookmark - seconds_of(before["quiet_since"])
+                if self.now - bookmark < min(run.quiet_hours * HOUR, silence / 8):
+                    assert all_partitions(ended.state)[place] == before
+                    self.tally["rests"] += 1
+                    continue
+            assert excused or bookmark == self.now, place
+
+    def _keep(self, run: Run, ended: TapRun) -> None:
+        """Keep what a target keeps: all, or what came up to one of the STATE messages."""
+        messages = ended.messages
+        if run.death and run.death.keeps_up_to_state is not None:
+            states = [n for n, message in enumerate(messages) if message["type"] == "STATE"]
+            place = len(states) - 1 - run.death.keeps_up_to_state
+            messages = messages[: states[place] + 1] if place >= 0 else []
+        for message in messages:
+            if message["type"] == "STATE":
+                self.state = message["value"]
+            elif message["type"] == "RECORD" and message["stream"] in STREAMS:
+                row = message["record"]
+                self.kept[key_of(message["stream"], row)] = row
+
+    def end_well(self) -> None:
+        """Run once more, late and without mishaps, and while nothing goes away: all is there.
+
+        It is so late that nothing rests, whatever the setting was.
+        """
+        if self.schedule.goes_away:
+            standing = replace(self.zoom.readings, seconds_between_pages=None)
+            self.schedule = replace(self.schedule, zoom=replace(self.zoom, readings=standing))
+        quiet_hours = max(run.quiet_hours for run in self.schedule.runs)
+        self.now = max([self.now, self._span + DAY, *map(self._due, self.truth)])
+        last = self.run(Run(round(quiet_hours * HOUR), quiet_hours=quiet_hours))
+        assert last.exit_code == 0, last.stderr
+        missing = self.to_be_read() - self.kept.keys()
+        assert not missing, f"{len(missing)} lost, such as {min(missing)}"
+        self.tally["schedules"] += 1
+
+
+def _bookmarks(state: State) -> dict[Place, int]:
+    return {place: seconds_of(text) for place, text in all_bookmarks(state).items()}
