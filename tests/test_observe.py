@@ -36,7 +36,14 @@ from simulator.scenario import (
     Scenario,
 )
 from simulator.world import World
-from tap_zoom_cc.commands.observe.asking import MOST_REQUESTS, Asked, Log, Seen, seen_in
+from tap_zoom_cc.commands.observe.asking import (
+    MOST_REQUESTS,
+    Asked,
+    Engagement,
+    Log,
+    Seen,
+    seen_in,
+)
 from tap_zoom_cc.commands.observe.command import SHOWN_VALUE, look
 from tap_zoom_cc.commands.observe.verdicts import UNDETERMINED, verdicts
 from tap_zoom_cc.sync.windows import Window
@@ -577,6 +584,32 @@ def test_a_list_that_lives_is_told_from_one_that_stands(
         Seen(again, 200, total=second),
     )
     assert findings_of(log)["sms", LIVING] == finding
+
+
+def test_a_failure_says_nothing_of_how_long_a_range_may_be() -> None:
+    month = Asked("width", LAST_WEEKS)
+    assert findings_of(log_of(Seen(month, 400), Seen(month, 200)))["sms", WIDTH] == "30 days"
+    assert findings_of(log_of(Seen(month, 503), Seen(month, 200)))["sms", WIDTH] == UNDETERMINED
+
+
+@pytest.mark.parametrize(
+    ("total", "token", "is_missed"), [(1, None, True), (1, "t", False), (2, None, False)]
+)
+def test_a_row_of_a_further_page_is_not_missed(
+    total: int, token: str | None, *, is_missed: bool
+) -> None:
+    one, other = (
+        Engagement(f"row{days}", NOW - timedelta(days=days), NOW - timedelta(days=days, hours=-1))
+        for days in (6, 8)
+    )
+    wide = Asked("range", Window(NOW - timedelta(days=10), NOW - timedelta(days=4)))
+    narrow = Asked("range", Window(NOW - timedelta(days=9), NOW - timedelta(days=7)))
+    log = log_of(
+        Seen(wide, 200, rows=(one,), token=token, total=total),
+        Seen(narrow, 200, rows=(other,), total=1),
+    )
+    left = findings_of(log)["sms", "readings of ranges that are left"]
+    assert left.startswith("0 of ") == is_missed
 
 
 def test_one_shorter_answer_is_not_enough_to_say_why() -> None:
