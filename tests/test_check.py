@@ -19,6 +19,7 @@ from tap_zoom_cc.sync.windows import (
     Answered,
     Window,
     answered,
+    asked_and_named,
     parts_of,
 )
 
@@ -145,6 +146,14 @@ def test_a_pass_is_never_whole_with_fewer_rows_than_its_first_page_announced(
         delivered += count
     rows.end_pass(1)
     assert not rows.is_whole or delivered >= (rows.this_pass.first_total or 0)
+
+
+@pytest.mark.parametrize(
+    "end", ["eyJhbGciOiJIUzUxMiJ9.secret", None, f"2024-01-01T00:00:00.{'1' * 99}Z"]
+)
+def test_an_error_tells_no_more_of_a_named_range_than_its_times(end: object) -> None:
+    told = asked_and_named(WINDOW, Page([], begin="2024-01-02", end=end))
+    assert told == f"asked for {WINDOW}, Zoom answered for 2024-01-02 to (no time)"
 
 
 def test_a_window_with_large_rows_is_split_by_their_bytes() -> None:

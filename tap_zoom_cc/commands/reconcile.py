@@ -18,7 +18,15 @@ from tap_zoom_cc.run.log import excerpt
 from tap_zoom_cc.run.report import counted
 from tap_zoom_cc.run.stopping import EXIT_FAILED
 from tap_zoom_cc.sync.prefetch import Fetched, Prefetcher
-from tap_zoom_cc.sync.windows import DAY, SECOND, Answered, Cut, Window, answered
+from tap_zoom_cc.sync.windows import (
+    DAY,
+    SECOND,
+    Answered,
+    Cut,
+    Window,
+    answered,
+    asked_and_named,
+)
 from tap_zoom_cc.writer import writing
 from tap_zoom_cc.zoom.answers import Answer
 from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError
@@ -211,7 +219,6 @@ def _count(log: EngagementLog, client: Client, account: Account, day: Window) ->
         return 0
     client.report.read_page(log.name, more=1, begins=True)
     if answered(asked, page) is not Answered.ASKED:
-        said = f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"
-        answer = Answer(OK, message=said)
+        answer = Answer(OK, message=asked_and_named(asked, page))
         raise AccountError(decide(answer, {Condition.OTHER_RANGE}), answer, request.where)
     return total

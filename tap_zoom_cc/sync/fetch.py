@@ -19,6 +19,7 @@ from tap_zoom_cc.sync.windows import (
     Answered,
     Parent,
     answered,
+    asked_and_named,
     halves,
     is_too_much,
     parts_of,
@@ -285,7 +286,7 @@ class WindowFetcher:
         if answer is Answered.LESS and (parts := halves(job.window)):
             return [replace(job, window=window) for window in parts]
         where = self.log.where(job.account.account_id)
-        said = f"asked for {asked}, Zoom answered for {page.begin} to {page.end}"
+        said = asked_and_named(asked, page)
         if answer is Answered.ANOTHER or not job.accepts_less:
             is_another = answer is Answered.ANOTHER
             condition = Condition.OTHER_RANGE if is_another else Condition.NARROWER_RANGE

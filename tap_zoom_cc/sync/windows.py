@@ -63,7 +63,7 @@ MOST_IN_ALL_PARTS = 1.5
 _LATEST = datetime.max.replace(tzinfo=timezone.utc)
 
 _NAMED = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)(?:[Tt ](?P<minute>\d\d:\d\d)(?P<second>:\d\d(?:\.\d+)?)?)?"
+    r"(?P<day>\d{4}-\d\d-\d\d)(?:[Tt ](?P<minute>\d\d:\d\d)(?P<second>:\d\d(?:\.\d{1,9})?)?)?"
     r"(?P<zone>[Zz]|(?P<offset>[+-]\d\d:\d\d))?",
     re.ASCII,
 )
@@ -301,6 +301,15 @@ def answered(request: Window, page: Page) -> Answered:
         request.end - end - end_zone,
     )
     return Answered.ASKED if max(lacking) < MINUTE else Answered.LESS
+
+
+def asked_and_named(request: Window, page: Page) -> str:
+    """Say which range was asked for and which one a page names, in the words of an error.
+
+    Only an end that is a time is told: anything else may be long, or a secret that was sent.
+    """
+    begin, end = (each if _named(each) else "(no time)" for each in (page.begin, page.end))
+    return f"asked for {request}, Zoom answered for {begin} to {end}"
 
 
 def _named(text: object) -> tuple[datetime, timedelta, timedelta] | None:
