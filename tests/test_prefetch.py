@@ -196,6 +196,19 @@ def test_what_was_handed_over_is_let_go_of_while_the_threads_wait() -> None:
     last_may_end.set()
 
 
+def test_an_error_holds_nothing_of_what_was_read_before_it() -> None:
+    made: list[weakref.ref[Rows]] = []
+
+    def read(_: Job) -> Fetched[Job]:
+        rows = Rows(made)
+        raise ReadError(str(rows))
+
+    results = prefetcher(read, {"sick": many(1)}).results("sick", lambda: None)
+    with pytest.raises(ReadError):
+        next(results)
+    assert made[0]() is None
+
+
 def test_parts_are_read_before_what_comes_after_them() -> None:
     order: list[Job] = []
 

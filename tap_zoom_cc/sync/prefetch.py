@@ -11,6 +11,7 @@ import heapq
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -208,6 +209,8 @@ class Prefetcher(Generic[Job, Result]):
                 outcome = self._read(job, partial(lane.wants, place))
             except Exception as error:  # noqa: BLE001 (raised again in the reader's thread)
                 outcome = error
+                # They hold what was read before it, which nobody counts.
+                traceback.clear_frames(error.__traceback__)
             with self._changed:
                 self._running -= 1
                 if self._awaited == place:

@@ -213,6 +213,8 @@ class StreamSync:
                     self._has_advanced = True
                 tally.windows_done += 1
                 self._report.show_progress()
+                # They would be kept while the next window is waited for.
+                del rows
             self._can_be_read = True
         except AccountError as error:
             self._tell_of_refusal(account_id, error)
