@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
@@ -31,7 +32,7 @@ from tap_zoom_cc.zoom.pages import (
     PageReader,
     Request,
 )
-from tap_zoom_cc.zoom.rules import TRIES, decide
+from tap_zoom_cc.zoom.rules import PATIENCE_SECONDS, SLOW_TRIES, TRIES, Condition, decide
 from tests.harness.clock import SleepingClock
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def test_a_request_that_waits_to_be_sent_again_ends_with_an_error_that_ends_the_
             ours.get(sms_of("one"), PageReader("sms").read)
         has_ended.set()
 
-    monkeypatch.setattr(pacing, "FIRST_WAIT_SECONDS", 1e8)
+    monkeypatch.setattr(pacing, "FIRST_BACKOFF_SECONDS", 1e8)
     faults = (Fault(kind="503_json", endpoint="sms"),)
     simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
     is_waiting, has_ended = threading.Event(), threading.Event()
@@ -203,7 +204,7 @@ def test_one_account_that_refuses_the_token_costs_one_token(
     simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If others are answered with it: a token for each try would be many for many accounts."""
-    monkeypatch.setattr(pacing, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(pacing, "FIRST_BACKOFF_SECONDS", 0.0)
     refusal = Refusal(status=401, code=124, message="Invalid access token.")
     faults = (Fault(kind="account_refuses", endpoint="sms", account_id="one", refusal=refusal),)
     accounts = (Played(id="one"), Played(id="two"))
@@ -232,3 +233,34 @@ def test_a_request_is_sent_a_bounded_number_of_times_even_if_its_errors_differ()
     with pytest.raises(AnswerError):
         with_retries(send, stop=Stop(), on_retry=lambda *_: None)
     assert tries == TRIES
+
+
+def error_of(answer: Answer, *conditions: Condition) -> AnswerError:
+    return AnswerError(decide(answer, set(conditions)), answer)
+
+
+def sent_until_final(*errors: AnswerError) -> int:
+    """Return how often a request was sent that ends with these errors, and then well."""
+    left = iter(errors)
+    sent = 0
+
+    def send() -> None:
+        nonlocal sent
+        sent += 1
+        for error in left:
+            raise error
+
+    with suppress(AnswerError):
+        with_retries(send, stop=Stop(), on_retry=lambda *_: None)
+    return sent
+
+
+def test_the_patience_with_refusals_for_the_rate_begins_at_the_first_of_them() -> None:
+    asked_to_wait_all_of_it = error_of(Answer(429, wait=PATIENCE_SECONDS))
+    assert sent_until_final(error_of(Answer(503, wait=0.0)), asked_to_wait_all_of_it) == 3
+
+
+def test_slow_answers_are_few_though_an_outage_is_seen_meanwhile() -> None:
+    alone = error_of(Answer(0, wait=0.0), Condition.SLOW)
+    of_many = error_of(Answer(0, wait=0.0), Condition.SLOW, Condition.OUTAGE)
+    assert sent_until_final(alone, of_many, of_many, of_many) == SLOW_TRIES

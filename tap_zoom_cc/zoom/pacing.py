@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from tap_zoom_cc.run.stopping import Stop
-    from tap_zoom_cc.zoom.rules import Rule
 
 Result = TypeVar("Result")
 
@@ -65,10 +64,10 @@ SHORTEST_COOL_DOWN_SECONDS = 1.0
 LONGEST_COOL_DOWN_SECONDS = 60.0
 """When refusals do not say how long to wait, cool-downs double up to this (own choice)."""
 
-FIRST_WAIT_SECONDS = 0.5
+FIRST_BACKOFF_SECONDS = 0.5
 """The longest wait before the second try; it doubles with each further one."""
 
-LONGEST_WAIT_SECONDS = 30.0
+LONGEST_BACKOFF_SECONDS = 30.0
 """What it grows to, where Zoom does not ask for another wait."""
 
 SENT_AGAIN = (Action.RETRY, Action.COOL_DOWN, Action.RENEW_TOKEN)
@@ -224,7 +223,7 @@ def with_retries(
         AnswerError: the last one, when there is to be no other try.
         StoppedError: when the run is to end, or nothing more is to be sent.
     """
-    tries: Counter[Rule] = Counter()
+    tries: Counter[str] = Counter()
     first_refused_at = inf
     slept = 0.0
 
@@ -234,20 +233,20 @@ def with_retries(
         if not isinstance(error, AnswerError) or error.rule.action not in SENT_AGAIN:
             return True
         rule, asked_wait = error.rule, error.answer.wait or 0.0
-        now = time.monotonic()
-        first_refused_at = min(first_refused_at, now)
         if rule.tries is None:
+            now = time.monotonic()
+            first_refused_at = min(first_refused_at, now)
             return now - first_refused_at + asked_wait > PATIENCE_SECONDS
         # Waits for a turn or for a token do not count: they say nothing of this request.
-        tries[rule] += 1
-        is_last = tries[rule] >= rule.tries or tries.total() >= TRIES
+        tries[rule.meaning] += 1
+        is_last = tries[rule.meaning] >= rule.tries or tries.total() >= TRIES
         return is_last or slept + asked_wait > PATIENCE_SECONDS
 
     def waits() -> Generator[float, AnswerError, None]:
         """Wait before each further try; backoff itself would sleep on when the run is to end."""
         nonlocal slept
         error = yield 0.0
-        longest = FIRST_WAIT_SECONDS
+        longest = FIRST_BACKOFF_SECONDS
         while True:
             seconds = backoff.full_jitter(longest)
             if error.rule.action is Action.COOL_DOWN:
@@ -257,7 +256,7 @@ def with_retries(
             on_retry(error, seconds)
             stop.sleep(seconds)
             slept += seconds
-            longest = min(longest * 2, LONGEST_WAIT_SECONDS)
+            longest = min(longest * 2, LONGEST_BACKOFF_SECONDS)
             error = yield 0.0
 
     tried: Callable[[], Result] = backoff.on_exception(

@@ -28,7 +28,7 @@ class Constants:
 
     first_wait_seconds: float | None = field(
         default=None,
-        metadata=_named("zoom.pacing.FIRST_WAIT_SECONDS"),
+        metadata=_named("zoom.pacing.FIRST_BACKOFF_SECONDS"),
     )
     patience_seconds: float | None = field(
         default=None, metadata=_named("zoom.pacing.PATIENCE_SECONDS")
