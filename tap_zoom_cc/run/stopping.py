@@ -151,12 +151,13 @@ def end_on_signals(stop: Stop, logger: logging.Logger) -> None:
     def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (signal's signature)
         name = signal.Signals(number).name
         exit_code = EXIT_TERMINATED if number == signal.SIGTERM else EXIT_INTERRUPTED
-        stop.ask(
-            f"{name} received: the run was ended; the next one goes on from its state", exit_code
-        )
+        # First of all: whatever the signal has interrupted may hold what the next step waits for.
         watchdog = threading.Timer(GRACE_SECONDS, _end_blocked_process, (logger, name, exit_code))
         watchdog.daemon = True
         watchdog.start()
+        stop.ask(
+            f"{name} received: the run was ended; the next one goes on from its state", exit_code
+        )
 
     signal.signal(signal.SIGTERM, handler)
     signal.signal(signal.SIGINT, handler)

@@ -271,7 +271,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         Action.READ_AGAIN,
         "the page token has expired",
-        "run again; if it comes often, the target may be too slow",
+        "run again; if it comes often, lower max_concurrency: a window's pages come faster then",
         "seen",
         statuses=(400,),
         codes=(300, 30101, 1003100, 30051005),
