@@ -24,7 +24,7 @@ from tap_zoom_cc.zoom.connections import (
     read_body,
     session_for,
 )
-from tap_zoom_cc.zoom.errors import AnswerError
+from tap_zoom_cc.zoom.errors import AnswerError, no_answer
 from tap_zoom_cc.zoom.pacing import with_retries
 from tap_zoom_cc.zoom.rules import TRIES, decide
 from tests.harness.raw_server import raw_server, read_head, without_proxies
@@ -101,6 +101,11 @@ def test_a_body_without_an_end_is_refused_and_never_held(
         finally:
             tracemalloc.stop()
     assert peak < LARGEST_BODY_BYTES, "as much as the largest body, to read a small one"
+
+
+def test_a_body_without_an_end_is_an_answer_of_another_kind_and_not_none() -> None:
+    error = BodyTooLargeError("the answer is larger than 9 bytes")
+    assert no_answer(error, at="there") == (Answer(200, message=str(error)), set())
 
 
 def test_a_body_as_large_as_the_bound_is_read() -> None:
