@@ -11,7 +11,7 @@ import pytest
 from simulator.process import SimulatorProcess
 from simulator.scenario import Scenario
 from tests.harness.tap import run_tap
-from tests.meltano_project import MeltanoProject, shared_plugins
+from tests.meltano_project import MeltanoProject
 from tests.postgres_server import postgres_server
 
 if TYPE_CHECKING:
@@ -59,11 +59,9 @@ def discovered() -> dict[str, Any]:
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
-) -> MeltanoProject:
+def project(tmp_path: Path, simulator: SimulatorProcess) -> MeltanoProject:
     """Give a Meltano project of its own, whose tap reads the simulator."""
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
+    project = MeltanoProject(tmp_path / "project")
     project.read_from(simulator)
     return project
 

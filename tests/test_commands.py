@@ -22,7 +22,7 @@ from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.history import accounts_asked
 from tests.harness.pages import ROOT, block, run_block
 from tests.harness.raw_server import free_port
-from tests.meltano_project import MeltanoProject, needs_duckdb, shared_plugins
+from tests.meltano_project import MeltanoProject, needs_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,11 +83,9 @@ def provide(folder: Path, name: str, command: str) -> None:
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, programs: Path, zoom: SimulatorProcess
-) -> MeltanoProject:
+def project(tmp_path: Path, programs: Path, zoom: SimulatorProcess) -> MeltanoProject:
     """Give the clone as a Meltano project, whose settings lead to the simulator."""
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
+    project = MeltanoProject(tmp_path / "project")
     project.read_from(zoom)
     project.env["PATH"] = os.pathsep.join([str(programs), project.env["PATH"]])
     for name in ("dev", "examples"):
@@ -217,7 +215,7 @@ def without_meltano(
         install = [uv, "pip", "install", "--python", str(environment / "bin" / "python")]
         subprocess.run([*install, "target-jsonl==0.1.4"], check=True)
     provide(programs, "target-jsonl", str(target))
-    project = MeltanoProject(tmp_path / "folder", tmp_path / "plugins")
+    project = MeltanoProject(tmp_path / "folder")
     project.env["PATH"] = os.pathsep.join([str(programs), project.env["PATH"]])
     settings = {**zoom.tap_config(), "requests_per_second": 100}
     (project.folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")

@@ -31,7 +31,6 @@ MOST_FUNCTIONS = 142
         ("a = b(c=d, e=f)", ["a = b( e=f)", "a = b(c=d, )"]),
         ("self.a += b", ["pass"]),
         ("self.a = b", ["pass"]),
-        ("a(b)", ["pass"]),
         ("raise a", ["pass"]),
         ("while a: continue", ["while a: break"]),
         ("while a: break", ["while a: continue"]),

@@ -18,7 +18,7 @@ from tests.harness.pages import run_block
 from tests.harness.rows import by_key
 from tests.harness.singer import bookmarks
 from tests.harness.tap import without_unmapped
-from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
+from tests.meltano_project import ROOT, MeltanoProject
 from tests.postgres_server import connect, loader_settings, postgres_server
 
 if TYPE_CHECKING:
@@ -58,15 +58,9 @@ def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
     return simulator
 
 
-@pytest.fixture
-def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of the plugins' environments, shared by all projects."""
-    return shared_plugins(tmp_path_factory)
-
-
-def project_for(folder: Path, plugins: Path, zoom: SimulatorProcess) -> MeltanoProject:
+def project_for(folder: Path, zoom: SimulatorProcess) -> MeltanoProject:
     """Return a project that reads the simulator up to its present."""
-    project = MeltanoProject(folder, plugins)
+    project = MeltanoProject(folder)
     project.configure("tap-zoom-cc", zoom.tap_config())
     project.configure("tap-zoom-cc", {"start_date": BEGIN.date()})
     project.configure("tap-zoom-cc", {"end_date": SECOND_RUN.isoformat()})
@@ -92,9 +86,9 @@ def accounts_of(rows: list[Record]) -> set[str]:
 
 
 def test_workers_side_by_side_read_every_account_once(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess
+    tmp_path: Path, zoom: SimulatorProcess
 ) -> None:
-    project = project_for(tmp_path / "project", plugins, zoom)
+    project = project_for(tmp_path / "project", zoom)
     # Meltano makes its own database at the first command, and two commands at once fail at it.
     project.meltano("state", "list")
 
@@ -121,12 +115,12 @@ def test_workers_side_by_side_read_every_account_once(
 
 
 def test_machines_with_a_suffix_each_share_a_state_back_end(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess
+    tmp_path: Path, zoom: SimulatorProcess
 ) -> None:
     (tmp_path / "state").mkdir()
 
     def work(machine: str, shard: str, until: datetime) -> Path:
-        project = project_for(tmp_path / machine, plugins, zoom)
+        project = project_for(tmp_path / machine, zoom)
         project.configure("tap-zoom-cc", {"sub_account_ids": json.dumps(SHARDS[shard])})
         project.configure("tap-zoom-cc", {"end_date": until.isoformat()})
         project.env["MELTANO_STATE_BACKEND_URI"] = f"file://{tmp_path}/state"
@@ -150,9 +144,9 @@ def test_machines_with_a_suffix_each_share_a_state_back_end(
 
 @pytest.mark.parametrize("shard", SHARDS)
 def test_a_worker_without_accounts_fails_and_names_its_variable(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, shard: str
+    tmp_path: Path, zoom: SimulatorProcess, shard: str
 ) -> None:
-    project = project_for(tmp_path / "project", plugins, zoom)
+    project = project_for(tmp_path / "project", zoom)
     # Neither the accounts of others nor the app's own are a reason to begin.
     project.configure("tap-zoom-cc", {"sub_account_ids": json.dumps(ACCOUNT_IDS)})
     project.configure("tap-zoom-cc", {"include_own_account": "true"})
@@ -212,14 +206,12 @@ def postgres_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def prepared(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, postgres_port: int
-) -> MeltanoProject:
+def prepared(tmp_path: Path, zoom: SimulatorProcess, postgres_port: int) -> MeltanoProject:
     """Return a project whose workers load into PostgreSQL, into tables that are empty.
 
     One worker makes them alone, as the page says: two would get in each other's way.
     """
-    project = project_for(tmp_path / "project", plugins, zoom)
+    project = project_for(tmp_path / "project", zoom)
     project.configure("target-postgres", loader_settings(postgres_port))
     for shard, account_ids in SHARDS.items():
         accounts = {"sub_account_ids": json.dumps(account_ids)}
@@ -234,9 +226,9 @@ def prepared(
 
 
 def test_the_block_that_is_shown_works_on_an_empty_database_and_what_nobody_reads_is_found(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, postgres_port: int
+    tmp_path: Path, zoom: SimulatorProcess, postgres_port: int
 ) -> None:
-    project = project_for(tmp_path / "project", plugins, zoom)
+    project = project_for(tmp_path / "project", zoom)
     project.configure("target-postgres", loader_settings(postgres_port))
     with connect(postgres_port) as connection:
         connection.execute("drop schema if exists zoom_cc cascade")
