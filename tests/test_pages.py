@@ -1,26 +1,33 @@
-"""Pages are followed to their end, once each, whatever a server does with its tokens."""
+"""Pages are followed to their end, once each, whatever a server does with its tokens.
+
+JSON that msgspec refuses is read whole: every text, every digit, and values at any depth.
+"""
 
 from __future__ import annotations
 
 import json
 from codecs import BOM_UTF8
 from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 import requests
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tap_zoom_cc.sync.window_rows import Pass, WindowRows, pages_for
 from tap_zoom_cc.sync.windows import Window
+from tap_zoom_cc.zoom import json_text
 from tap_zoom_cc.zoom.instants import parse_instant
-from tap_zoom_cc.zoom.pages import (
-    PAGES_WITHOUT_NEWS,
-    NextPageTokenPaginator,
-    PageReader,
-)
+from tap_zoom_cc.zoom.pages import PAGES_WITHOUT_NEWS, NextPageTokenPaginator, PageReader
+
+if TYPE_CHECKING:
+    from tap_zoom_cc.zoom.json_text import Json
 
 WINDOW = Window(parse_instant("2024-01-01"), parse_instant("2024-01-29"))
 READER = PageReader("sms")
+DEEP = b"[" * 5000 + b"]" * 5000
 
 
 def answer(content: object) -> requests.Response:
@@ -52,67 +59,50 @@ def follow(*pages: dict[str, object]) -> tuple[list[str | None], WindowRows]:
     return asked, reading
 
 
-def test_tokens_are_followed_until_there_is_none() -> None:
-    asked, reading = follow(
-        {"sms": rows("a", "b"), "next_page_token": "one", "total_records": 3},
-        {"sms": rows("c"), "next_page_token": "", "total_records": 3},
-    )
-    assert asked == [None, "one"]
-    assert reading.rows.keys() == {"a", "b", "c"}
-    assert reading.is_whole
-
-
 @pytest.mark.parametrize(
     "last",
     [
         {"sms": rows("b"), "total_records": 2},
-        *(
-            {"sms": rows("b"), "next_page_token": odd, "total_records": 2}
-            for odd in (None, 0, False)
-        ),
+        *({"sms": rows("b"), "next_page_token": odd} for odd in ("", None, 0, False, "one")),
         {"sms": [], "next_page_token": "more", "total_records": 1},
         {"sms": None, "next_page_token": "more", "total_records": 1},
-        {"sms": rows("b"), "next_page_token": "one"},
     ],
-    ids=["no key", "null", "zero", "false", "empty page", "null page", "the same token again"],
+    ids=["no key", "empty", "null", "zero", "false", "the same again", "no rows", "null rows"],
 )
 def test_every_way_to_end_is_an_end(last: dict[str, object]) -> None:
     asked, _ = follow({"sms": rows("a"), "next_page_token": "one"}, last)
     assert asked == [None, "one"]
 
 
-def test_the_same_rows_for_ever_new_tokens_are_not_followed_for_ever() -> None:
-    repeated: list[dict[str, object]] = [
-        {"sms": rows("a"), "next_page_token": str(number), "total_records": 2}
-        for number in range(PAGES_WITHOUT_NEWS + 1)
-    ]
-    _, reading = follow(*repeated)
-    assert not reading.is_whole
-
-
-@pytest.mark.parametrize("between", [rows("a"), []], ids=["the same rows", "no rows"])
-def test_one_page_without_news_does_not_end_a_window(between: list[dict[str, str]]) -> None:
-    """Neither where a total counts the rows nor where nothing does."""
-    for total in ({"total_records": 2}, {}):
-        if total and not between:
-            continue
-        asked, reading = follow(
-            {"sms": rows("a"), "next_page_token": "one", **total},
-            {"sms": between, "next_page_token": "two", **total},
-            {"sms": rows("b"), "next_page_token": "", **total},
-        )
-        assert asked == [None, "one", "two"]
-        assert reading.rows.keys() == {"a", "b"}
-        assert reading.is_whole
-
-
-def test_pages_that_are_empty_for_ever_are_not_followed_for_ever() -> None:
-    empty: list[dict[str, object]] = [
-        {"sms": [] if number else rows("a"), "next_page_token": str(number)}
-        for number in range(PAGES_WITHOUT_NEWS + 1)
-    ]
-    _, reading = follow(*empty)
+@pytest.mark.parametrize(
+    ("between", "total"),
+    [(rows("a"), {"total_records": 2}), (rows("a"), {}), ([], {})],
+    ids=["the same rows", "the same rows, not counted", "no rows, not counted"],
+)
+def test_one_page_without_news_does_not_end_a_window(
+    between: list[dict[str, str]], total: dict[str, object]
+) -> None:
+    asked, reading = follow(
+        {"sms": rows("a"), "next_page_token": "one", **total},
+        {"sms": between, "next_page_token": "two", **total},
+        {"sms": rows("b"), "next_page_token": "", **total},
+    )
+    assert asked == [None, "one", "two"]
+    assert reading.rows.keys() == {"a", "b"}
     assert reading.is_whole
+
+
+@pytest.mark.parametrize(
+    ("page", "is_whole"),
+    [({"sms": rows("a"), "total_records": 2}, False), ({"sms": []}, True)],
+    ids=["the same rows", "no rows"],
+)
+def test_new_tokens_without_news_are_not_followed_for_ever(
+    page: dict[str, object], *, is_whole: bool
+) -> None:
+    pages = ({**page, "next_page_token": str(number)} for number in range(PAGES_WITHOUT_NEWS))
+    _, reading = follow({**page, "sms": rows("a"), "next_page_token": "first"}, *pages)
+    assert reading.is_whole is is_whole
 
 
 def test_an_empty_last_page_takes_no_announced_row_back() -> None:
@@ -127,56 +117,41 @@ def test_an_empty_last_page_takes_no_announced_row_back() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
         b"<html></html>",
-        b'{"sms": [{"a": 1}',
-        b"[]",
         b"null",
         b'{"next_page_token": ""}',
         b'{"sms": {}}',
         b'{"sms": [], "next_page_token": 7}',
-        b'{"sms": [], "next_page_token": true}',
         b'{"sms": [], "total_records": "many"}',
-        b'{"voice_calls": []}',
         b'{"sms": [{"x": "\xff"}]}',
         b'{"sms": null, "next_page_token": "more"}',
-        b'{"sms": [], "new": ' + b"[" * 5000 + b"]" * 4999 + b"}",
+        b'{"sms": [], "new": ' + DEEP[:-1] + b"}",
         b'{"sms": [{}], "from": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'{"sms": [' + b"[" * 5000 + b"]" * 5000 + b"]}",
+        b'{"sms": [' + DEEP + b"]}",
         rb'{"sms": [{"x": "\ud800"}',
         rb'{"sms": [{"x": "\ud800"}]} ,',
         rb'{"sms": [{"x": "\ud800",}]}',
         rb'{"sms": [{"x": "\ud800"}], "total_records": "many"}',
     ],
+    ids=range(15),
 )
 def test_what_is_no_page_is_not_taken_for_an_empty_one(body: bytes) -> None:
-    paginator = NextPageTokenPaginator(READER)
     with pytest.raises((msgspec.MsgspecError, ValueError)):
-        WindowRows(WINDOW).add(paginator.read(answer(body)))
+        WindowRows(WINDOW).add(READER.read(answer(body)))
 
 
 @pytest.mark.parametrize(
-    "value",
-    [rb'"half a pair \ud800"', rb'"\ud800\u0041"', b"[" * 5000 + b"]" * 5000, b'{"\\udc00": []}'],
-    ids=["lone", "followed", "deep", "name"],
+    "value", [rb'"half a pair \ud800"', rb'"\ud800\u0041"', DEEP, rb'{"\udc00": []}'], ids=range(4)
 )
 def test_a_page_with_a_value_that_msgspec_cannot_pass_over_is_read_as_any_other(
     value: bytes,
 ) -> None:
     row = b'{"engagement_id": "a", "start_time": "2024-01-02T00:00:00Z", "odd": ' + value + b"}"
+    two = [row, row.replace(b'"a"', b'"b"')]
     body = b'{"next_page_token": "more", "odd": %b, "total_records": "2", "sms": [%b, %b ] }'
-    page = READER.read(answer(body % (value, row, row.replace(b'"a"', b'"b"'))))
-    assert [bytes(found) for found in page.rows or []] == [row, row.replace(b'"a"', b'"b"')]
+    page = READER.read(answer(BOM_UTF8 + body % (value, *two)))
+    assert [bytes(found) for found in page.rows or []] == two
     assert (page.next_page_token, page.total_records) == ("more", 2)
-    reading = WindowRows(WINDOW)
-    assert reading.add(page)
-    assert reading.rows.keys() == {"a", "b"}
-
-
-def test_a_byte_order_mark_before_a_page_is_skipped() -> None:
-    for odd in (b"1", rb'"\ud800"'):
-        body = BOM_UTF8 + b'{"sms": [], "total_records": 0, "odd": %b}' % odd
-        assert READER.read(answer(body)).rows == []
 
 
 def test_a_page_with_a_malformed_row_is_not_taken_in_at_all() -> None:
@@ -188,8 +163,94 @@ def test_a_page_with_a_malformed_row_is_not_taken_in_at_all() -> None:
     assert reading.this_pass.last_total is None
 
 
-@pytest.mark.parametrize(
-    ("number", "pages"), [(0, 1), (1, 1), (100, 1), (101, 2), (2500, 25), (2501, 26)]
-)
+@pytest.mark.parametrize(("number", "pages"), [(0, 1), (100, 1), (101, 2), (2500, 25), (2501, 26)])
 def test_pages_are_counted_as_zoom_fills_them(number: int, pages: int) -> None:
     assert pages_for(number) == pages
+
+
+# JSON
+
+texts = st.text(max_size=4) | st.sampled_from(["[", '"{', "\\", "]}\\"])
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def written(value: Json) -> Any:  # noqa: ANN401 (any JSON)
+    """Return what Python's own reader makes of a value that was read and is written again."""
+    return json.loads(msgspec.json.encode(json_text.repaired(value)))
+
+
+@given(values, st.sampled_from([None, 1]), st.booleans(), st.integers(0, 4))
+def test_what_is_read_is_written_again_however_deep_it_is_read_into(
+    value: Any,  # noqa: ANN401 (any JSON)
+    indent: int | None,
+    is_ascii: bool,  # noqa: FBT001 (hypothesis gives it)
+    levels: int,
+) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=is_ascii).encode()
+    assert written(json_text.read(text, levels)) == value
+
+
+def test_what_is_too_deep_stays_as_it_came_and_costs_no_stack() -> None:
+    deep = b"[ " * 200_000 + b"]" * 200_000
+    for levels in (1, json_text.MOST_LEVELS):
+        found = json_text.read(b'{"a": %b, "b": "\\ud800", "c": [1]}' % deep, levels)
+        assert isinstance(found, dict)
+        assert msgspec.json.encode(found.pop("a")).endswith(deep[2 * levels - 2 :])
+        assert written(found) == {"b": "\ufffd", "c": [1]}
+
+
+pieces = st.sampled_from(
+    ["[", "]", "{", "}", ",", ":", '"a"', '"', "1", "-", "0", ".5", "e1", "true", "NaN", " ", "\\"]
+)
+noises = st.lists(pieces, max_size=12).map("".join)
+
+
+@given(noises | noises.map("[{}]".format))
+@example("[1],")
+@example("[1 2]")
+@example("[01]")
+@example("NaN")
+@example('[{"a" 1}]')
+@example('["a\nb"]')
+@example('[{"a":1]')
+def test_what_is_no_json_is_refused(noise: str) -> None:
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        json.loads(noise, parse_constant=refuse)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            json_text.read(noise.encode())
+    else:
+        json_text.read(noise.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"[[[1]]", b"[[[1]]]]", b"[[[1]], NaN]", b"[NaN, [[1]]]", b"]" * 100_000),
+        *(b"[" * 100_000, b"[" * 100_000 + b"]" * 99_999, b'[[["' + b'\\"' * 1_000_000),
+    ],
+    ids=range(8),
+)
+@pytest.mark.parametrize("levels", [1, json_text.MOST_LEVELS])
+def test_brackets_that_do_not_fit_together_are_refused_at_any_depth(
+    text: bytes, levels: int
+) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        json_text.read(text, levels)
+
+
+@given(st.text(st.characters(codec="utf-8")), st.binary(max_size=4))
+def test_repaired_text_is_unicode_and_what_was_in_order_stays(text: str, noise: bytes) -> None:
+    assert json_text.repaired(json_text.read(json.dumps(text).encode())) == text
+    quoted = b'"' + noise.translate(None, bytes(range(32)) + b'"\\') + b'"'
+    found = json_text.repaired(json_text.read(quoted))
+    assert isinstance(found, str)
+    found.encode()
