@@ -66,18 +66,13 @@ def read(
         (b'{"code": "%b"}' % NINES, None, "Reason"),
         (b'{"code": %b}' % NINES, None, "Reason"),
         (b'{"message": "%b"}' % NINES, None, "9" * LONGEST_MESSAGE + "…"),
+        (b'{"code": 300, "more": %b%b}' % (b"[" * 100_000, b"]" * 100_000), None, "Reason"),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_any_body_is_read(body: bytes, code: int | None, message: str) -> None:
     answer = read(400, body)
     assert (answer.code, answer.message) == (code, message)
-
-
-def test_a_body_of_any_depth_is_an_answer_too() -> None:
-    # Python says how deep the decoder may go: 3.13.0 lets it read this.
-    deep = b'{"code": 300, "more": %b%b}' % (b"[" * 5000, b"]" * 5000)
-    assert read(400, deep).code in {None, 300}
 
 
 def test_credentials_that_an_answer_quotes_are_not_passed_on() -> None:
@@ -125,24 +120,16 @@ IN_A_DAY = (
     *("Sun, 21 Jan 2024 00:00:00 -0000", "Sun, 21 Jan 2024 02:00:00 +0200"),
 )
 AT_NO_INSTANT = (
-    *(None, "", "soon", "-5", "1.2.3", "9" * 40, "2024-13-45T00:00:00Z"),
-    *("0001-01-01T00:00:00+14:00", "Sun, 99 Jan 2024 00:00:00 GMT"),
+    *(None, "", "soon", "-5", "1.2.3", "\u00b2", "9" * 40, "2024-13-45T00:00:00Z"),
+    *("0001-01-01T00:00:00+14:00", "Mon, 01 Jan 0001 00:00:00 +1400"),
+    "Sun, 99 Jan 2024 00:00:00 GMT",
 )
 
 
-def test_retry_after_is_read_in_every_form() -> None:
+def test_retry_after_is_read_in_every_form_and_is_in_utc() -> None:
     for instant, texts in ((NOW, AT_ONCE), (NEXT_DAY, IN_A_DAY), (None, AT_NO_INSTANT)):
-        read = {text: parse_retry_after(text, NOW) for text in texts}
-        assert read == dict.fromkeys(texts, instant)
-
-
-@given(st.text() | st.datetimes(timezones=st.timezones()).map(format_datetime))
-@example("Mon, 01 Jan 0001 00:00:00 +1400")
-@example("\u00b2")
-@example("Sun, 21 Jan 2024 02:00:00 +0200")
-def test_retry_after_of_any_form_is_an_instant_or_nothing(text: str) -> None:
-    found = parse_retry_after(text, NOW)
-    assert found is None or found.utcoffset() == timedelta(0)
+        read = {text: str(parse_retry_after(text, NOW)) for text in texts}
+        assert read == dict.fromkeys(texts, str(instant))
 
 
 @given(st.text(min_size=LONGEST_MESSAGE // 2))

@@ -10,7 +10,6 @@ import gzip
 import tracemalloc
 from contextlib import contextmanager
 from dataclasses import replace
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import pytest
@@ -169,23 +168,6 @@ def test_neither_the_wait_for_a_turn_nor_time_between_requests_counts(clock: Ste
     assert len(connections) == 3
 
 
-def test_a_request_that_is_late_has_a_deadline_of_its_own(clock: SteadyClock) -> None:
-    def serve(connection: socket.socket) -> None:
-        if b"/slow" in read_head(connection):
-            be_late(connection, SLOW_ANSWERS["body"], ask_meanwhile)
-        connection.sendall(EMPTY_OBJECT)
-
-    def ask_meanwhile() -> None:
-        pass_time(clock)
-        fast.put(get(session_for(url, clock=clock), url).text)
-
-    fast: SimpleQueue[str] = SimpleQueue()
-    with raw_server(serve) as url:
-        with pytest.raises(DeadlineError):
-            get(session_for(url, clock=clock), f"{url}slow")
-        assert fast.get(timeout=PATIENCE_SECONDS) == "{}"
-
-
 # Proxies
 
 
@@ -284,7 +266,7 @@ def test_a_body_without_an_end_is_refused_and_never_held(
     with raw_server(serve) as url, refused as caught:
         tracemalloc.start()
         try:
-            get(session_for(url), url)
+            get(session_for(url, clock=SteadyClock()), url)
         finally:
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
@@ -295,17 +277,17 @@ def test_a_body_without_an_end_is_refused_and_never_held(
 def test_a_body_as_large_as_the_bound_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with raw_server(answer("200 OK\r\nContent-Length: 1000", bytes(1000))) as url:
         monkeypatch.setattr(connections, "LARGEST_BODY_BYTES", 1000)
-        assert len(get(session_for(url), url).content) == 1000
+        assert len(get(session_for(url, clock=SteadyClock()), url).content) == 1000
         monkeypatch.setattr(connections, "LARGEST_BODY_BYTES", 999)
         with pytest.raises(BodyTooLargeError):
-            get(session_for(url), url)
+            get(session_for(url, clock=SteadyClock()), url)
 
 
 @pytest.mark.parametrize("head", ["503 Busy", "503 Busy\r\nContent-Encoding: gzip", "302 Found"])
 def test_of_an_endless_error_or_redirect_the_beginning_is_read(head: str) -> None:
     body = BOMB if "gzip" in head else BLOCK
     with raw_server(answer(f"{head}\r\nLocation: /", body, for_ever=True)) as url:
-        session = session_for(url)
+        session = session_for(url, clock=SteadyClock())
         for _ in range(2):
             response = get(session, url)
             assert response.status_code == int(head[:3])
@@ -321,7 +303,7 @@ def test_a_body_is_whole_and_its_connection_is_used_again() -> None:
         answer(f"{CHUNKED}\r\nContent-Encoding: gzip", body)(connection)
 
     with raw_server(serve) as url:
-        session = session_for(url)
+        session = session_for(url, clock=SteadyClock())
         assert [get(session, url).content for _ in range(3)] == [b"{}x"] * 3
     assert len(connections) == 1
 
@@ -329,4 +311,4 @@ def test_a_body_is_whole_and_its_connection_is_used_again() -> None:
 def test_a_body_that_cannot_be_decoded_is_no_body() -> None:
     no_gzip = answer("200 OK\r\nContent-Length: 2\r\nContent-Encoding: gzip", b"{}")
     with raw_server(no_gzip) as url, pytest.raises(ChunkedEncodingError):
-        get(session_for(url), url)
+        get(session_for(url, clock=SteadyClock()), url)

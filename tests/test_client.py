@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import requests
 
     from simulator.process import SimulatorProcess
+    from tap_zoom_cc.run.settings import Settings
 
 
 def play(simulator: SimulatorProcess, *faults: Fault) -> None:
@@ -51,12 +52,16 @@ def play(simulator: SimulatorProcess, *faults: Fault) -> None:
     simulator.replace(Scenario(accounts=(Played(id="one"), Played(id="two")), faults=faults))
 
 
+def settings_of(simulator: SimulatorProcess, **given: object) -> Settings:
+    return settings_from({**simulator.tap_config(), **given}, now=datetime.now(timezone.utc))
+
+
 def client_of(
     simulator: SimulatorProcess, stop: Stop | None = None, /, **given: object
 ) -> client.Client:
     """Return a client of the simulator, with settings in addition."""
-    settings = settings_from({**simulator.tap_config(), **given}, now=datetime.now(timezone.utc))
-    return client.Client(settings, stop or Stop(), Report(logging.getLogger("test"), 5))
+    report = Report(logging.getLogger("test"), 5)
+    return client.Client(settings_of(simulator, **given), stop or Stop(), report)
 
 
 def paced_by(clock: SteadyClock, simulator: SimulatorProcess) -> client.Client:
@@ -153,25 +158,20 @@ def test_an_answer_that_is_an_error_makes_the_run_faster_too(simulator: Simulato
     assert ours.pacer.interval < slow
 
 
-@pytest.mark.parametrize(("answered", "error"), [(True, AccountError), (False, RunError)])
+@pytest.mark.parametrize("error", [AccountError, RunError])
 def test_refusals_end_the_run_only_if_nothing_was_answered_since_the_first_of_them(
-    simulator: SimulatorProcess,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    answered: bool,
-    error: type[Exception],
+    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     play(simulator, Fault(kind="429_per_second", endpoint="sms", headers=False))
     ours = paced_by(SteadyClock(), simulator)
     tries = count(1)
 
     def before_retry() -> None:
-        if next(tries) == 1:
-            if answered:
-                ours.health.note_other_answer()
-        else:
+        if next(tries) > 1:
             ours.health.note_rate_refusal("another", 0.0)
             monkeypatch.setattr(pacing, "PATIENCE_SECONDS", -1.0)
+        elif error is AccountError:
+            ours.health.note_other_answer()
 
     with pytest.raises(error):
         ours.get(sms_of("one"), READ_SMS, before_retry=before_retry)
@@ -211,7 +211,7 @@ def test_a_token_that_others_are_answered_with_since_it_was_refused_is_kept(
 def authenticator_of(
     simulator: SimulatorProcess, clock: SteadyClock, **given: str
 ) -> ServerToServerOAuth:
-    settings = settings_from({**simulator.tap_config(), **given}, now=datetime.now(timezone.utc))
+    settings = settings_of(simulator, **given)
     return ServerToServerOAuth(settings, Stop(), Report(logging.getLogger("test"), 5), clock)
 
 

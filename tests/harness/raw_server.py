@@ -38,8 +38,7 @@ def free_port() -> int:
     for port in range(10_000 + os.getpid() * 7 % 20_000, 32_000):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
-    message = "no port is free"
-    raise RuntimeError(message)
+    raise RuntimeError("no port is free")
 
 
 @contextmanager
@@ -48,11 +47,8 @@ def raw_server(
 ) -> Iterator[str]:
     """Accept connections and call a function with each, in threads; give the server's address.
 
-    A connection is closed when the function returns, or when the other side goes away.
-
-    Args:
-        serve: what is done with a connection.
-        context: the certificate, for a server that speaks TLS.
+    A connection is closed when the function returns, or when the other side goes away. With a
+    context, which has a certificate, the server speaks TLS.
     """
 
     def handle(connection: socket.socket) -> None:
@@ -127,9 +123,7 @@ def answer_all(connection: socket.socket) -> None:
 def tunnel(connection: socket.socket, closed: Callable[[], object] = lambda: None) -> None:
     """Serve a connection as a proxy does that is asked for a tunnel.
 
-    Args:
-        connection: of the one who asks.
-        closed: called when the target has closed the tunnel, and the one who asked can see it.
+    ``closed`` is called when the target has closed the tunnel, and the one who asked can see it.
     """
     host, _, port = read_head(connection).split()[1].decode().partition(":")
     with socket.create_connection((host, int(port))) as target:
@@ -175,13 +169,9 @@ def server_by(
     monkeypatch: pytest.MonkeyPatch,
     tunnel_closed: Callable[[], object] = lambda: None,
 ) -> Iterator[str]:
-    """Serve as `raw_server` does; give the address by which the server is reached.
+    """Serve as `raw_server` does; give the address by which the server is reached in one of `WAYS`.
 
-    Args:
-        way: with TLS or without, through a proxy of the environment or not: one of `WAYS`.
-        serve: what is done with a connection.
-        monkeypatch: changes the environment.
-        tunnel_closed: called when the server has closed the tunnel through a proxy to it.
+    A proxy is one of the environment; it calls ``tunnel_closed`` as `tunnel` does.
     """
     without_proxies(monkeypatch)
     context = None
