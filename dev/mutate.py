@@ -67,9 +67,9 @@ ASKED_FIRST = {
     "zoom/client": "test_client test_completeness test_errors test_faults",
     "zoom/connections": "test_connections test_bounds",
     "zoom/filters": "test_filters",
-    "zoom/json_text": "test_pages test_rows",
+    "zoom/json_text": "test_answers test_rows",
     "zoom/pacing": "test_pacing test_client test_clock test_faults",
-    "zoom/pages": "test_pages test_client test_completeness",
+    "zoom/pages": "test_answers test_client test_completeness",
 }
 
 # What stands for an operator, and what is put in its place.

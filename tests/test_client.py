@@ -8,7 +8,6 @@ from __future__ import annotations
 import doctest
 import json
 import logging
-import threading
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from itertools import count
@@ -29,18 +28,9 @@ from tap_zoom_cc.zoom.errors import AccountError, RunError
 from tap_zoom_cc.zoom.pacing import Pacer
 from tap_zoom_cc.zoom.pages import Account, EngagementLog, PageReader, Request
 from tests.harness.clock import SteadyClock
-from tests.harness.raw_server import (
-    PATIENCE_SECONDS,
-    Reply,
-    answer_all,
-    answering,
-    raw_server,
-    without_proxies,
-)
+from tests.harness.raw_server import Reply, answering, without_proxies
 
 if TYPE_CHECKING:
-    import socket
-
     import requests
 
     from simulator.process import SimulatorProcess
@@ -97,21 +87,6 @@ def test_requests_bear_the_name_of_the_tap_or_that_of_the_settings(
         ours.get(Request("/accounts"), PageReader("accounts").read, notice=answers.append)
     agents = [answer.request.headers["User-Agent"] for answer in answers]
     assert agents == [f"tap-zoom-cc/{version('tap-zoom-cc')}", "somebody"]
-
-
-def test_connections_end_with_the_thread_that_used_them(
-    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def serve(connection: socket.socket) -> None:
-        answer_all(connection)
-        closed.set()
-
-    without_proxies(monkeypatch)
-    closed = threading.Event()
-    ours = client_of(simulator)
-    with raw_server(serve) as url:
-        threading.Thread(target=lambda: ours.session.get(url, timeout=PATIENCE_SECONDS)).start()
-        assert closed.wait(PATIENCE_SECONDS), "the connection is still open"
 
 
 def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(

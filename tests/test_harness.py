@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 def without_times(run: TapRun) -> tuple[list[object], list[str]]:
-    """Return messages and errors without the instant at which each was made."""
     messages: list[object] = [{**message, "time_extracted": None} for message in run.messages]
     return messages, [line.rpartition("|")[2] for line in run.logged("ERROR")]
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def clock() -> SteadyClock:
-    """Give the clock that the pacer reads."""
     return SteadyClock()
 
 
@@ -99,8 +98,7 @@ def test_cool_downs_double_while_refusals_go_on_and_begin_anew_after_an_answer(
 
 @pytest.mark.parametrize(
     ("asked", "waited"),
-    [(70.0, 70.0), (4000.0, 300.0), (-86_400.0, 1.0)],
-    ids=["longer than a minute", "longer than the longest", "in the past"],
+    [(70.0, 70.0), (4000.0, 300.0), (0.0, 1.0), (-86_400.0, 1.0)],
 )
 def test_what_a_refusal_asks_for_is_kept_in_full(
     pacer: Pacer, clock: SteadyClock, asked: float, waited: float

@@ -114,12 +114,6 @@ def answering(answer: Callable[[str], Reply]) -> Iterator[str]:
         yield url.rstrip("/")
 
 
-def answer_all(connection: socket.socket) -> None:
-    """Answer every request with an empty object."""
-    while read_head(connection):
-        connection.sendall(EMPTY_OBJECT)
-
-
 def tunnel(connection: socket.socket, closed: Callable[[], object] = lambda: None) -> None:
     """Serve a connection as a proxy does that is asked for a tunnel.
 
