@@ -63,13 +63,13 @@ ASKED_FIRST = {
     "sync/windows": "test_windows test_check test_readings test_completeness",
     "zoom/": "test_client test_completeness test_errors test_faults",
     "zoom/answers": "test_answers test_errors",
-    "zoom/auth": "test_tokens test_secrets",
-    "zoom/client": "test_client test_tokens test_completeness test_errors test_faults",
-    "zoom/connections": "test_connections test_deadlines test_bodies",
+    "zoom/auth": "test_client test_secrets",
+    "zoom/client": "test_client test_completeness test_errors test_faults",
+    "zoom/connections": "test_connections test_bounds",
     "zoom/filters": "test_filters",
-    "zoom/json_text": "test_json_text",
-    "zoom/pacing": "test_pacing test_client test_deadlines test_clock test_faults",
-    "zoom/pages": "test_pages test_client test_completeness",
+    "zoom/json_text": "test_answers test_rows",
+    "zoom/pacing": "test_pacing test_client test_clock test_faults",
+    "zoom/pages": "test_answers test_client test_completeness",
 }
 
 # What stands for an operator, and what is put in its place.
