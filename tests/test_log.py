@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator.scenario import Account, Clock, Fault, Refusal, Scenario
+from simulator.scenario import Account, Clock, Refusal, Scenario
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.singer import state_of
 from tests.harness.tap import run_tap, settings_for, start_tap, sync
@@ -38,7 +36,6 @@ SCENARIO = Scenario(
     history_end=NOW,
     clock=Clock(now=NOW),
 )
-NOTHING_ANSWERS = "http://127.0.0.1:9"
 
 # What differs from run to run. Durations come first: their form depends on their length.
 _VARIES = (
@@ -179,34 +176,6 @@ def test_an_id_with_control_characters_forges_no_line(
     assert ("forged, gone: has a bookmark" in run.stderr) is not bool(arguments)
     assert run.stderr.replace("\n", "").isprintable()
     assert not [line for line in run.lines if line.startswith("2026-01-01 | ERROR")]
-
-
-def test_a_wrong_secret_is_said_once_and_last(zoom: SimulatorProcess) -> None:
-    run = sync(zoom, client_secret="wrong").check(1)
-    assert run.stderr.count("Zoom refuses the app's credentials") == 1
-    assert "Zoom refuses the app's credentials" in run.lines[-1]
-    assert "Summary: " in run.lines[-2]
-
-
-@pytest.mark.parametrize("setting", ["api_url", "token_url"])
-def test_a_port_where_nothing_answers_is_a_fault_of_the_network(
-    zoom: SimulatorProcess, setting: str
-) -> None:
-    config = {**settings_for(zoom), setting: NOTHING_ANSWERS}
-    run = run_tap(config, constants=SHORT_WAITS).check(1)
-    assert f"no answer (ConnectionError: {os.strerror(errno.ECONNREFUSED)}" in run.lines[-1]
-    assert NOTHING_ANSWERS in run.lines[-1]
-    assert "check the network, api_url and token_url" in run.lines[-1]
-    assert "sub_account_ids" not in run.stderr
-
-
-def test_a_list_of_accounts_that_is_refused_is_a_reason_to_name_them(
-    zoom: SimulatorProcess,
-) -> None:
-    refusal = Fault(kind="500_json", endpoint="accounts")
-    zoom.replace(replace(SCENARIO, faults=(refusal,)))
-    run = sync(zoom).check(1)
-    assert "or name the accounts in sub_account_ids" in run.lines[-1]
 
 
 def test_a_stream_that_was_read_already_says_so(zoom: SimulatorProcess) -> None:

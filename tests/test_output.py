@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from simulator.scenario import Account, Scenario
-from tests.harness.tap import TapRun, run_tap
+from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -28,6 +24,8 @@ COMMANDS = {
     "observe": ["--observe"],
     "reconcile": ["--reconcile=2026-01-01/2026-01-02"],
 }
+CLOSED = "import os, sys; os.close(1); sys.stdout = sys.__stdout__ = None"
+"""As a shell starts it with ``>&-``."""
 
 
 @pytest.fixture
@@ -38,41 +36,22 @@ def config(simulator: SimulatorProcess) -> dict[str, object]:
     return {**simulator.tap_config(), **dates, "requests_per_second": 1000}
 
 
-def assert_said_once(run: TapRun, what: str) -> None:
-    (error,) = run.check(1).logged("ERROR")
-    assert what in error
-
-
 @pytest.mark.parametrize("options", COMMANDS.values(), ids=COMMANDS)
 def test_an_output_without_space_ends_the_run_with_one_line(
     config: dict[str, object], options: list[str]
 ) -> None:
     with Path("/dev/full").open("wb") as full:
-        run = run_tap(config, arguments=options, output=full.fileno())
-    assert_said_once(run, "No space left")
+        run = run_tap(config, arguments=options, output=full.fileno()).check(1)
+    (error,) = run.logged("ERROR")
+    assert "No space left" in error
 
 
 @pytest.mark.parametrize("options", COMMANDS.values(), ids=COMMANDS)
 def test_an_output_that_is_closed_ends_the_run_before_anything_is_requested(
     simulator: SimulatorProcess, config: dict[str, object], options: list[str]
 ) -> None:
-    closed = "import os, sys; os.close(1); sys.stdout = sys.__stdout__ = None"
-    run = run_tap(config, arguments=options, prelude=closed)
-    assert_said_once(run, "Standard output is closed")
-    assert not simulator.stats().log
-
-
-def test_a_shell_that_closes_the_output_gets_the_same_line(
-    simulator: SimulatorProcess, config: dict[str, object], tmp_path: Path
-) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(config))
-    command = shlex.join([sys.executable, "-m", "tap_zoom_cc", f"--config={file}"])
-    ended = subprocess.run(
-        ["sh", "-c", f"exec {command} >&-"], check=False, capture_output=True, text=True
-    )
-    run = TapRun(ended.returncode, b"", ended.stderr)
-    assert_said_once(run, "Standard output is closed")
+    (error,) = run_tap(config, arguments=options, prelude=CLOSED).check(1).logged("ERROR")
+    assert "Standard output is closed" in error
     assert not simulator.stats().log
 
 
@@ -82,6 +61,7 @@ def test_an_output_that_nobody_reads_ends_the_run_with_one_line(
 ) -> None:
     read, write = os.pipe()
     os.close(read)
-    run = run_tap(config, arguments=COMMANDS[command], output=write)
+    run = run_tap(config, arguments=COMMANDS[command], output=write).check(1)
     os.close(write)
-    assert_said_once(run, "read the output has closed it")
+    (error,) = run.logged("ERROR")
+    assert "read the output has closed it" in error
