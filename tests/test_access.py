@@ -33,9 +33,9 @@ def recent(*accounts: Account, faults: tuple[Fault, ...] = ()) -> Scenario:
     )
 
 
-def ask(simulator: SimulatorProcess, **settings: object) -> TapRun:
+def ask(simulator: SimulatorProcess, prelude: str = "", **settings: object) -> TapRun:
     config = {**simulator.tap_config(), "requests_per_second": 100, **settings}
-    return run_tap(config, arguments=["--test"])
+    return run_tap(config, arguments=["--test"], prelude=prelude)
 
 
 def said(run: TapRun, *words: str) -> bool:
@@ -99,9 +99,7 @@ def test_many_accounts_are_checked_with_few_open_files(simulator: SimulatorProce
         "most = len(os.listdir('/dev/fd')) + 64\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))"
     )
-    config = {**simulator.tap_config(), "requests_per_second": 1000}
-    with start_tap(config, arguments=["--test"], prelude=prelude) as tap:
-        run = tap.finish().check()
+    run = ask(simulator, prelude, requests_per_second=1000).check()
     assert not run.logged("WARNING")
     assert simulator.stats().requests["sms"] == dict.fromkeys(names, 1)
 
@@ -133,13 +131,6 @@ def test_no_access_to_one_account_is_said_and_the_others_are_tried(
     for line in ("sms, account aaa", "sms, account ccc", "voice_calls, account bbb"):
         assert said(run, line, "can be read")
     assert not run.records("sms"), "Meltano would take a record for success"
-
-
-def test_wrong_credentials_are_said_and_not_tried_again(simulator: SimulatorProcess) -> None:
-    simulator.replace(recent(Account(id="one")))
-    run = ask(simulator, client_secret="not-the-secret").check(1)
-    assert said(run, "ERROR", "credentials", "account_id, client_id and client_secret")
-    assert simulator.stats().requests == {"token": {"": 1}}
 
 
 def test_a_test_can_be_interrupted(simulator: SimulatorProcess) -> None:

@@ -142,6 +142,7 @@ def _assert_is_named(run: TapRun, *words: str) -> None:
 
 
 def test_every_kind_of_fault_has_a_fate() -> None:
+    # Whether rows that shift for ever can be read whole is a matter of chance.
     assert {*NAMED, *HARMLESS, "rows_shift"} == set(get_args(FaultKind))
 
 
@@ -189,16 +190,6 @@ def test_fault_that_stays_moves_no_bookmark(zoom: SimulatorProcess, kind: FaultK
     after = _sync(zoom, state=(run.states or before.states)[-1]).check()
     everything = dict(before.engagements) | dict(run.engagements) | dict(after.engagements)
     assert everything == truth_of(zoom)
-
-
-def test_rows_that_shift_for_ever_are_read_or_named(zoom: SimulatorProcess) -> None:
-    for seed in range(5):
-        zoom.replace(replace(SCENARIO, seed=seed))
-        run = _sync(zoom, Fault(kind="rows_shift", endpoint="sms", account_id=SICK))
-        is_complete = dict(run.engagements) == truth_of(zoom)
-        # Where no pass is whole by itself, all may have come, but nobody can know.
-        assert run.exit_code == 1 or (run.exit_code == 0 and is_complete), run.stderr
-        assert (("sms", SICK) in run.bookmarks) is (run.exit_code == 0)
 
 
 # Faults that concern everybody
@@ -254,21 +245,14 @@ def test_daily_limit_keeps_what_was_read_and_the_next_run_goes_on(
     assert dict(run.engagements) | dict(after.engagements) == truth_of(zoom)
 
 
-@pytest.mark.parametrize("seconds", [5.0, 7200.0])
-def test_a_refusal_for_the_rate_may_say_when_it_ends(
-    zoom: SimulatorProcess, seconds: float
-) -> None:
-    """The wait is that of the header, here the longest; in hours it is the daily limit."""
-    refusal = Fault(kind="429_per_second", endpoint="sms", requests=(1,), reset=seconds)
+def test_a_refusal_for_the_rate_may_say_when_it_ends(zoom: SimulatorProcess) -> None:
+    """The wait is that of the header, here the longest, and not that of one that says nothing."""
+    soon = Fault(kind="429_per_second", endpoint="sms", requests=(1,), reset=5.0)
     waits = replace(SMALL_PAGES, longest_asked_seconds=0.1, patience_seconds=300.0)
-    run = _sync(zoom, refusal, constants=waits, max_concurrency=1)
-    if seconds < 300:
-        _assert_all_is_read(zoom, run)
-        (line,) = [line for line in run.logged("WARNING") if "the whole run waits" in line]
-        assert "waits 0.1 s" in line
-    else:
-        _assert_is_named(run.check(1), "the daily limit is spent; Zoom opens again at ")
-        assert zoom.stats().requests["sms"] == {SICK: 1}
+    run = _sync(zoom, soon, constants=waits)
+    _assert_all_is_read(zoom, run)
+    (line,) = [line for line in run.logged("WARNING") if "the whole run waits" in line]
+    assert "waits 0.1 s" in line
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -38,15 +38,13 @@ PATIENCE_SECONDS = 10
 # While the run goes on
 
 
+@dataclass
 class Told:
     """A report on a clock that the test moves, and what it tells."""
 
-    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Begin a run."""
-        caplog.set_level(logging.INFO)
-        self.caplog = caplog
-        self.clock = SteadyClock()
-        self.report = Report(logging.getLogger("test"), requests_per_second=10, clock=self.clock)
+    report: Report
+    clock: SteadyClock
+    caplog: pytest.LogCaptureFixture
 
     def progress_after(self, seconds: float) -> str:
         """Return the line about progress so many seconds later."""
@@ -70,7 +68,9 @@ class Told:
 
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> Told:
-    return Told(caplog)
+    caplog.set_level(logging.INFO)
+    clock = SteadyClock()
+    return Told(Report(logging.getLogger("test"), 10, clock=clock), clock, caplog)
 
 
 def test_progress_goes_by_pages(told: Told) -> None:
@@ -250,31 +250,37 @@ def test_the_summary_names_the_longest_engagement_of_each_stream_that_has_any(
     assert "longest open" not in summary_of(ended, "voice_calls")
 
 
-def test_accounts_that_fail_for_more_than_a_day_are_told_as_behind(
+def test_each_account_that_fails_for_more_than_a_day_is_told_as_behind_once(
     simulator: SimulatorProcess,
 ) -> None:
-    well, sick, new = (Account(id=name, sms=30) for name in ("well", "sick", "new"))
+    well, sick, new, none = (Account(id=name, sms=30) for name in ("well", "sick", "new", "none"))
     zoom = Scenario(accounts=(well, sick), clock=Clock(now=NOW), history_begin=NOW - 20 * DAY)
     simulator.replace(zoom)
     state = sync(simulator).check().state
-    refused = [replace(account, sms_refusal=Refusal(status=500)) for account in (sick, new)]
+    fault = Refusal(status=500)
+    accounts = (
+        well,
+        replace(sick, sms_refusal=fault),
+        replace(new, sms_refusal=fault, voice_calls_refusal=fault),
+        replace(none, sms_refusal=Refusal()),
+    )
 
     for delay, behind in ((DAY, 1), (DAY + timedelta(seconds=1), 2)):
-        clock = Clock(now=NOW + delay)
-        simulator.replace(replace(zoom, accounts=(well, *refused), clock=clock))
+        simulator.replace(replace(zoom, accounts=accounts, clock=Clock(now=NOW + delay)))
         ended = sync(simulator, state=state).check(exit_code=1)
         # The new account has no bookmark yet: it is behind from its first day on.
         assert values(ended)["accounts_behind"] == behind
+        assert values(ended)["accounts_skipped"] == 1
         oldest = gauges(ended)["oldest_bookmark_age"]
         assert oldest["value"] == delay.total_seconds()
         assert oldest["tags"]["stream"] == "sms"
         assert oldest["tags"]["context"] == {"account_id": "sick"}
         assert oldest["tags"]["bookmark"] == NOW.isoformat()
-        assert summary_of(ended, "sms").endswith(
-            f", {behind} behind by more than a day (1 of them not begun), "
-            f"oldest bookmark {NOW.isoformat()}"
-        )
-        assert ", 0 behind by more than a day, " in summary_of(ended, "voice_calls")
+        not_begun = "behind by more than a day (1 of them not begun), oldest bookmark"
+        assert " of 4 accounts, 1 skipped, " in summary_of(ended, "sms")
+        assert summary_of(ended, "sms").endswith(f", {behind} {not_begun} {NOW.isoformat()}")
+        assert " of 4 accounts, 0 skipped, " in summary_of(ended, "voice_calls")
+        assert f", 1 {not_begun} " in summary_of(ended, "voice_calls")
 
 
 def test_a_run_that_cannot_begin_says_why_once_and_last_and_how_old_its_state_is(
@@ -285,28 +291,13 @@ def test_a_run_that_cannot_begin_says_why_once_and_last_and_how_old_its_state_is
     assert ended.stderr.count("Zoom refuses the app's credentials") == 1
     assert "Zoom refuses the app's credentials" in ended.lines[-1]
     assert "Summary: accounts not known, " in ended.lines[-2]
+    assert simulator.stats().requests == {"token": {"": 1}}, "it is not tried again"
     assert values(ended) == {"accounts_behind": 2, "oldest_bookmark_age": 3 * 86_400}
     assert ", 2 behind by more than a day, oldest bookmark " in summary_of(ended, "sms")
     for known in (None, state):
         ended = sync(simulator, NOW, state=known, client_secret="wrong").check(1)
         assert not gauges(ended).keys() & {"accounts_behind", "accounts_skipped"}
         assert "behind" not in ended.stderr, "of accounts that are not known none may be said to be"
-
-
-def test_an_account_is_behind_or_skipped_once_though_there_are_two_streams(
-    simulator: SimulatorProcess,
-) -> None:
-    sick = Refusal(status=500)
-    accounts = (
-        Account(id="well", sms=30),
-        Account(id="sick", sms_refusal=sick, voice_calls_refusal=sick),
-        Account(id="none", sms_refusal=Refusal()),
-    )
-    simulator.replace(Scenario(accounts=accounts, clock=Clock(now=NOW)))
-    ended = sync(simulator).check(1)
-    assert values(ended)["accounts_behind"] == values(ended)["accounts_skipped"] == 1
-    assert " of 3 accounts, 1 skipped, " in summary_of(ended, "sms")
-    assert " of 3 accounts, 0 skipped, " in summary_of(ended, "voice_calls")
 
 
 def test_what_is_not_read_any_more_or_whole_each_time_is_not_behind(

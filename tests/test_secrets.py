@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -27,31 +27,28 @@ if TYPE_CHECKING:
 SMALL = scenario(Account(id="one", sms=5, voice_calls=5))
 
 
+@dataclass
 class Granted:
-    """The access tokens of a simulator that were granted, and with what they were asked for."""
+    """What grants access tokens of a simulator: its address, the tokens, and who asked for them."""
 
-    def __init__(self, simulator: SimulatorProcess) -> None:
-        self.simulator = simulator
-        self.url = ""
-        self.tokens: list[str] = []
-        self.heads: list[str] = []
-
-    def grant(self, connection: socket.socket) -> None:
-        """Answer a request for a token."""
-        self.heads.append(read_head(connection).decode())
-        self.tokens.append(self.simulator.access_token())
-        body = json.dumps({"access_token": self.tokens[-1], "expires_in": 3600})
-        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
-        connection.sendall(f"{head}{body}".encode())
-        read_head(connection)
+    url: str
+    tokens: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
 def granted(simulator: SimulatorProcess) -> Iterator[Granted]:
-    granted = Granted(simulator)
-    with raw_server(granted.grant) as url:
-        granted.url = f"{url}oauth/token"
-        yield granted
+    def grant(connection: socket.socket) -> None:
+        found.heads.append(read_head(connection).decode())
+        found.tokens.append(simulator.access_token())
+        body = json.dumps({"access_token": found.tokens[-1], "expires_in": 3600})
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(f"{head}{body}".encode())
+        read_head(connection)
+
+    with raw_server(grant) as url:
+        found = Granted(f"{url}oauth/token")
+        yield found
 
 
 def basic(scenario: Scenario) -> str:
