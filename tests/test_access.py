@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -90,7 +89,6 @@ def test_only_streams_that_the_catalog_selects_are_asked_for(
     assert not simulator.stats().log
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits of open files are POSIX'")
 def test_many_accounts_are_checked_with_few_open_files(simulator: SimulatorProcess) -> None:
     names = [f"account{number:03}" for number in range(150)]
     simulator.replace(recent(*(Account(id=name) for name in names)))
@@ -144,15 +142,6 @@ def test_a_test_can_be_interrupted(simulator: SimulatorProcess) -> None:
         tap.finish().check(130)
 
 
-def test_only_the_schemas_can_be_asked_for_without_a_request(
-    simulator: SimulatorProcess,
-) -> None:
-    simulator.replace(recent(Account(id="one", sms=5)))
-    run = run_tap(simulator.tap_config(), arguments=["--test=schema"]).check()
-    assert {message["type"] for message in run.messages} == {"SCHEMA"}
-    assert not simulator.stats().log
-
-
 # --about, --discover, --version
 
 
@@ -187,10 +176,12 @@ def test_discovery_needs_no_settings(discovered: dict[str, Any]) -> None:
     assert entries["sub_accounts"]["key_properties"] == ["id"]
 
 
-def test_discovery_asks_zoom_for_nothing(simulator: SimulatorProcess) -> None:
+def test_discovery_and_schemas_are_had_without_a_request(simulator: SimulatorProcess) -> None:
     config = {**simulator.tap_config(), "sub_account_ids": ["one"]}
     catalog = json.loads(run_tap(config, arguments=["--discover"]).check().stdout)
     assert {entry["tap_stream_id"] for entry in catalog["streams"]} == set(STREAMS)
+    run = run_tap(simulator.tap_config(), arguments=["--test=schema"]).check()
+    assert {message["type"] for message in run.messages} == {"SCHEMA"}
     assert not simulator.stats().log
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tests.harness.singer import Record
     from tests.harness.tap import TapRun
 
-OK = 200
 NOW = FIRST_RUN.isoformat()
 SINCE = (FIRST_RUN - 20 * DAY).isoformat()
 
@@ -134,7 +133,7 @@ def test_what_was_read_whole_before_an_outage_is_emitted(
     answered = {
         entry.account_id
         for entry in simulator.stats().log
-        if entry.endpoint == "sms" and entry.status == OK
+        if entry.endpoint == "sms" and entry.status == 200
     }
     assert len(answered) == 12
     truth = [row for row in since(simulator.truth("sms")) if row["account_id"] in answered]

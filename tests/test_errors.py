@@ -61,11 +61,8 @@ TABLE: Sequence[tuple[Action, str, Sequence[Answer]]] = (
         Action.READ_AGAIN,
         "the page token has expired",
         [
-            Answer(400, 300, EXPIRED),
+            *(Answer(400, code, EXPIRED) for code in (300, 30101, 1003100, 30051005)),
             Answer(400, 300, EXPIRED_OTHERWISE),
-            Answer(400, 30101, EXPIRED),
-            Answer(400, 1003100, EXPIRED_OTHERWISE),
-            Answer(400, 30051005, EXPIRED),
         ],
     ),
     (FAIL, "the endpoint does not exist", [Answer(400, 2300, "Not recognized.")]),

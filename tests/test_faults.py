@@ -232,14 +232,11 @@ def test_reader_learns_once_that_an_outage_makes_the_run_wait(
     assert ("/oauth/token" in warning) is (endpoint == "token")
 
 
-@pytest.mark.parametrize("headers", [True, False])
-def test_daily_limit_keeps_what_was_read_and_the_next_run_goes_on(
-    zoom: SimulatorProcess, *, headers: bool
-) -> None:
-    spent = Fault(kind="429_daily", endpoint="voice_calls", requests=(2,), headers=headers)
+def test_daily_limit_keeps_what_was_read_and_the_next_run_goes_on(zoom: SimulatorProcess) -> None:
+    spent = Fault(kind="429_daily", endpoint="voice_calls", requests=(2,))
     run = _sync(zoom, spent, max_concurrency=1).check(1)
     # The simulated limit is that of a day of UTC.
-    assert ("Zoom opens again at 2024-01-21 00:00:00 UTC" in run.stderr) is headers
+    _assert_is_named(run, "daily limit is spent; Zoom opens again at 2024-01-21 00:00:00 UTC; run")
     assert set(run.bookmarks) == {("sms", SICK), ("sms", SOUND), ("voice_calls", SICK)}
     after = _sync(zoom, state=run.state).check()
     assert dict(run.engagements) | dict(after.engagements) == truth_of(zoom)

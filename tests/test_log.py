@@ -93,9 +93,8 @@ def shapes(lines: list[str]) -> list[str]:
 
 def shown(name: str) -> list[str]:
     """Return the lines of one of the page's logs."""
-    _, _, begun = PAGE.read_text("utf-8").partition(
-        f"<!-- compared by tests/test_log.py: {name} -->\n```text\n"
-    )
+    mark = f"<!-- compared by tests/test_log.py: {name} -->\n```text\n"
+    _, _, begun = PAGE.read_text("utf-8").partition(mark)
     assert begun, f"docs/log.md has no log '{name}'"
     return begun.partition("```")[0].splitlines()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from tests.harness.history import scenario
 from tests.harness.process import TapProcess
 from tests.harness.rows import assert_complete, key_of
 from tests.harness.singer import all_bookmarks
-from tests.harness.tap import settings_for, start_cold_tap, start_tap, sync
+from tests.harness.tap import run_tap, settings_for, start_cold_tap, start_tap, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -179,8 +180,7 @@ TapZoomCC.{step} = signalled
 """
     simulator.replace(history(20))
     before = sync(simulator).check()
-    with start_tap(settings_for(simulator), state=before.state, prelude=prelude) as tap:
-        run = tap.finish()
+    run = run_tap(settings_for(simulator), state=before.state, prelude=prelude)
     assert run.exit_code in (exit_code, -number), run.stderr
     assert all(all_bookmarks(state) == before.bookmarks for state in run.states)
     assert "Traceback" not in run.stderr
@@ -212,9 +212,8 @@ def read_some(tap: TapProcess) -> None:
         (start_little_ahead, read_some),
         (start_unbuffered, read_some),
         (start_little_ahead, TapProcess.wait_until_blocked),
-        (start_little_ahead, lambda _: None),
     ],
-    ids=["reads some", "reads some, unbuffered", "reads nothing", "never begins"],
+    ids=["reads some", "reads some, unbuffered", "reads nothing"],
 )
 def test_a_target_that_dies_ends_the_run_with_one_line(
     simulator: SimulatorProcess,
@@ -230,3 +229,50 @@ def test_a_target_that_dies_ends_the_run_with_one_line(
     assert "BrokenPipeError" not in run.stderr
     assert "An unhandled error" not in run.stderr
     assert_goes_on(simulator, run)
+
+
+# An output that cannot be written to
+
+COMMANDS = {
+    "sync": [],
+    "discover": ["--discover"],
+    "about": ["--about"],
+    "version": ["--version"],
+    "test": ["--test=schema"],
+    "check": ["--check"],
+    "observe": ["--observe"],
+    "reconcile": ["--reconcile=2026-01-01/2026-01-02"],
+}
+CLOSED = "import os, sys; os.close(1); sys.stdout = sys.__stdout__ = None"
+"""As a shell starts it with ``>&-``."""
+
+
+@pytest.fixture
+def config(simulator: SimulatorProcess) -> dict[str, object]:
+    simulator.replace(history(5))
+    return settings_for(simulator)
+
+
+@pytest.mark.parametrize("options", COMMANDS.values(), ids=COMMANDS)
+def test_an_output_that_takes_nothing_ends_the_run_with_one_line(
+    config: dict[str, object], options: list[str]
+) -> None:
+    read, unread = os.pipe()
+    os.close(read)
+    said = {os.open("/dev/full", os.O_WRONLY): "No space left", unread: "closed it"}
+    for output, words in said.items():
+        run = run_tap(config, arguments=options, output=output)
+        os.close(output)
+        # The library that prints the version ends without a word where nobody reads it.
+        if output != unread or options != ["--version"]:
+            (error,) = run.check(1).logged("ERROR")
+            assert words in error
+
+
+@pytest.mark.parametrize("options", COMMANDS.values(), ids=COMMANDS)
+def test_an_output_that_is_closed_ends_the_run_before_anything_is_requested(
+    simulator: SimulatorProcess, config: dict[str, object], options: list[str]
+) -> None:
+    (error,) = run_tap(config, arguments=options, prelude=CLOSED).check(1).logged("ERROR")
+    assert "Standard output is closed" in error
+    assert not simulator.stats().log
