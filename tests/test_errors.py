@@ -75,6 +75,7 @@ TABLE: Sequence[tuple[Action, str, Sequence[Answer]]] = (
             Answer(403, 200, "No permission."),
             Answer(400, 200, "No permission."),
             Answer(403, 40301, "Anything else."),
+            Answer(404, 2300, wait=301.0),
         ],
     ),
     (FAIL, "that the documents do not name", [Answer(status, 1) for status in (409, 204, 405)]),
