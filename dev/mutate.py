@@ -42,7 +42,7 @@ PATIENCE = 600
 # with counts. The first file is asked alone, in one process, and should answer in seconds: most
 # mutants are killed by it.
 ASKED_FIRST = {
-    "": "test_bad_input test_output test_log test_accounts test_report",
+    "": "test_bad_input test_log test_accounts test_report test_stopping",
     "configuration": "test_refusals test_bad_input test_any_input",
     "environment": "test_bad_input test_any_input",
     "input_schemas": "test_refusals test_bad_input test_state test_any_input",
