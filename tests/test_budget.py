@@ -71,24 +71,12 @@ def test_a_budget_is_kept_though_requests_come_that_nobody_could_count_before(
 def test_a_budget_goes_to_every_account_in_turn(simulator: SimulatorProcess) -> None:
     names = [f"turn{number}" for number in range(6)]
     simulator.replace(scenario(*(Account(id=name, sms=20) for name in names)))
-    start_date = (FIRST_RUN - 80 * DAY).isoformat()
-    asked: set[str | None] = set()
+    options: dict[str, Any] = {"sub_account_ids": names, "max_requests_per_run": 4, **SINCE}
     state: State = {}
-    for _ in range(6):
-        state = (
-            sync(
-                simulator,
-                state=state,
-                max_requests_per_run=4,
-                sub_account_ids=names,
-                start_date=start_date,
-            )
-            .check()
-            .state
-        )
-        asked.update(accounts_asked(simulator, "sms"))
-    assert asked == set(names), "an account was starved"
-    assert bookmarks(state, "sms").keys() == set(names), "asked, but never moved on"
+    for _ in range(3):
+        state = sync(simulator, state=state, **options).check().state
+        assert len(accounts_asked(simulator, "sms")) == 2
+    assert bookmarks(state, "sms").keys() == set(names)
 
 
 def test_a_budget_used_up_by_retries_is_not_called_too_small_for_good(

@@ -13,15 +13,7 @@ import pytest
 from simulator.scenario import STREAMS, Account, Fault, Readings
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
 from tests.harness.constants import SHORT_WAITS
-from tests.harness.history import (
-    BEGIN,
-    DAY,
-    FIRST_RUN,
-    HOUR,
-    engagement,
-    requests_to,
-    scenario,
-)
+from tests.harness.history import BEGIN, DAY, FIRST_RUN, HOUR, engagement, requests_to, scenario
 from tests.harness.rows import (
     assert_complete,
     assert_nothing_twice,
@@ -275,35 +267,14 @@ def test_a_crowded_end_of_a_month_is_split_but_a_day_that_comes_whole_is_not_rea
     assert days_only or max(pages.values()) <= 30
 
 
-@pytest.mark.parametrize(
-    ("zone", "readings"),
-    [
-        (-12, Readings(range_told="days", days_only=True, offset_ignored=True)),
-        (14, Readings(range_told="days_of_account", offset_ignored=True)),
-    ],
-)
-def test_a_range_told_in_days_or_in_the_account_s_zone_is_the_one_asked_for(
-    simulator: SimulatorProcess, zone: float, readings: Readings
-) -> None:
-    """`test_window_rows.py` has all forms in which a range may be told."""
-    account = Account(id="far", sms=200, utc_offset_hours=zone)
-    simulator.replace(scenario(account, readings=replace(readings, selects_on="overlap")))
-    # Twelve hours west of Greenwich it is still the day before.
-    run = sync(simulator, end_date=(FIRST_RUN + DAY).replace(hour=11).isoformat()).check()
-    assert_same_rows("sms", run.records("sms"), simulator.truth("sms"))
-    assert len(requests_to(simulator, "sms")) <= 4, "a part was asked for once more"
-
-
-@pytest.mark.parametrize("changes", [False, True])
 def test_a_version_that_came_later_in_the_next_window_is_emitted_too(
-    simulator: SimulatorProcess, *, changes: bool
+    simulator: SimulatorProcess,
 ) -> None:
     boundary = BEGIN + LONGEST_WINDOW
     row = engagement("between", boundary, boundary)
     other = Fault(kind="other_value", endpoint="sms", requests=(2,))
-    faults = (other,) if changes else ()
-    simulator.replace(scenario(Account(id="one", explicit_sms=(row,)), faults=faults))
+    simulator.replace(scenario(Account(id="one", explicit_sms=(row,)), faults=(other,)))
     run = sync(simulator, max_concurrency=1).check()
     assert len(requests_to(simulator, "sms")) == 2
     names = [record.get("consumer_display_name") for record in run.records("sms")]
-    assert names == ([None, "Another Name"] if changes else [None])
+    assert names == [None, "Another Name"]

@@ -20,7 +20,6 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from random import Random
-from typing import Literal
 
 import pytest
 
@@ -57,41 +56,22 @@ class Engagement:
     """The bookmark that may not be reached before it is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How Zoom reads a range: what it selects on, and by how much it shifts what is asked for.
-
-    In an account's zone of UTC-8 the range is read 8 hours later than it was meant: ``shift``.
-    """
-
-    selects_on: Literal["start", "end", "overlap"]
-    to_inclusive: bool
-    shift: timedelta
-
-    def selects(self, engagement: Engagement, window: Window) -> bool:
-        """Say whether an engagement is in a window, whether it is listed or not."""
-        begin, end = window.begin + self.shift, window.end + self.shift
-        first = engagement.end if self.selects_on == "end" else engagement.start
-        last = engagement.start if self.selects_on == "start" else engagement.end
-        return begin <= last and (first <= end if self.to_inclusive else first < end)
-
-
 class Play:
     """A random history of an account's stream, and what a target has of it.
 
-    Engagements are not remembered once they are read: those in ``unread`` are still to come.
+    Zoom shifts each range that is asked for: in an account's zone of UTC-8 it reads one that lies 8
+    hours later. Engagements are not remembered once they are read: ``unread`` are still to come.
     """
 
     def __init__(self, seed: int) -> None:
         """Draw everything but the syncs' fates."""
         self.seed = seed
         self.random = random = Random(seed)
-        self.reading = Reading(
-            random.choice(["start", "end", "overlap"]),
-            to_inclusive=random.random() < 0.5,
-            shift=random.choice([0, 0, 0, 14, 12, 8, 3.5, -5.75, -12, -14]) * HOUR,
-        )
-        self.lookbacks = [self._lookback() for _ in range(random.choice([1, 1, 1, 2, 3]))]
+        self.selects_on = random.choice(["start", "end", "overlap"])
+        self.to_inclusive = random.random() < 0.5
+        self.shift = random.choice([0, 0, 0, 14, 12, 8, 3.5, -5.75, -12, -14]) * HOUR
+        days = [0, 1 / 24, 0.3, 1, 2, 2.4999, 3, 14, 60 * random.random()]
+        self.lookbacks = [day * DAY for day in random.choices(days, k=random.choice([1, 1, 2, 3]))]
         self.phase = phase_of(random.choice(["sms", "voice_calls"]), str(random.random()))
         self.latest_listing = random.choice([SECOND, MINUTE, HOUR])
         self.skew = (LATEST_LISTING - self.latest_listing) * random.choice([0, 0, 0, 1])
@@ -103,10 +83,6 @@ class Play:
         self.start_date = whole_second(self.moments[0] - random.choice([0, 1, 30]) * DAY)
         self.unread = [self._engagement() for _ in range(ENGAGEMENTS)]
         self.progress: Progress | None = None
-
-    def _lookback(self) -> timedelta:
-        days = self.random.choice([0, 1 / 24, 0.3, 1, 2, 2.4999, 3, 14, 60 * self.random.random()])
-        return timedelta(days=days)
 
     def _moments(self) -> list[datetime]:
         """Draw when syncs begin: every few minutes, hourly, daily, or now so and then so."""
@@ -133,7 +109,7 @@ class Play:
             start = random.choice(self.moments) - passed + random.choice([-1, 0, 1]) * SECOND
         start = max(whole_second(start), self.start_date)
         listed = start + length + until_listed
-        later, earlier = max(self.reading.shift, NONE), max(-self.reading.shift, NONE)
+        later, earlier = max(self.shift, NONE), max(-self.shift, NONE)
         taken = length + until_listed + self.skew + later
         due = listed + self.skew + earlier + max(SHORTEST_STEP, 2 * taken)
         return Engagement(start, start + length, listed, due)
@@ -150,6 +126,13 @@ class Play:
         due = max([self.moments[-1], *(engagement.due for engagement in self.unread)])
         self._sync(due + self.skew + MINUTE)
         assert not self.unread, f"seed {self.seed}: {self.unread[0]} is lost"
+
+    def _selects(self, engagement: Engagement, window: Window) -> bool:
+        """Say whether an engagement is in a window, whether it is listed or not."""
+        begin, end = window.begin + self.shift, window.end + self.shift
+        first = engagement.end if self.selects_on == "end" else engagement.start
+        last = engagement.start if self.selects_on == "start" else engagement.end
+        return begin <= last and (first <= end if self.to_inclusive else first < end)
 
     def _sync(self, moment: datetime) -> None:
         """Sync once, by a clock that may be fast; perhaps not to the present, nor remembered."""
@@ -178,7 +161,7 @@ class Play:
             self.unread = [
                 engagement
                 for engagement in self.unread
-                if engagement.listed > moment or not self.reading.selects(engagement, window)
+                if engagement.listed > moment or not self._selects(engagement, window)
             ]
             if number < remembered:
                 self.progress = advance(self.progress, window, end=end)
@@ -335,18 +318,3 @@ def test_a_backfill_that_is_cut_short_goes_on_without_a_lookback() -> None:
 def test_a_bookmark_that_was_set_back_is_believed() -> None:
     progress = Progress(at("20 07:30"), reread_to=at("38 00:00"), reread_at=at("99 00:00"))
     assert begin_after(progress, "99 01:00") == begin_after(Progress(at("20 07:30")), "99 01:00")
-
-
-def test_an_idle_account_costs_one_request_an_hour_and_two_at_its_deepest_step() -> None:
-    """The deepest of the default of text messages, every 512 hours, is longer than a window."""
-    progress = Progress(BEGIN)
-    requests = []
-    for hour in range(1024):
-        end = BEGIN + (hour + 1) * HOUR
-        begin = begin_of_reread(
-            progress, end=end, lookback=14 * DAY, phase=phase_of("sms", "a"), start_date=None
-        )
-        windows = list(Cut(begin, end))
-        requests.append(len(windows))
-        progress = advance(progress, windows[-1], end=end)
-    assert sorted(requests) == [1] * 1022 + [2] * 2

@@ -1,8 +1,8 @@
 """Whatever Zoom means by what its documents leave open, the tap reads exactly what there is.
 
 Each case is one reading of all open questions at once; the rows of both streams, values included,
-must be those that the simulator holds. Most cases run with small limits for splitting and paging,
-so that a short history already has hundreds of edges; one runs with the real ones.
+must be those that the simulator holds. Small limits for splitting and paging give a short history
+hundreds of edges.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from simulator.scenario import Account, Clock, Readings, Scenario
 from tap_zoom_cc.sync.windows import LONGEST_WINDOW
-from tests.harness.constants import OWN, Constants
+from tests.harness.constants import Constants
 from tests.harness.history import DAY, HOUR, engagement
 from tests.harness.rows import assert_complete
 from tests.harness.tap import sync
@@ -82,17 +82,17 @@ def engagements_on_edges() -> tuple[Record, ...]:
     )
 
 
-def zoom_with(*accounts: Account, end: datetime = HISTORY_END, **readings: Any) -> Scenario:  # noqa: ANN401 (Readings')
+def zoom_with(*accounts: Account, **readings: Any) -> Scenario:  # noqa: ANN401 (Readings')
     return Scenario(
         accounts=accounts,
         history_begin=BEGIN,
-        history_end=end,
+        history_end=HISTORY_END,
         clock=Clock(now=HISTORY_END + 4 * DAY),
         readings=Readings(**readings),
     )
 
 
-def read_all(simulator: SimulatorProcess, constants: Constants = OWN) -> None:
+def read_all(simulator: SimulatorProcess, constants: Constants) -> None:
     """Read everything, and see that it is exactly what there is."""
     run = sync(simulator, start_date=START_DATE.isoformat(), constants=constants)
     assert_complete(simulator, run.check())
@@ -112,16 +112,6 @@ def test_no_reading_loses_invents_or_changes_a_row(
     simulator.replace(zoom_with(*accounts, **case))
     read_all(simulator, SMALL_LIMITS)
     assert simulator.stats().statuses.keys() == {"200"}, "a request was refused"
-
-
-def test_a_month_of_more_rows_than_a_window_may_hold_is_split_and_complete(
-    simulator: SimulatorProcess,
-) -> None:
-    busy = Account(id="busy", sms=3_600, voice_calls=290, utc_offset_hours=5.5)
-    simulator.replace(zoom_with(busy, end=BEGIN + 30 * DAY, order="start_ascending", month=28))
-    read_all(simulator)
-    ranges = {entry.query.partition("&page_size")[0] for entry in simulator.stats().log}
-    assert len(ranges) > 2 * 3, "no window was split"
 
 
 def test_engagements_that_overlap_are_not_read_again_and_again(simulator: SimulatorProcess) -> None:

@@ -220,12 +220,6 @@ class Target:
         return list(self.emitted.news(rows)) == [(key, row)]
 
 
-def test_what_stayed_the_same_is_no_news() -> None:
-    target = Target()
-    assert [target.gets(window) for window in (EARLIER, LATER)] == [True, False]
-    assert target.gets(LATER, RowKey("two", EARLIER.end))
-
-
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ab")), min_size=1, max_size=9))
 def test_the_version_that_came_last_is_the_last_that_is_emitted(
     rows: list[tuple[int, str]],
