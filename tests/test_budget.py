@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator.scenario import STREAMS, Account, Fault, Scenario
+from simulator.scenario import STREAMS, Account, Clock, Fault, Scenario
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import DAY, FIRST_RUN, accounts_asked, requests_sent, scenario
 from tests.harness.rows import assert_complete, assert_same_rows
@@ -95,22 +95,17 @@ def test_a_budget_gets_back_what_was_reserved_for_an_account_that_fails(
 ) -> None:
     """It is refused its second page of ten, and both accounts together have more than the share."""
     fault = Fault(kind="account_refuses", endpoint="sms", account_id="odd", requests=(2,))
-    accounts = Account(id="odd", sms=95), Account(id="well", sms=55)
     simulator.replace(
-        replace(
-            scenario(*accounts, faults=(fault,)),
+        Scenario(
+            accounts=(Account(id="odd", sms=95), Account(id="well", sms=55)),
             history_begin=FIRST_RUN - 20 * DAY,
             history_end=FIRST_RUN - DAY,
+            clock=Clock(now=FIRST_RUN),
+            faults=(fault,),
         )
     )
-    run = sync(
-        simulator,
-        constants=replace(SHORT_WAITS, page_size=10),
-        start_date=(FIRST_RUN - 21 * DAY).isoformat(),
-        max_requests_per_run=24,
-        max_concurrency=1,
-        sub_account_ids=["odd", "well"],
-    ).check(1)
+    limits = replace(SHORT_WAITS, page_size=10)
+    run = sync(simulator, constants=limits, max_requests_per_run=24, max_concurrency=1).check(1)
     assert not any("max_requests_per_run" in line for line in run.logged("ERROR"))
     assert_same_rows("sms", run.records("sms"), simulator.truth("sms", "well"))
 

@@ -210,16 +210,10 @@ def at(text: str) -> datetime:
     return EPOCH + int(days) * DAY + hours * HOUR + minutes * MINUTE
 
 
-@pytest.mark.parametrize(
-    ("stream", "account_id", "seconds"),
-    [
-        ("sms", "abc", 547_595_453),
-        ("voice_calls", "aGi\u00f6L_x-7/=", 332_312_233),
-    ],
-)
-def test_the_phase_is_frozen(stream: str, account_id: str, seconds: int) -> None:
+def test_the_phase_is_frozen() -> None:
     """Never change these numbers: who passed a mark of the old phase will not look there again."""
-    assert phase_of(stream, account_id) == timedelta(seconds=seconds)
+    assert phase_of("sms", "abc") == 547_595_453 * SECOND
+    assert phase_of("voice_calls", "aGi\u00f6L_x-7/=") == 332_312_233 * SECOND
 
 
 @pytest.mark.parametrize(

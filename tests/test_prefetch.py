@@ -83,9 +83,7 @@ def threads_that_end() -> Iterator[None]:
     st.sampled_from([0, 1, 25, MANY]),
 )
 def test_results_come_in_order_whatever_is_read_first_or_split(
-    lengths: dict[str, int],
-    workers: int,
-    capacity: int,
+    lengths: dict[str, int], workers: int, capacity: int
 ) -> None:
     """With any capacity: no room at all must not keep the reader waiting. A lane may be empty."""
 
@@ -167,8 +165,7 @@ def test_jobs_are_made_and_read_no_further_ahead_than_there_is_room() -> None:
     results = reader.results("a", lambda: None)
     for number in range(200):
         assert next(results) == (number,)
-        # The one at hand is held. Each worker may start one before a size is known, and one more is
-        # made.
+        # The one at hand, what may wait, one of each worker before a size is known, and the next.
         assert len(made) <= number + 1 + 50 // 10 + 2 + 1
     reader.close()
 

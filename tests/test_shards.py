@@ -15,7 +15,7 @@ import yaml
 from simulator.scenario import STREAMS, Account, Clock, Limits, Scenario
 from tests.harness.pages import run_block
 from tests.harness.rows import by_key, of_account
-from tests.harness.singer import bookmarks
+from tests.harness.singer import bookmarks, parse_messages
 from tests.harness.tap import without_unmapped
 from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
 from tests.postgres_server import connect, loader_settings
@@ -92,13 +92,8 @@ def test_workers_side_by_side_read_every_account_once_and_what_nobody_reads_is_f
 ) -> None:
     first, second = (json.dumps(account_ids) for account_ids in SHARDS.values())
 
-    result = run_block(
-        "side by side",
-        project.folder,
-        project.env,
-        first=f'["…", "…"]={first}',
-        second=f'["…"]={second}',
-    )
+    words = {"first": f'["…", "…"]={first}', "second": f'["…"]={second}'}
+    result = run_block("side by side", project.folder, project.env, **words)
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert_all_is_loaded(postgres_port, zoom)
@@ -132,11 +127,11 @@ def test_machines_with_a_suffix_each_share_a_state_back_end(
         project.configure("tap-zoom-cc", settings)
         project.env["MELTANO_STATE_BACKEND_URI"] = f"file://{tmp_path}/state"
         project.meltano("run", f"--state-id-suffix={shard}", "tap-zoom-cc", "target-jsonl")
-        lines = {name: project.output / f"{name}.jsonl" for name in STREAMS}
-        return {
-            stream: [without_unmapped(json.loads(line)) for line in path.open(encoding="utf-8")]
-            for stream, path in lines.items()
-        }
+        rows: dict[Stream, list[Record]] = {}
+        for stream in STREAMS:
+            loaded = parse_messages((project.output / f"{stream}.jsonl").read_bytes())
+            rows[stream] = [without_unmapped(row) for row in loaded]
+        return rows
 
     zoom.replace(replace(SCENARIO, clock=Clock(now=FIRST_RUN)))
     first = work("machine-1", "shard-1", FIRST_RUN)
@@ -188,13 +183,9 @@ def test_the_rates_of_the_workers_in_meltano_yml_add_up_to_the_limit_of_the_pro_
 
 
 def run_in(project: MeltanoProject, *command: str | Path) -> str:
+    home = project.folder.parent
     result = subprocess.run(
-        command,
-        cwd=project.folder.parent,
-        env=project.env,
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=home, env=project.env, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
@@ -224,12 +215,8 @@ def installed(project: MeltanoProject, requirement: str, program: str) -> Path:
     folder = project.folder.parent / "environment"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", f"--python={sys.executable}", folder], check=True)
-    result = subprocess.run(
-        [*uv, "pip", "install", f"--python={folder}", requirement],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    install = [*uv, "pip", "install", f"--python={folder}", requirement]
+    result = subprocess.run(install, capture_output=True, text=True, check=False)
     if result.returncode:
         pytest.skip(f"{requirement} cannot be installed: {result.stderr.strip()}")
     return folder / "bin" / program

@@ -105,15 +105,6 @@ def test_a_range_is_whole_after_a_pass_that_is_whole_or_that_brings_nothing_new(
     assert rows.rows.keys() == {each for pages in passes for names, _ in pages for each in names}
 
 
-def test_a_pass_cut_by_an_expired_token_counts_for_nothing() -> None:
-    rows = WindowRows(WINDOW, now=NOW)
-    add_pass(rows, [("a", 2)], is_cut=True)
-    add_pass(rows, [("b", 2)])
-    rows.end_pass(1)
-    assert rows.rows.keys() == {"a", "b"}
-    assert not rows.is_whole
-
-
 def test_without_any_total_a_pass_that_does_not_end_in_order_is_not_whole() -> None:
     rows = WindowRows(WINDOW, now=NOW)
     add_pass(rows, [("a", None)], is_cut=True)

@@ -38,9 +38,6 @@ from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 UTC = timezone.utc
 LEAP_DAY = datetime(2024, 2, 29, tzinfo=UTC)
-CLOCK_BACK = datetime(2024, 10, 27, 1, tzinfo=UTC)
-"""When daylight saving time ends in Europe: an hour that clocks there show twice."""
-
 MONTH = Window(LEAP_DAY - 20 * DAY, LEAP_DAY + 8 * DAY)
 A_DAY = Window(LEAP_DAY, LEAP_DAY + DAY)
 
@@ -77,7 +74,6 @@ def assert_covers(parts: list[Window], begin: datetime, end: datetime) -> None:
 @given(seconds, st.integers(1, 5 * 365 * 86_400))
 @example(LEAP_DAY - 28 * DAY, 28 * 86_400)
 @example(LEAP_DAY - 28 * DAY, 28 * 86_400 + 1)
-@example(CLOCK_BACK - DAY, 3 * 86_400)
 def test_a_plan_covers_its_range_and_no_instant_lies_on_an_edge_of_its_requests(
     begin: datetime, length: int
 ) -> None:
@@ -95,11 +91,11 @@ def test_a_plan_covers_its_range_and_no_instant_lies_on_an_edge_of_its_requests(
         assert one.end - SECOND == other.begin
 
 
-@pytest.mark.parametrize("back", [0 * SECOND, SECOND, 365 * DAY])
-def test_a_range_that_is_empty_or_backwards_has_no_windows(back: timedelta) -> None:
-    cut = Cut(LEAP_DAY + timedelta(seconds=30), LEAP_DAY + timedelta(seconds=30) - back)
-    assert list(cut) == []
-    assert len(cut) == 0
+def test_a_range_that_is_empty_or_backwards_has_no_windows() -> None:
+    begin = LEAP_DAY + 30 * SECOND
+    for back in (0 * SECOND, SECOND, 365 * DAY):
+        cut = Cut(begin, begin - back)
+        assert len(cut) == len(list(cut)) == 0
 
 
 # Split
@@ -120,7 +116,6 @@ def test_halves_cover_their_window_and_meet_at_a_whole_hour(window: Window) -> N
 @given(windows(), st.integers(2, 500))
 @example(Window(LEAP_DAY, LEAP_DAY + SECOND), 2)
 @example(Window(LEAP_DAY, LEAP_DAY + 2 * SECOND), 500)
-@example(Window(CLOCK_BACK - DAY, CLOCK_BACK + DAY), 7)
 @example(Window(LEAP_DAY - 28 * DAY, LEAP_DAY), 17)
 def test_a_split_covers_its_window_and_cuts_at_ends_of_days_alone_if_there_are_any(
     window: Window, parts: int
@@ -236,28 +231,22 @@ def test_rows_that_each_range_of_a_window_has_would_come_with_each_part(
 
 
 @given(st.one_of(st.none(), instants), instants)
-def test_a_first_sync_begins_at_its_start_or_28_days_ago(
-    start: datetime | None, now: datetime
+def test_a_sync_begins_at_its_start_or_28_days_ago_and_ends_at_its_end_or_now(
+    date: datetime | None, now: datetime
 ) -> None:
-    begin = first_begin(start_date=start, now=now)
-    if start is not None:
-        assert begin == whole_second(start)
+    begin = first_begin(start_date=date, now=now)
+    if date is not None:
+        assert begin == whole_second(date)
     else:
-        assert abs(now - begin - 28 * DAY) <= timedelta(minutes=2)
+        assert abs(now - begin - 28 * DAY) <= 2 * MINUTE
         assert len(Cut(begin, whole_second(now))) == 1
-
-
-@given(st.one_of(st.none(), instants), instants)
-def test_a_sync_ends_at_now_or_before(end_date: datetime | None, now: datetime) -> None:
-    end = end_of_sync(end_date=end_date, now=now)
-    assert end == whole_second(min(end_date or now, now))
+    assert end_of_sync(end_date=date, now=now) == whole_second(min(date or now, now))
 
 
 # Instants
 
 
 @given(instants, zones)
-@example(CLOCK_BACK, timezone(timedelta(hours=2)))
 @example(LEAP_DAY, timezone(timedelta(hours=13, minutes=45)))
 def test_an_instant_is_the_same_in_every_offset_and_written_in_utc(
     instant: datetime, zone: timezone
