@@ -99,8 +99,8 @@ def test_results_come_in_order_whatever_is_read_first_or_split(
         return [leaf for part in outcome.jobs for leaf in leaves(part)]
 
     lanes = {lane: many(length) for lane, length in lengths.items()}
-    reader = Prefetcher(lambda job, _: read(job), lanes, workers=workers, capacity=capacity)
     with threads_that_end():
+        reader = Prefetcher(lambda job, _: read(job), lanes, workers=workers, capacity=capacity)
         for lane, lane_jobs in lanes.items():
             expected = [leaf for job in lane_jobs for leaf in leaves(job)]
             assert results_of(reader, lane) == expected
