@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
 
 A_WEEK = timedelta(weeks=1)
+# With the Python that the environment is made of.
+DEMO = (getattr(sys, "_base_executable", sys.executable), "dev/demo.py")
 
 
 @pytest.fixture(scope="module")
@@ -49,22 +51,21 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def first_run(checkout: Path) -> str:
     """Give the output of the demo's first run."""
-    return run_demo(checkout)
+    return run(checkout, *DEMO)
 
 
 @pytest.fixture(scope="module")
 def second_run(checkout: Path, first_run: str) -> str:
     """Give the output of the run that goes on from the first."""
     assert first_run
-    return run_demo(checkout, "--again")
+    return run(checkout, *DEMO, "--again")
 
 
-def run_demo(checkout: Path, *arguments: str, exit_code: int = 0) -> str:
-    """Run the demo with the Python that the environment is made of, and return its output."""
+def run(checkout: Path, *command: str, exit_code: int = 0) -> str:
+    """Run a command in the copy, without what is installed here, and return its output."""
     env = {**os.environ, "HOME": str(checkout.parent / "home"), "PYTHONPATH": "/nowhere"}
     # Most of what is installed is never started: to compile all of it would take most of the time.
     env["UV_COMPILE_BYTECODE"] = "0"
-    command = (getattr(sys, "_base_executable", sys.executable), "dev/demo.py", *arguments)
     return run_program(*command, folder=checkout, env=env, exit_code=exit_code)
 
 
@@ -165,7 +166,7 @@ def test_the_query_and_the_picture_that_are_suggested_can_be_copied(
     (checkout / ".meltano/utilities/plot").symlink_to(PLUGINS / "utilities" / "plot")
     commands = re.findall(r'^ +(\S+ -c ".*"|UV_\S+ .* invoke \S+)$', first_run, re.MULTILINE)
 
-    query, _ = (run_program("bash", "-c", command, folder=checkout) for command in commands)
+    query, _ = (run(checkout, "bash", "-c", command) for command in commands)
 
     assert "inbound" in query
     picture = checkout / "output" / "engagements_per_hour.png"
@@ -204,4 +205,4 @@ def test_a_row_that_is_missing_does_not_pass_for_equal(checkout: Path, second_ru
     else:
         with duckdb.connect(str(folder / "zoom_cc.duckdb")) as database:
             database.sql("delete from sms where start_time = (select min(start_time) from sms)")
-    assert run_demo(checkout, "--again", exit_code=1).count("differs") == 1
+    assert run(checkout, *DEMO, "--again", exit_code=1).count("differs") == 1

@@ -25,7 +25,7 @@ from tap_zoom_cc.sync.windows import MINUTE, SECOND, Window
 from tap_zoom_cc.zoom.filters import SCHEMAS
 from tests.harness.history import BEGIN, DAY, HOUR
 from tests.harness.singer import state_of
-from tests.test_check import Page
+from tests.test_window_rows import Page
 
 if TYPE_CHECKING:
     from datetime import timedelta

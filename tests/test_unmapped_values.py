@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS
-from tests.harness.answers import Reply, answering
 from tests.harness.constants import SHORT_WAITS
+from tests.harness.raw_server import Reply, answering
 from tests.harness.rows import without_nulls
 from tests.harness.singer import selecting
 from tests.harness.tap import run_tap
