@@ -31,14 +31,9 @@ def run_program(
     stdin: str = "",
     exit_code: int = 0,
 ) -> str:
-    """Run a program to its end, and return what it wrote to standard output.
+    """Run a program to its end, and return what it wrote; its errors, too, if it is to fail.
 
-    Args:
-        command: the program and its arguments.
-        folder: to run it in.
-        env: all variables that it sees; None is for our own.
-        stdin: what it reads.
-        exit_code: what it has to end with; of a failure standard error is returned, too.
+    ``env`` is all that it sees, None our own; ``exit_code`` is what it has to end with.
     """
     result = subprocess.run(
         command, cwd=folder, env=env, input=stdin, capture_output=True, text=True, check=False

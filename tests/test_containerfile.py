@@ -36,9 +36,8 @@ SCENARIO = Scenario(
 
 def instructions() -> list[tuple[str, str]]:
     """Return the instructions, each with what follows it; lines that go on are put together."""
-    text = re.sub("^#.*\n", "", (ROOT / "Containerfile").read_text("utf-8"), flags=re.MULTILINE)
-    pairs = [line.partition(" ") for line in text.replace("\\\n", " ").splitlines() if line.strip()]
-    return [(name, rest.strip()) for name, _, rest in pairs]
+    text = (ROOT / "Containerfile").read_text("utf-8").replace("\\\n", " ")
+    return re.findall(r"^(\w+) +(.*)$", text, re.MULTILINE)
 
 
 def test_the_image_is_slim_without_settings_and_made_by_a_user_who_is_not_root() -> None:
@@ -54,12 +53,7 @@ def test_the_image_is_slim_without_settings_and_made_by_a_user_who_is_not_root()
 
 
 def build(folder: Path, env: dict[str, str]) -> dict[str, list[str]]:
-    """Do the instructions that follow ``USER``, and return what those hold that run later.
-
-    Args:
-        folder: in which they are done.
-        env: what they see, and change.
-    """
+    """Do what follows ``USER``, in a folder and with variables; return what is for later."""
     later: dict[str, list[str]] = {}
     for name, text in instructions()[3:]:
         rest = text.replace(FOLDER, str(folder))
@@ -77,8 +71,7 @@ def build(folder: Path, env: dict[str, str]) -> dict[str, list[str]]:
                 assert Template(value).substitute(env)
             case "COPY":
                 *sources, to = rest.split()[1:]
-                copied = [ROOT / source for source in sources]
-                run_program("cp", "-R", *copied, to, folder=folder, env=env)
+                run_program("cp", "-R", *sources, folder / to, env=env)
             case "VOLUME" | "CMD":
                 later[name] = json.loads(rest)
             case _:
