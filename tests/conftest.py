@@ -25,16 +25,26 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
+# Of the files that run other programs those that take longest, in the order in which they begin.
+LONGEST = ("test_warehouses.py", "test_models.py", "test_demo.py", "test_commands.py")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file that runs other programs in one process: its tests share what is installed.
+    """Keep a file that runs other programs in one process: its tests share what is set up.
 
-    Such files come first, since at the end a worker would be alone with one.
+    Such files come first, and of them the longest: at the end a worker would be alone with one.
     """
-    items.sort(key=lambda item: item.get_closest_marker("programs") is None)
+    items.sort(key=_turn)
     for item in items:
         if item.get_closest_marker("programs") and item.config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+def _turn(item: pytest.Item) -> int:
+    if not item.get_closest_marker("programs"):
+        return len(LONGEST) + 1
+    return LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST)
 
 
 @pytest.fixture(scope="session")

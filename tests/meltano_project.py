@@ -62,7 +62,8 @@ class MeltanoProject:
             (folder / ".meltano" / kind).symlink_to(PLUGINS / kind)
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN_PREFIXES)}
         self.env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), self.env["PATH"]])
-        self.env["UV_COMPILE_BYTECODE"] = "1"
+        # Most of what is installed is never started: Python compiles what is.
+        self.env["UV_COMPILE_BYTECODE"] = "0"
         self.env |= dict.fromkeys(("MELTANO_HUB_URL", "MELTANO_HUB_API_ROOT"), NOWHERE)
 
     def include(self, example: Path) -> None:

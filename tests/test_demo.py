@@ -64,7 +64,7 @@ def second_run(checkout: Path, first_run: str) -> str:
 def run(checkout: Path, *command: str, exit_code: int = 0) -> str:
     """Run a command in the copy, without what is installed here, and return its output."""
     env = {**os.environ, "HOME": str(checkout.parent / "home"), "PYTHONPATH": "/nowhere"}
-    # Most of what is installed is never started: to compile all of it would take most of the time.
+    # Most of what is installed is never started: Python compiles what is.
     env["UV_COMPILE_BYTECODE"] = "0"
     return run_program(*command, folder=checkout, env=env, exit_code=exit_code)
 
