@@ -14,11 +14,11 @@ import msgspec
 
 from simulator.scenario import STREAMS, Clock
 from tests.harness.history import requests_sent
+from tests.harness.process import Kill
 from tests.harness.rows import key_of, keys_of, truth_of
 from tests.harness.schedules import DAY, HOUR, OWN_ACCOUNT, Run, moment, seconds_of
 from tests.harness.singer import all_bookmarks, all_partitions
 from tests.harness.tap import sync
-from tests.harness.warm import Kill
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
