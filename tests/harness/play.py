@@ -132,7 +132,7 @@ class Play:
         The lookback is as long as the longest engagement is open, or a little longer.
         """
         names = [name for name in self.schedule.seen_by(run) if name != OWN_ACCOUNT]
-        longest = dict.fromkeys(STREAMS, 0)
+        longest: dict[str, int] = dict.fromkeys(STREAMS, 0)
         for (stream, *_), (start, end) in self._times.items():
             longest[stream] = max(longest[stream], end - start)
         lookbacks = {
@@ -177,6 +177,7 @@ class Play:
         self.tally += faults
         self.tally += Counter({"engagements": len(ended.engagements)})
         self.tally.update(["runs", f"exit code {ended.exit_code}"])
+        self.tally["rereads cut short"] += "reread_to" in str(self.state)
         return ended
 
     def _kill(self, death: Death) -> Kill:
