@@ -293,10 +293,3 @@ def test_two_commands_at_once_are_refused(
     run = run_tap(config, arguments=[f"--{other}", f"--{one}"])
     named = f"--{one} and --{other.partition('=')[0]}: give one of them at a time"
     assert_refused(simulator, run, named)
-
-
-def test_an_unknown_option_is_refused(config: Config) -> None:
-    run = run_tap(config, arguments=["--sate=x"])
-    assert run.exit_code == 2
-    assert "--sate" in run.stderr
-    assert "Traceback" not in run.stderr

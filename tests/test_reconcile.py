@@ -17,6 +17,7 @@ from tap_zoom_cc.commands.reconcile import days_from
 from tap_zoom_cc.inputs import InputError
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import accounts_asked, engagement, requests_to
+from tests.harness.singer import selecting
 from tests.harness.tap import run_tap, start_tap, sync
 from tests.meltano_project import ROOT
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind
     from tests.harness.constants import Constants
-    from tests.harness.singer import Record
+    from tests.harness.singer import Catalog, Record
     from tests.harness.tap import TapRun
 
     Difference: TypeAlias = tuple[str, str, "date | None", "int | None", int]
@@ -48,11 +49,12 @@ ON_THE_EDGE = tuple(
         ("for-three-days", -DAY, 2 * DAY),
     )
 )
+ODD = "oDd\x1b[2J\x07\x7f\u202e\r\nforged"
 SCENARIO = Scenario(
     accounts=(
         Account(id="large", sms=90, voice_calls=150),
         Account(id="edges", sms=15, explicit_sms=ON_THE_EDGE, explicit_voice_calls=ON_THE_EDGE),
-        Account(id="idle"),
+        Account(id=ODD),
     ),
     history_begin=BEGIN,
     history_end=NOW - 3 * DAY,
@@ -64,12 +66,15 @@ QUERY = (ROOT / "examples" / "reconcile.sql").read_text("utf-8")
 def reconcile(
     simulator: SimulatorProcess,
     days: str = RANGE,
+    *,
+    catalog: Catalog | None = None,
     constants: Constants = SHORT_WAITS,
     **settings: object,
 ) -> TapRun:
     simulator.reset_stats()
     config = {**simulator.tap_config(), "requests_per_second": 1000, **settings}
-    return run_tap(config, arguments=[f"--reconcile={days}"], constants=constants)
+    arguments = [f"--reconcile={days}"]
+    return run_tap(config, catalog=catalog, arguments=arguments, constants=constants)
 
 
 def counts(run: TapRun) -> list[Record]:
@@ -127,29 +132,22 @@ def test_each_stream_account_and_day_is_counted_in_order_with_a_request_for_one_
         for day in DAYS
     }
     assert list(by_day(run).items()) == list(expected.items())
+    assert run.stdout.decode().replace("\n", "").isprintable(), "a terminal may show it"
     assert all(datetime.fromisoformat(line["counted_at"]) >= before for line in counts(run))
     for stream in STREAMS:
-        assert simulator.stats().requests[stream] == dict.fromkeys(("large", "edges", "idle"), 10)
+        assert simulator.stats().requests[stream] == dict.fromkeys(("large", "edges", ODD), 10)
         assert {asked["page_size"][0] for asked in requests_to(simulator, stream)} == {"1"}
 
 
-def test_an_id_with_control_characters_is_whole_in_a_line_that_a_terminal_may_show(
-    simulator: SimulatorProcess,
+def test_only_selected_streams_are_counted_and_the_log_says_how_long_that_will_take(
+    simulator: SimulatorProcess, discovered: Catalog
 ) -> None:
-    odd = "oDd\x1b[2J\x07\x7f\u202e\r\nforged"
-    simulator.replace(replace(SCENARIO, accounts=(Account(id=odd, sms=5),)))
-    run = reconcile(simulator).check()
-    assert run.stdout.decode().replace("\n", "").isprintable()
-    assert {line["account_id"] for line in counts(run)} == {odd}
-
-
-def test_the_log_says_how_long_the_counting_will_take(simulator: SimulatorProcess) -> None:
     simulator.replace(SCENARIO)
     often = replace(SHORT_WAITS, progress_seconds=0.0)
-    run = reconcile(simulator, constants=often, requests_per_second=100).check()
+    run = reconcile(simulator, catalog=selecting(discovered, ["sms"]), constants=often).check()
+    assert {line["stream"] for line in counts(run)} == {"sms"}
     told = [line for line in run.logged("INFO") if "time left: about" in line]
-    days = len(STREAMS) * len(SCENARIO.accounts) * len(DAYS)
-    assert [line for line in told if f" % of {days} days, " in line]
+    assert [line for line in told if f" % of {len(SCENARIO.accounts) * len(DAYS)} days, " in line]
 
 
 def test_only_what_passes_the_filters_is_counted_and_that_is_said(
@@ -187,7 +185,7 @@ def test_a_refusal_is_one_line_and_the_other_accounts_are_counted(
     assert "1 could not be" in verdict
     assert accounts_asked(simulator, "sms").count("sick") == 1
     missing = {(line["stream"], line["account_id"]) for line in counts(run)} ^ {
-        (stream, name) for stream in STREAMS for name in ("sick", "large", "edges", "idle")
+        (stream, name) for stream in STREAMS for name in ("sick", "large", "edges", ODD)
     }
     assert missing == {("sms", "sick")}
 
@@ -195,8 +193,8 @@ def test_a_refusal_is_one_line_and_the_other_accounts_are_counted(
 @pytest.mark.parametrize(
     ("changes", "why", "counted"),
     [
-        ({"faults": (of_large("missing_total_records"),)}, "no total_records", {"edges", "idle"}),
-        ({"faults": (of_large("total_too_low", by=1_000),)}, "no count", {"edges", "idle"}),
+        ({"faults": (of_large("missing_total_records"),)}, "no total_records", {"edges", ODD}),
+        ({"faults": (of_large("total_too_low", by=1_000),)}, "no count", {"edges", ODD}),
         ({"readings": Readings(history_days_kept=5)}, "Zoom answered for", set()),
         ({"accounts": (Account(id="large", hours_answered=1),)}, "Zoom answered for", set()),
     ],
@@ -230,15 +228,6 @@ def test_what_a_filter_names_and_an_account_does_not_have_counts_as_none(
     assert any("sms: no account knows" in line for line in run.logged("ERROR"))
 
 
-def test_wrong_credentials_end_the_counting_with_one_error(simulator: SimulatorProcess) -> None:
-    simulator.replace(SCENARIO)
-    run = reconcile(simulator, client_secret="wrong", sub_account_ids=["large"]).check(exit_code=1)
-    (told, verdict) = run.logged("ERROR")
-    assert "refuses the app's credentials" in told
-    assert "1 could not be" in verdict
-    assert not run.stdout
-
-
 def test_a_signal_ends_the_counting_with_its_exit_code(simulator: SimulatorProcess) -> None:
     simulator.replace(replace(SCENARIO, limits=Limits(latency_seconds=30)))
     config = {**simulator.tap_config(), "sub_account_ids": ["large"]}
@@ -270,12 +259,19 @@ def test_a_range_that_cannot_be_counted_is_refused(days: str, why: str) -> None:
 
 def test_what_is_refused_is_one_line_and_nothing_is_counted(simulator: SimulatorProcess) -> None:
     simulator.replace(SCENARIO)
-    for days, most, why in (
-        ("2024-01-03/yesterday", 60, "--reconcile: '2024-01-03/yesterday' is no range"),
-        (RANGE, 59, "--reconcile would send 60 requests, and max_requests_per_run is 59"),
+    days, too_many = "2024-01-03/yesterday", "60 requests, and max_requests_per_run is 59"
+    for why, run in (
+        (f"--reconcile: '{days}' is no range", reconcile(simulator, days)),
+        (f"--reconcile would send {too_many}", reconcile(simulator, max_requests_per_run=59)),
+        (
+            "the app's credentials",
+            reconcile(simulator, client_secret="wrong", sub_account_ids=["large"]),
+        ),
     ):
-        run = reconcile(simulator, days, max_requests_per_run=most).check(exit_code=1)
-        assert any(why in line for line in run.logged("ERROR"))
+        told, *verdict = run.check(exit_code=1).logged("ERROR")
+        assert why in told
+        assert all("1 could not be" in line for line in verdict)
+        assert not run.stdout
         assert {entry.endpoint for entry in simulator.stats().log} <= {"token", "accounts"}
     reconcile(simulator, max_requests_per_run=60).check()
 
@@ -331,7 +327,7 @@ def test_the_newest_counts_decide_and_rows_of_an_account_without_any_are_named(
 ) -> None:
     simulator.replace(SCENARIO)
     database = loaded(sync(simulator).check())
-    run = reconcile(simulator, sub_account_ids=["large", "idle"]).check()
+    run = reconcile(simulator, sub_account_ids=["large"]).check()
     older = [
         {**line, "total_records": 1000, "counted_at": "2024-01-14T00:00:00+00:00"}
         for line in counts(run)
