@@ -11,7 +11,6 @@ says.
 from __future__ import annotations
 
 import base64
-import html
 import json
 import os
 import string
@@ -50,14 +49,9 @@ PRINTED = set(string.printable) - set("\x0b\x0c\r")
 
 
 def forms(secret: str) -> list[str]:
-    """Return the forms in which a server may quote a secret."""
+    """Return some forms in which a server may quote a secret; `test_secrets.py` has them all."""
     encoded = base64.b64encode(secret.encode()).decode()
-    in_part = base64.b64encode(f"x{secret}".encode()).decode()
-    return [
-        *(secret, quote(secret, safe=""), "".join(f"%{ord(char):02x}" for char in secret)),
-        *(json.dumps(secret)[1:-1], "".join(f"\\u{ord(char):04x}" for char in secret)),
-        *(html.escape(secret), "\x00".join(secret), encoded, in_part, quote(encoded, safe="")),
-    ]
+    return [secret, quote(secret, safe=""), json.dumps(secret)[1:-1], "\x00".join(secret), encoded]
 
 
 FORMS = forms(SECRET) + forms(f"{CLIENT_ID}:{SECRET}")
@@ -90,7 +84,6 @@ MORE_SETTINGS: dict[str, object] = {
     },
     "stream_map_config": {"salt": SECRET},
     "flattening_enabled": True,
-    "flattening_max_depth": 2,
     "sms_filters": {"direction": "inbound"},
     "voice_calls_filters": {"user_ids": ["one", "two"]},
     "user_agent": "somebody",
@@ -158,42 +151,32 @@ PAGE = {
     "accounts": [{"id": ACCOUNT, "account_name": "one"}],
 }
 STATUSES = (200, 204, 301, 400, 401, 403, 404, 429, 500, 503, 599)
-CODES = (124, 200, 300, 429, 1001, 4700, 4711, "x", None, 10**12)
-HEADERS = ("Retry-After", "Date", "X-RateLimit-Type", "Content-Type", "Content-Encoding")
-HEADER_VALUES = ("0", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", "9" * 400, "gzip")
-ON_ONE_LINE = st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])
+CODES = st.sampled_from([124, 200, 300, 429, 1001, 4700, 4711, "x", None, 10**12])
+NAMES = ("code", "message", "reason", "errorMessage", "errors")
+ON_ONE_LINE = st.text(
+    st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=8
+)
+LIMITS = ("Retry-After", "Date", "X-RateLimit-Type", "Content-Type", "Content-Encoding", "Location")
+VALUES_OF_LIMITS = ("0", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", "9" * 400, "gzip", SECRET)
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from([*LIMITS, "bro ken", ""]),
+        st.sampled_from([*VALUES_OF_LIMITS, "Daily-limit"]) | ON_ONE_LINE,
+    ),
+    max_size=2,
+).map(tuple)
 
 
 def replies(right: dict[str, Any], told: list[str]) -> st.SearchStrategy[list[Reply]]:
-    """Draw a few replies to requests that wait for a value; they may quote what was sent."""
-    telling = (st.sampled_from(told) | st.text(ON_ONE_LINE, max_size=10)).map(
-        "no: {} \x1b[2J".format
+    """Draw a few replies to requests that wait for a value; they may quote some texts."""
+    telling = (st.sampled_from(told) | ON_ONE_LINE).map("no: {} \x1b[2J".format)
+    refusal = st.dictionaries(st.sampled_from(NAMES), telling | CODES | VALUES).map(json.dumps)
+    body = refusal.map(str.encode) | st.binary(max_size=20)
+    odd = st.builds(Reply, body, st.sampled_from(STATUSES), telling, HEADERS)
+    good = st.just(Reply(json.dumps(right).encode())) | st.builds(
+        Reply, files(right), headers=HEADERS
     )
-    headers = st.lists(
-        st.tuples(
-            st.sampled_from([*HEADERS, "Location", "bro ken", ""]),
-            st.sampled_from([*HEADER_VALUES, "Daily-limit", SECRET])
-            | st.text(ON_ONE_LINE, max_size=8),
-        ),
-        max_size=2,
-    ).map(tuple)
-    body = st.fixed_dictionaries(
-        {},
-        optional={
-            "code": st.sampled_from(CODES),
-            "message": telling | VALUES,
-            "reason": telling,
-            "errorMessage": telling,
-            "errors": st.lists(st.fixed_dictionaries({"message": telling}), max_size=2) | VALUES,
-        },
-    ).map(lambda body: json.dumps(body).encode())
-    refusal = st.builds(
-        Reply, body | st.binary(max_size=20), st.sampled_from(STATUSES), telling, headers
-    )
-    good = st.just(Reply(json.dumps(right).encode()))
-    return st.lists(
-        good | st.builds(Reply, files(right), headers=headers) | refusal, min_size=1, max_size=3
-    )
+    return st.lists(good | odd, min_size=1, max_size=3)
 
 
 GRANTED = st.just([Reply(json.dumps(GRANT).encode())])

@@ -122,11 +122,6 @@ def test_a_refusal_leaves_no_file_open(tmp_path: Path) -> None:
     assert "ResourceWarning" not in ended.stderr
 
 
-def test_no_config_at_all_is_refused(simulator: SimulatorProcess) -> None:
-    missing = [f"{name}: is missing" for name in ("account_id", "client_id", "client_secret")]
-    assert_refused(simulator, run_tap(None), *missing)
-
-
 def test_a_catalog_that_selects_nothing_is_refused(
     simulator: SimulatorProcess, config: Config, discovered: dict[str, Any]
 ) -> None:
@@ -239,19 +234,11 @@ def test_what_is_wrong_in_a_file_of_variables_is_said_as_well(
     assert "| TAP_ZOOM_CC_START_DAT: " in said
 
 
-@pytest.mark.parametrize(
-    ("variable", "path", "said"),
-    [
-        ("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem", "No such file"),
-        ("CURL_CA_BUNDLE", __file__, "holds no certificates"),
-    ],
-    ids=["missing", "other"],
-)
 def test_certificates_that_cannot_be_used_are_named(
-    simulator: SimulatorProcess, config: Config, variable: str, path: str, said: str
+    simulator: SimulatorProcess, config: Config
 ) -> None:
-    run = run_tap(config, environment={"REQUESTS_CA_BUNDLE": "", variable: path})
-    assert_refused(simulator, run, f"{variable}: {path}: {said}")
+    run = run_tap(config, environment={"REQUESTS_CA_BUNDLE": __file__})
+    assert_refused(simulator, run, f"REQUESTS_CA_BUNDLE: {__file__}: holds no certificates")
 
 
 @pytest.mark.parametrize("place", ["", "proxy.invalid:port", "proxy.invalid:0"])
