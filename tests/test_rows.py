@@ -134,18 +134,6 @@ def test_every_record_has_all_columns_and_what_is_missing_is_null_as_nulls_are()
     assert decode(nulls) == (EMPTY, set())
 
 
-@pytest.mark.parametrize("odd", [{}, {"new": 1}, {"duration": "long"}, {"names": [1]}], ids=str)
-def test_objects_in_a_row_have_all_their_fields_too_however_odd_the_row(
-    odd: dict[str, Any],
-) -> None:
-    read = reader()
-    for _ in range(2):
-        record = read({"legs": [{}, {"seconds": 1}], "where": {}, **odd})
-        assert record.keys() == SCHEMA["properties"].keys()
-        assert record["legs"] == [EMPTY_LEG, LEG]
-        assert record["where"] == {"since": None}
-
-
 @pytest.mark.parametrize(
     ("given_text", "expected"),
     [

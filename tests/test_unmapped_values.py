@@ -167,15 +167,6 @@ def test_a_name_of_any_kind_is_shown_in_one_short_line() -> None:
 # Selection
 
 
-def test_what_is_deselected_lands_nowhere(discovered: dict[str, Any]) -> None:
-    catalog = selecting(discovered, ["sms"], without=["consumer_number", "agents"])
-    odd = b'"consumer_number": {"secret": 1}, "agents": [{"secret": "\\ud800"}], "n": 1'
-    run = sync_of_sms(odd, catalog=catalog)
-    assert [row["unmapped_values"] for row in records(run, "sms")] == [None, '{"/n":1}']
-    assert b"secret" not in run.stdout
-    assert len(warnings_about(run, "field ")) == 1
-
-
 @pytest.mark.parametrize("catalog_is_older", [False, True])
 def test_without_the_column_the_loss_is_said(
     discovered: dict[str, Any], *, catalog_is_older: bool
@@ -195,12 +186,13 @@ def test_without_the_column_the_loss_is_said(
         assert "is lost: select unmapped_values" in line
 
 
-@pytest.mark.parametrize("deselected", [(), ("direction", "queues", "unmapped_values")])
-def test_every_record_has_every_selected_column(
+@pytest.mark.parametrize("deselected", [(), ("direction", "queues")])
+def test_every_record_has_every_selected_column_and_nothing_of_another(
     discovered: dict[str, Any], deselected: tuple[str, ...]
 ) -> None:
     # Some targets take their columns from the first record, and drop what it lacks.
-    rows = [FITTING, engagement(b'"new": 1', b"new"), engagement(b'"country_name": [1]')]
+    odd = b'"new": 1, "direction": {"secret": 1}, "queues": [{"secret": "\\ud800"}]'
+    rows = [FITTING, engagement(odd), engagement(b'"country_name": [1]', b"another")]
     number_of_rows = {"sms": 3, "voice_calls": 3, "sub_accounts": 1}
     catalog = selecting(discovered, number_of_rows, without=deselected)
     with zoom(sms=rows, voice_calls=rows) as config:
@@ -211,6 +203,11 @@ def test_every_record_has_every_selected_column(
         assert len(columns) > 5
         assert not columns & set(deselected)
         assert [row.keys() ^ columns for row in records(run, stream)] == [set()] * number
+    assert (b"secret" in run.stdout) is not bool(deselected)
+    fields = {"new", "country_name", *([] if deselected else ["direction", "queues[].secret"])}
+    for stream in ("sms", "voice_calls"):
+        told = [line for line in warnings_about(run, "field ") if f"| {stream}: " in line]
+        assert {line.partition("field ")[2].split()[0] for line in told} == fields
 
 
 def test_a_catalog_may_declare_what_the_schema_does_not(discovered: dict[str, Any]) -> None:

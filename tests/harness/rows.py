@@ -9,7 +9,7 @@ import requests
 from simulator.scenario import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from simulator.process import SimulatorProcess
     from tests.harness.singer import Record
@@ -47,6 +47,18 @@ def _without_nulls(value: Record | list[Any]) -> Record | list[Any]:
     if isinstance(value, dict):
         return without_nulls(value)
     return [_without_nulls(entry) if isinstance(entry, dict | list) else entry for entry in value]
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Give every value that is no object, list or null, each with its path: ``legs[].seconds``."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from leaves(part, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for part in value:
+            yield from leaves(part, f"{path}[]")
+    elif value is not None:
+        yield path, value
 
 
 def by_key(stream: str, rows: Iterable[Record]) -> dict[tuple[str, ...], Record]:
