@@ -34,6 +34,7 @@ def of(kind: str, **more: object) -> dict[str, Any]:
 INSTANT = of("string", format="date-time")
 SCHEMA: dict[str, Any] = {
     "type": "object",
+    "additionalProperties": False,
     "properties": {
         "engagement_id": {"type": "string"},
         "start_time": {"type": "string", "format": "date-time"},
@@ -51,26 +52,12 @@ SCHEMA: dict[str, Any] = {
         "unmapped_values": of("string"),
     },
 }
-SCHEMA_WITH_NULLS = {
-    **SCHEMA,
-    "additionalProperties": False,
-    "properties": {
-        **SCHEMA["properties"],
-        "engagement_id": of("string"),
-        "start_time": of("string"),
-    },
-}
-"""Key and start are checked before a row is decoded; without that they may be null as well."""
-
+BESIDE_KEYS = list(SCHEMA["properties"])[2:-1]
 DEEP = b"[" * 5000 + b"]" * 5000
 NINES = b"9" * 5000
 ROW = {"engagement_id": "one", "start_time": "2024-01-02T03:04:05Z"}
 START = "2024-01-02T03:04:05+00:00"
-EMPTY: dict[str, object] = {
-    **dict.fromkeys(SCHEMA["properties"]),
-    "engagement_id": "one",
-    "start_time": START,
-}
+EMPTY: dict[str, object] = {**dict.fromkeys(SCHEMA["properties"]), **ROW, "start_time": START}
 """The record of a row that has nothing but its key and its start."""
 EMPTY_LEG: dict[str, object] = {"at": None, "seconds": None}
 LEG = {**EMPTY_LEG, "seconds": 1}
@@ -98,9 +85,12 @@ def in_json(row: dict[str, Any]) -> bytes:
 def decode(
     row: dict[str, Any] | bytes, *, deselected: tuple[str, ...] = ()
 ) -> tuple[dict[str, Any], set[tuple[Change, str]]]:
-    changes: set[tuple[Change, str]] = set()
-    read = reader(lambda _, found: changes.update(found), deselected=deselected)
-    return read(row), changes
+    """Return a row's record and what was changed for it, the same when its names are learned."""
+    told: list[set[FieldChange]] = [set()]
+    read = reader(lambda _, found: told.append(found), deselected=deselected)
+    record = read(row)
+    assert (read(row), told[2:]) == (record, told[1:2])
+    return record, told[-1]
 
 
 def with_json(name: str, value: bytes) -> bytes:
@@ -130,8 +120,7 @@ def test_a_row_that_fits_comes_through_unchanged(row: dict[str, Any]) -> None:
 
 def test_every_record_has_all_columns_and_what_is_missing_is_null_as_nulls_are() -> None:
     assert decode({}) == (EMPTY, set())
-    nulls = dict.fromkeys(SCHEMA["properties"].keys() - ROW.keys() - {"unmapped_values"})
-    assert decode(nulls) == (EMPTY, set())
+    assert decode(dict.fromkeys(BESIDE_KEYS)) == (EMPTY, set())
 
 
 @pytest.mark.parametrize(
@@ -161,16 +150,8 @@ def test_instants_are_in_utc_at_every_depth(given_text: str | None, expected: st
         ("duration", b"-9223372036854775808.0", -(2**63)),
         *(("score", b'"1.5"', 1.5), ("score", b'"15"', 15)),
         *(("recorded", b'"true"', True), ("recorded", b'"false"', False)),
-        (
-            "names",
-            b'[1, null, "two", 1e2, -0.10, true]',
-            ["1", None, "two", "1e2", "-0.10", "true"],
-        ),
-        (
-            "names",
-            b"[%b, 12345678901234567890.5]" % NINES,
-            [NINES.decode(), "12345678901234567890.5"],
-        ),
+        ("names", b"[1, null, 1e2, -0.10, true]", ["1", None, "1e2", "-0.10", "true"]),
+        ("names", b"[%b]" % NINES, [NINES.decode()]),
         ("engagement_id", b"7", "7"),
         ("legs", b'[{"seconds": "3"}, null]', [{**EMPTY_LEG, "seconds": 3}, None]),
     ],
@@ -242,12 +223,10 @@ def test_how_deep_a_value_may_be_does_not_depend_on_the_version_of_python() -> N
 
 
 def test_what_is_kept_has_every_digit_that_zoom_sent() -> None:
-    read = reader()
-    row = with_json("new", b'{"a" : [1.50, -0, 12345678901234567890.5, 1E+2, "\\u0041\\u00fc"]}')
-    for _ in range(2):
-        assert read(row)["unmapped_values"] == (
-            '{"/new":{"a":[1.50,-0,12345678901234567890.5,1E+2,"A\u00fc"]}}'
-        )
+    value = b'{"a" : [1.50, -0, 12345678901234567890.5, 1E+2, "\\u0041\\u00fc"]}'
+    record, _ = decode(with_json("new", value))
+    kept = '{"/new":{"a":[1.50,-0,12345678901234567890.5,1E+2,"A\u00fc"]}}'
+    assert record["unmapped_values"] == kept
 
 
 def test_undeclared_fields_are_kept_with_their_place_and_named_without_positions() -> None:
@@ -297,12 +276,12 @@ def test_a_field_that_is_not_selected_lands_nowhere(name: str, value: bytes) -> 
         (b"J\xfcrgen", "J\ufffdrgen"),
     ],
 )
-@pytest.mark.parametrize("name", ["names", "new", "anything"])
+@pytest.mark.parametrize("name", ["names", "anything", "new", "duration"])
 def test_half_a_character_becomes_a_replacement_and_is_said(
     name: str, text: bytes, expected: str
 ) -> None:
     record, changes = decode(with_json(name, b'["%b"]' % text))
-    found = unmapped(record)["/new"] if name == "new" else record[name]
+    found = record.get(name) or unmapped(record)[f"/{name}"]
     assert found == [expected]
     json.dumps(record, ensure_ascii=False).encode()
     assert any(what == "repaired" for what, _ in changes) is ("\ufffd" in expected)
@@ -316,7 +295,7 @@ def test_a_declared_name_that_cannot_be_compiled_is_declared_all_the_same(name: 
 
 
 def test_a_name_with_half_a_character_is_one_with_a_replacement() -> None:
-    record, _ = decode(json.dumps(ROW).encode()[:-1] + rb', "na\ud800me": 1}')
+    record, _ = decode(with_json("na\ud800me", b"1"))
     assert unmapped(record) == {"/na\ufffdme": 1}
 
 
@@ -334,7 +313,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 odd_rows = st.dictionaries(
-    st.one_of(st.sampled_from([*SCHEMA["properties"], "new", "n/~w"]), st.text(max_size=3)),
+    st.sampled_from([*BESIDE_KEYS, "unmapped_values", "new", "n/~w"]) | st.text(max_size=3),
     json_values,
     max_size=6,
 )
@@ -375,22 +354,14 @@ def test_nothing_in_a_row_is_lost_and_nothing_ends_it(odd: list[dict[str, Any]])
     told: list[set[FieldChange]] = []
     read = reader(lambda _, found: told.append(found))
     for row in odd:
-        text = json.dumps(row).encode()
+        text = in_json(row)
         told.clear()
         # The second time, undeclared names have been learned.
         record, again = read(text), read(text)
-        jsonschema.validate(record, SCHEMA_WITH_NULLS)
+        jsonschema.validate(record, SCHEMA)
         assert again == record
         assert told[1:] == told[:1]
         assert meaning(put_back(record)) == meaning(json.loads(text))
-
-
-@given(odd_rows, st.sampled_from(["anything", "duration", "names", "legs", "new"]), st.binary())
-def test_no_bytes_end_a_row(row: dict[str, Any], name: str, noise: bytes) -> None:
-    within = bytes(byte for byte in noise if byte >= 0x20 and byte not in b'"\\')
-    text = json.dumps({**row, name: "noise"}).encode().replace(b"noise", within)
-    record, _ = decode(text)
-    json.loads(msgspec.json.encode(record))
 
 
 class CountingDecoder(RowDecoder):
@@ -434,7 +405,6 @@ def test_a_row_without_key_or_start_is_refused(name: str, value: object) -> None
     [
         ("engagement_id", b"7", "7"),
         ("engagement_id", b"12345678901234567890.5", "12345678901234567890.5"),
-        ("engagement_id", rb'"a\ud800"', "a\ufffd"),
         ("engagement_id", b'"a\xff"', "a\ufffd"),
         ("other", rb'"\ud800"', "one"),
         ("other", DEEP, "one"),

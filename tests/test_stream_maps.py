@@ -45,26 +45,16 @@ NULLS = {
     **UNDECLARED,
     "engagement_id": "with-nulls",
     "consumer_number": None,
-    "caller_number": None,
     "agents": None,
 }
-SCENARIO = Scenario(
-    accounts=(
-        Account(
-            id="mApPeDaCcOuNt00000001",
-            sms=40,
-            voice_calls=80,
-            explicit_sms=(
-                NOBODY,
-                {name: value for name, value in NULLS.items() if name != "caller_number"},
-            ),
-            explicit_voice_calls=(NOBODY, NULLS),
-        ),
-        Account(id="mApPeDaCcOuNt00000002", sms=5, voice_calls=5),
-    ),
-    history_begin=BEGIN,
-    clock=Clock(now=END),
+ACCOUNT = Account(
+    id="mApPeDaCcOuNt00000001",
+    sms=45,
+    voice_calls=85,
+    explicit_sms=(NOBODY, NULLS),
+    explicit_voice_calls=(NOBODY, {**NULLS, "caller_number": None}),
 )
+SCENARIO = Scenario(accounts=(ACCOUNT,), history_begin=BEGIN, clock=Clock(now=END))
 
 
 @pytest.fixture
@@ -125,9 +115,8 @@ def test_the_example_masks_all_personal_data_and_leaves_the_rest_as_it_is(
     project.meltano("run", "tap-zoom-cc-masked", "target-jsonl")
 
     for stream in STREAMS:
-        rows = loaded(project, stream)
-        assert by_key(stream, rows) == by_key(stream, map(masked, truth(zoom, stream)))
-        assert not any("+491701234567" in str(row) for row in rows), "a field nobody knew of"
+        masked_rows = by_key(stream, map(masked, truth(zoom, stream)))
+        assert by_key(stream, loaded(project, stream)) == masked_rows
     assert not any("owner_email" in row for row in loaded(project, "sub_accounts"))
     assert views_asked_for(zoom) == {"summary"}
 
@@ -143,7 +132,8 @@ def test_the_maps_for_a_config_file_mask_all_personal_data_too(zoom: SimulatorPr
         in_the_open = personal_values(stream, true_rows)
         assert len({path for path, _ in in_the_open}) > 2, "the simulator was to have personal data"
         assert not in_the_open & personal_values(stream, rows)
-    assert not any("owner_email" in row for row in run.records("sub_accounts"))
+    assert b"owner_email" not in run.stdout
+    assert b"+491701234567" not in run.stdout, "a field nobody knew of"
 
 
 def views_asked_for(simulator: SimulatorProcess) -> set[str]:

@@ -11,16 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator.scenario import STREAMS, Clock, Limits, Readings
-from tests.simulator.caller import (
-    JANUARY,
-    MANY,
-    SUB,
-    Client,
-    at,
-    engagement,
-    ids_of,
-    with_engagements,
-)
+from tests.simulator.caller import JANUARY, MANY, SUB, Client, at, engagement, with_engagements
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -55,21 +46,21 @@ def test_the_pages_together_are_the_truth(simulator: SimulatorProcess) -> None:
 def test_an_engagement_appears_a_minute_after_its_end(simulator: SimulatorProcess) -> None:
     inside = engagement("inside", "10:30:00", "11:00:00")
     client = Client(simulator, with_engagements(inside, clock=Clock(now=at("2024-01-10T11:00:59"))))
-    assert client.ids() == ids_of(simulator.truth("sms")) == []
+    assert not client.ids()
+    assert not simulator.truth("sms")
     simulator.set_clock(at("2024-01-10T11:01:00"))
-    assert client.ids() == ids_of(simulator.truth("sms")) == ["inside"]
+    (row,) = simulator.truth("sms")
+    assert client.ids() == [row["engagement_id"]]
 
 
 # The document calls these valid: its schema says less than its text.
 @pytest.mark.parametrize(
     ("stream", "parameters", "message"),
     [
-        ("sms", {"view_type": "detail"}, INVALID),
         ("sms", {"from": "2024-01-02"}, INVALID),
         ("sms", {"from": "2024-01-03", "to": "2024-01-02"}, INVALID),
         ("voice_calls", {"types": "external_call,internal_call"}, INVALID),
         ("voice_calls", {"user_ids": ["a", "b"]}, INVALID),
-        ("voice_calls", {"region_ids": "a,a"}, INVALID),
         ("sms", {"from": "yesterday", "to": "2024-02-03"}, NO_DATE),
         ("sms", {"from": "2024-01-02", "to": "2024-01-03T00:00:00Z"}, NO_DATE),
         ("sms", {"from": "2024-01-02T00:00:00 00:00", "to": "2024-01-03"}, NO_DATE),
@@ -90,7 +81,6 @@ def test_what_does_not_exist_is_refused(simulator: SimulatorProcess) -> None:
     for path, parameters, status, code in (
         ("/accounts/nobody/contact_center/sms", {}, 404, 2001),
         (f"/accounts/{MANY.account_id}/contact_center/sms", {}, 404, 2001),
-        ("/nowhere", {}, 400, 2300),
         (calls, {"user_ids": "unheard-of"}, 404, 1001),
         (calls, {"cc_queue_ids": "unheard-of"}, 404, 1201),
         (calls, {"engagement_id": "unheard-of"}, 404, 2901),

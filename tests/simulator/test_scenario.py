@@ -13,19 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import Clock, Fault, Readings
-from tests.simulator.caller import (
-    JANUARY,
-    MANY,
-    Client,
-    at,
-    engagement,
-    ids_of,
-    with_engagements,
-)
+from tests.simulator.caller import JANUARY, MANY, Client, at, engagement, ids_of, with_engagements
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from simulator.scenario import FaultKind, Told
+    from simulator.scenario import FaultKind
     from tests.simulator.caller import Row, Span
 
 BEFORE = engagement("ends at from", "08:00:00", "10:00:00")
@@ -57,27 +49,6 @@ def test_a_range_selects_as_the_reading_says(
 ) -> None:
     ids = Client(simulator, with_engagements(*ROWS, readings=readings)).ids(SPAN)
     assert sorted(ids) == sorted(ids_of(list(selected)))
-
-
-@pytest.mark.parametrize(
-    ("told", "begin", "end"),
-    [
-        ("instants_z", "2024-01-10T04:30:00Z", "2024-01-10T06:30:00Z"),
-        ("instants_of_account", "2024-01-09T23:00:00-05:30", "2024-01-10T01:00:00-05:30"),
-        ("clock_of_account", "2024-01-09T23:00:00", "2024-01-10T01:00:00"),
-        ("days_of_account", "2024-01-09", "2024-01-10"),
-    ],
-)
-def test_an_answer_tells_its_range_as_the_reading_says(
-    simulator: SimulatorProcess, told: Told, begin: str, end: str
-) -> None:
-    scenario = with_engagements(
-        account={"utc_offset_hours": -5.5}, readings=Readings(range_told=told)
-    )
-    page = Client(simulator, scenario).page(
-        ("2024-01-10T10:00:00+05:30", "2024-01-10T12:00:00+05:30")
-    )
-    assert (page["from"], page["to"]) == (begin, end)
 
 
 def test_an_account_can_answer_the_first_hour_alone(simulator: SimulatorProcess) -> None:
@@ -155,14 +126,3 @@ def test_a_row_that_moves_is_missed_once_and_there_when_read_again(
         assert all(row in right for row in moved)
         seen.add(len(moved) - len(right))
     assert seen == {-1, 0}, "one is skipped, and another may come twice"
-
-
-def test_a_fault_by_chance_strikes_alike_for_the_same_seed(simulator: SimulatorProcess) -> None:
-    def statuses(seed: int) -> list[int]:
-        fault = Fault(kind="503_json", endpoint="sms", probability=0.5)
-        client = Client(simulator, replace(MANY, seed=seed, faults=(fault,)))
-        return [client.engagements().status_code for _ in range(20)]
-
-    one, two = statuses(1), statuses(2)
-    assert statuses(1) == one != two
-    assert set(one) == {200, 503}
