@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 from jsonschema import Draft202012Validator
 
-from schemas.derive import CORRECTIONS, SMS, DocumentError, derive, walk
+from schemas.derive import CORRECTIONS, SMS, SUB_ACCOUNTS, VOICE_CALLS, DocumentError, derive, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,16 +33,9 @@ ZOOM = sorted((ROOT.parent / "shared" / "spec").glob("*.openapi.json"))
 PATHS: Node = json.loads(FACTS.read_text(encoding="utf-8"))["paths"]
 COPIED = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
 
-KEYS = {
-    "sms": {"account_id", "engagement_id", "start_time"},
-    "voice_calls": {"account_id", "engagement_id", "start_time"},
-    "sub_accounts": {"id"},
-}
-ENDPOINTS = {
-    "sms": "/accounts/{accountId}/contact_center/sms",
-    "voice_calls": "/accounts/{accountId}/contact_center/voice_calls",
-    "sub_accounts": "/accounts",
-}
+ENGAGEMENT = {"account_id", "engagement_id", "start_time"}
+KEYS = {"sms": ENGAGEMENT, "voice_calls": ENGAGEMENT, "sub_accounts": {"id"}}
+ENDPOINTS = {"sms": SMS, "voice_calls": VOICE_CALLS, "sub_accounts": SUB_ACCOUNTS}
 SCHEMAS = [*KEYS, "sms_filters", "voice_calls_filters"]
 
 
