@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = Path(sys.prefix) / "plugins"
-NOWHERE = "http://127.0.0.1:9"
 
 # Settings of the shell that would change what the plugins are told, and one that makes every start
 # of Meltano compile thousands of modules.
@@ -64,7 +63,8 @@ class MeltanoProject:
         self.env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), self.env["PATH"]])
         # Most of what is installed is never started: Python compiles what is.
         self.env["UV_COMPILE_BYTECODE"] = "0"
-        self.env |= dict.fromkeys(("MELTANO_HUB_URL", "MELTANO_HUB_API_ROOT"), NOWHERE)
+        nowhere = "http://127.0.0.1:9"
+        self.env |= {"MELTANO_HUB_URL": nowhere, "MELTANO_HUB_API_ROOT": nowhere}
 
     def include(self, example: Path) -> None:
         """Take in a file with more plugins, as `include_paths` in meltano.yml does."""

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from tests.harness.pages import Block
 
-NOW = datetime(2026, 2, 1, tzinfo=timezone.utc)
-
 NOT_RUN = {
     "a formula",
     "asks the package index",
@@ -71,14 +69,15 @@ def test_the_configurations_and_the_state_shown_are_valid() -> None:
     ]
     states = [value for value in shown if "bookmarks" in value]
     assert 0 < len(states) < len(shown)
+    now = datetime(2026, 2, 1, tzinfo=timezone.utc)
     credentials = {"account_id": "ab", "client_id": "c", "client_secret": "d"}
     for value in shown:
         if value in states:
-            assert state_mistakes(value, now=NOW) == []
+            assert state_mistakes(value, now=now) == []
         else:
             # Words stand for what only the reader has.
             own = {name for name in value if value[name] == "from the app's page"}
-            settings_from({**credentials, **value, **dict.fromkeys(own, "secret")}, now=NOW)
+            settings_from({**credentials, **value, **dict.fromkeys(own, "secret")}, now=now)
 
 
 def closed(part: dict[str, Any]) -> dict[str, Any]:
