@@ -79,15 +79,14 @@ class MeltanoProject:
         for name, value in settings.items():
             self.env[f"{prefix}_{name.upper()}"] = str(value)
 
-    def read_from(self, simulator: SimulatorProcess, *, plugin: str = "tap-zoom-cc") -> None:
+    def read_from(self, simulator: SimulatorProcess) -> None:
         """Point the tap to a simulator, at a pace that it does not mind."""
-        self.configure(plugin, {**simulator.tap_config(), "requests_per_second": 100})
+        self.configure("tap-zoom-cc", {**simulator.tap_config(), "requests_per_second": 100})
 
     def install_named_in(self, text: str) -> None:
         """Install the plugins of the repository that a text names, unless that has been done.
 
-        One process at a time does: others wait, and find what they need. A plugin that is made of
-        something else now is installed again.
+        One process at a time does: others wait. Other requirements are installed again.
         """
         named = {
             name: requirements

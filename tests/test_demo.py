@@ -76,10 +76,7 @@ def truth(simulator: SimulatorProcess, scenario: Scenario) -> list[Record]:
 
 
 def assert_equal(output: str) -> None:
-    """Assert that the demo has found nothing missing, and nothing besides.
-
-    It says so in a line for each stream and account; tests/test_targets.py compares each value.
-    """
+    """Assert what each line says; tests/test_targets.py compares each value."""
     assert len(re.findall(r"^ +(?:sms|voice_calls) .* equal$", output, re.MULTILINE)) > 2
     assert "differs" not in output
 
