@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import STREAMS
-from tests.harness.answers import Reply, answering
+from tests.harness.raw_server import Reply, answering
 from tests.harness.singer import selecting
 from tests.harness.tap import run_tap
 

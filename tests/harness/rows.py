@@ -43,10 +43,10 @@ def without_nulls(row: Record) -> Record:
     }
 
 
-def _without_nulls(value: Record | list[Any]) -> Record | list[Any]:
-    if isinstance(value, dict):
-        return without_nulls(value)
-    return [_without_nulls(entry) if isinstance(entry, dict | list) else entry for entry in value]
+def _without_nulls(value: Any) -> Any:  # noqa: ANN401 (any of a row's values)
+    if isinstance(value, list):
+        return [_without_nulls(entry) for entry in value]
+    return without_nulls(value) if isinstance(value, dict) else value
 
 
 def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
