@@ -16,7 +16,7 @@ from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import DAY, HOUR
 from tests.harness.singer import state_of
 from tests.harness.tap import run_tap, settings_for, sync
-from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
+from tests.meltano_project import ROOT, MeltanoProject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,10 +106,8 @@ def test_a_run_reads_as_the_page_shows_it(zoom: SimulatorProcess, name: str) -> 
 
 
 @pytest.mark.programs
-def test_meltano_shows_the_same_lines(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, zoom: SimulatorProcess
-) -> None:
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
+def test_meltano_shows_the_same_lines(tmp_path: Path, zoom: SimulatorProcess) -> None:
+    project = MeltanoProject(tmp_path / "project")
     project.read_from(zoom)
     settings = {"start_date": BEGIN.isoformat(), "end_date": NOW.isoformat()}
     project.configure("tap-zoom-cc", settings)
