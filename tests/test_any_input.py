@@ -25,10 +25,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from simulator.scenario import Account
-from tests.harness.answers import Reply, answering
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import scenario
 from tests.harness.mistakes import VALUES, files
+from tests.harness.raw_server import Reply, answering
 from tests.harness.singer import state_of
 from tests.harness.tap import run_tap, settings_for
 

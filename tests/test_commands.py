@@ -19,7 +19,7 @@ from simulator.scenario import STREAMS, Account, Clock, Scenario
 from tests.harness.history import accounts_asked
 from tests.harness.pages import ROOT, block, run_block
 from tests.harness.raw_server import free_port
-from tests.meltano_project import MeltanoProject, needs_duckdb, shared_plugins
+from tests.meltano_project import MeltanoProject, needs_duckdb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,11 +78,9 @@ def provide(folder: Path, name: str, command: str) -> None:
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, programs: Path, zoom: SimulatorProcess
-) -> MeltanoProject:
+def project(tmp_path: Path, programs: Path, zoom: SimulatorProcess) -> MeltanoProject:
     """Give the clone as a Meltano project, whose settings lead to the simulator."""
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
+    project = MeltanoProject(tmp_path / "project")
     project.read_from(zoom)
     project.env["PATH"] = os.pathsep.join([str(programs), project.env["PATH"]])
     for name in ("dev", "examples"):
