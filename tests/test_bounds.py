@@ -191,7 +191,7 @@ def test_a_token_that_takes_too_long_is_asked_for_three_times() -> None:
     tries, error = _run_through_a_proxy(stay_silent, impatient)
     assert tries == 3
     assert "token_url" in error
-    assert "the answer takes too long" in error
+    assert "no answer (DeadlineError" in error
 
 
 @pytest.mark.parametrize(

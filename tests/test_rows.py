@@ -406,6 +406,7 @@ def test_a_row_without_key_or_start_is_refused(name: str, value: object) -> None
     [
         ("engagement_id", b"7", "7"),
         ("engagement_id", b"12345678901234567890.5", "12345678901234567890.5"),
+        ("engagement_id", rb'"a\ud800"', "a\ufffd"),
         ("engagement_id", b'"a\xff"', "a\ufffd"),
         ("other", rb'"\ud800"', "one"),
         ("other", DEEP, "one"),

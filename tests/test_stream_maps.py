@@ -183,6 +183,7 @@ def test_what_the_sdk_takes_for_a_stream_map_is_taken(
     [
         ("nonsense(", "an expression fails: "),
         ("'\\ud800'", "JSON"),
+        ("no_such_field + 1", "an expression fails: "),
         ("int('number ' + self)", "an expression fails: ValueError: int('number ' + self)"),
     ],
 )

@@ -84,7 +84,7 @@ def pointing(pointer: str, value: bytes) -> str:
 
 # A row's ID, what is in the row, the field that is named, and what the column holds.
 ODD = [
-    (b"number", b'"new": 1.50', "new", '{"/new":1.50}'),
+    (b"number", '"größe": 1.50'.encode(), "größe", '{"/größe":1.50}'),
     (b"in a list", b'"agents": [{}, {"a/b": {}}]', "agents[].a/b", '{"/agents/1/a~1b":{}}'),
     (b"unfit", b'"country_name": {"a": 1e2}', "country_name", '{"/country_name":{"a":1e2}}'),
     (b"no date", b'"end_time": "soon"', "end_time", '{"/end_time":"soon"}'),
