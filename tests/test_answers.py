@@ -197,8 +197,9 @@ def read(
     """Read an answer to a request with such a header."""
     came = response(body, status)
     came.headers.update(headers or {})
-    sent = {"Authorization": authorization}
-    came.request = requests.Request("GET", "http://127.0.0.1/", sent).prepare()
+    came.request = requests.Request(
+        "GET", "http://zoom/", {"Authorization": authorization}
+    ).prepare()
     return read_answer(came, NOW)
 
 

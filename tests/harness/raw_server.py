@@ -102,13 +102,14 @@ def answering(answer: Callable[[str], Reply]) -> Iterator[str]:
     """Answer each request with what a function of its path returns; give the server's address."""
 
     def serve(connection: socket.socket) -> None:
-        # What follows a head, such as a form, is read when the answer was sent.
+        # What follows a head, such as a form, is read when the answer was sent and has ended.
         while head := read_head(connection):
             reply = answer(head.split()[1].decode())
             lines = [f"HTTP/1.1 {reply.status} {reply.reason}"]
             lines += [f"{name}: {value}" for name, value in reply.headers]
             lines += [f"Content-Length: {len(reply.body)}", "Connection: close", "", ""]
             connection.sendall("\r\n".join(lines).encode("utf-8", "replace") + reply.body)
+            connection.shutdown(socket.SHUT_WR)
 
     with raw_server(serve) as url:
         yield url.rstrip("/")
