@@ -197,9 +197,8 @@ def read(
     """Read an answer to a request with such a header."""
     came = response(body, status)
     came.headers.update(headers or {})
-    came.request = requests.Request(
-        "GET", "http://zoom/", {"Authorization": authorization}
-    ).prepare()
+    sent = {"Authorization": authorization}
+    came.request = requests.Request("GET", "http://127.0.0.1/", sent).prepare()
     return read_answer(came, NOW)
 
 

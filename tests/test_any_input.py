@@ -94,22 +94,13 @@ MORE_SETTINGS: dict[str, object] = {
     "quiet_accounts_hours": 6,
     "on_count_mismatch": "warn",
 }
-VARIABLES = [*(f"TAP_ZOOM_CC_{name.upper()}" for name in MORE_SETTINGS), "LOGLEVEL"]
-ODD_VALUES = ("DEBUG", "LOUD", "[", "1e999", "nan", "true", "," * 50, "[" * 10_000)
-PROXIES = ("", "/nowhere", "/dev/null", "/", "http://", "http://[", "socks5://x", "http://a..b")
+VARIABLES = [*(f"TAP_ZOOM_CC_{name.upper()}" for name in MORE_SETTINGS), "LOGLEVEL", "HTTPS_PROXY"]
 ENVIRONMENT = st.dictionaries(
     st.sampled_from(VARIABLES),
-    st.one_of(
-        VALUES.map(json.dumps),
-        st.sampled_from(ODD_VALUES),
-        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8),
-    ),
+    VALUES.map(json.dumps)
+    | st.sampled_from(["DEBUG", "[", "1e999", "nan", "true", "," * 50, "[" * 10_000, "http://["])
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8),
     max_size=3,
-) | st.fixed_dictionaries(
-    {
-        name: st.sampled_from(PROXIES)
-        for name in ("REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "SINGER_SDK_LOG_CONFIG")
-    }
 )
 ARGUMENTS = (
     *("", "", "", "--config=ENV", "--config=ENV --discover", "--config=/nowhere", "--discover"),
@@ -137,14 +128,12 @@ ROW = {
     "engagement_id": "e1",
     "start_time": "2024-01-15T00:00:00Z",
     "end_time": "2024-01-15T00:01:00Z",
-    "direction": "inbound",
-    "queues": [{"queue_id": "q", "queue_name": "n"}],
+    "queues": [{"queue_id": "q"}],
 }
 PAGE = {
     "from": "2024-01-01",
     "to": "2024-01-20",
     "next_page_token": "",
-    "page_size": 100,
     "total_records": 1,
     "sms": [ROW],
     "voice_calls": [ROW],
@@ -156,13 +145,10 @@ NAMES = ("code", "message", "reason", "errorMessage", "errors")
 ON_ONE_LINE = st.text(
     st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=8
 )
-LIMITS = ("Retry-After", "Date", "X-RateLimit-Type", "Content-Type", "Content-Encoding", "Location")
-VALUES_OF_LIMITS = ("0", "-1", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", "9" * 400, "gzip", SECRET)
+NAMES_OF_HEADERS = ("Retry-After", "Date", "X-RateLimit-Type", "Content-Encoding", "bro ken", "")
+VALUES_OF_HEADERS = ("0", "-1", "soon", "9" * 400, "gzip", "Daily-limit", SECRET)
 HEADERS = st.lists(
-    st.tuples(
-        st.sampled_from([*LIMITS, "bro ken", ""]),
-        st.sampled_from([*VALUES_OF_LIMITS, "Daily-limit"]) | ON_ONE_LINE,
-    ),
+    st.tuples(st.sampled_from(NAMES_OF_HEADERS), st.sampled_from(VALUES_OF_HEADERS) | ON_ONE_LINE),
     max_size=2,
 ).map(tuple)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Config = dict[str, object]
 
 ACCOUNT = "bAdInPuTaCcOuNt0000001"
+CLIENT_ID, SECRET = "tHe-cLiEnT-iD-0001", "sEcReT-0001"
 FROM_VARIABLES = ["--config=ENV"]
 KEYS = ("account_id", "engagement_id", "start_time")
 
@@ -36,19 +37,14 @@ KEYS = ("account_id", "engagement_id", "start_time")
 @pytest.fixture
 def config(simulator: SimulatorProcess) -> Config:
     """Give settings that are right, for a Zoom that has a little to read."""
-    simulator.replace(Scenario(accounts=(Account(id=ACCOUNT, sms=5, voice_calls=5),)))
+    account = Account(id=ACCOUNT, sms=5, voice_calls=5)
+    simulator.replace(Scenario(accounts=(account,), client_id=CLIENT_ID, client_secret=SECRET))
     return {
         **simulator.tap_config(),
         "start_date": "2024-01-01",
         "end_date": "2024-02-20",
         "requests_per_second": 1000,
     }
-
-
-@pytest.fixture
-def secret(config: Config) -> Config:
-    """Give the same with credentials that must not be told."""
-    return config | {"client_id": "tHe-cLiEnT-iD-0001", "client_secret": "sEcReT-0001"}
 
 
 def assert_refused(simulator: SimulatorProcess, run: TapRun, *beginnings: str) -> None:
@@ -61,7 +57,7 @@ def assert_refused(simulator: SimulatorProcess, run: TapRun, *beginnings: str) -
     assert run.stdout == b""
     assert not simulator.stats().log, "a request was sent"
     assert "sEcReT" not in run.stderr
-    assert "tHe-cLiEnT-iD-0001" not in run.stderr
+    assert CLIENT_ID not in run.stderr
 
 
 def in_folder(folder: Path) -> str:
@@ -73,9 +69,9 @@ def in_folder(folder: Path) -> str:
 
 
 def test_everything_that_is_wrong_is_said_at_once(
-    simulator: SimulatorProcess, secret: Config
+    simulator: SimulatorProcess, config: Config
 ) -> None:
-    wrong = {**secret, "start_date": "soon", "requests_per_second": 0, "stat": 1, "client_id": None}
+    wrong = {**config, "start_date": "soon", "requests_per_second": 0, "stat": 1, "client_id": None}
     run = run_tap(
         wrong, state={"bookmarks": {"sms": 5}}, catalog={"streams": [{"tap_stream_id": "smss"}]}
     )
@@ -169,9 +165,9 @@ def test_the_earliest_date_means_everything(simulator: SimulatorProcess, config:
 
 
 def test_a_wrong_variable_does_not_hide_the_others(
-    simulator: SimulatorProcess, secret: Config
+    simulator: SimulatorProcess, config: Config
 ) -> None:
-    given = secret | {"sms_filters": '{"direction": "sEcReT', "max_concurrency": "many"}
+    given = config | {"sms_filters": '{"direction": "sEcReT', "max_concurrency": "many"}
     environment = {f"TAP_ZOOM_CC_{name.upper()}": str(value) for name, value in given.items()}
     run = run_tap(None, arguments=FROM_VARIABLES, environment=environment)
     filters = "sms_filters: must be an object; the text is not valid JSON: "
@@ -220,11 +216,7 @@ def test_a_file_of_variables_that_is_no_text_is_named(
 def test_what_is_wrong_in_a_file_of_variables_is_said_as_well(
     simulator: SimulatorProcess, config: Config, tmp_path: Path
 ) -> None:
-    lines = (
-        "LOGLEVEL=LOUD",
-        "TAP_ZOOM_CC_START_DAT=2024-01-01",
-        "CURL_CA_BUNDLE=/nowhere/ca.pem",
-    )
+    lines = ("LOGLEVEL=LOUD", "TAP_ZOOM_CC_START_DAT=2024-01-01", "CURL_CA_BUNDLE=/nowhere/ca.pem")
     (tmp_path / ".env").write_text("\n".join(lines), "utf-8")
     options: dict[str, Any] = {"arguments": FROM_VARIABLES, "prelude": in_folder(tmp_path)}
     run = run_tap(config, environment={"REQUESTS_CA_BUNDLE": ""}, **options)
@@ -234,20 +226,20 @@ def test_what_is_wrong_in_a_file_of_variables_is_said_as_well(
     assert "| TAP_ZOOM_CC_START_DAT: " in said
 
 
-def test_certificates_that_cannot_be_used_are_named(
-    simulator: SimulatorProcess, config: Config
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("REQUESTS_CA_BUNDLE", __file__, f"{__file__}: holds no certificates"),
+        ("http_proxy", "http://user:sEcReT@", "is no URL of a proxy"),
+        ("http_proxy", "http://user:sEcReT@proxy.invalid:port", "is no URL of a proxy"),
+        ("http_proxy", "http://user:sEcReT@proxy.invalid:0", "is no URL of a proxy"),
+    ],
+)
+def test_certificates_and_proxies_that_cannot_be_used_are_named(
+    simulator: SimulatorProcess, config: Config, variable: str, value: str, said: str
 ) -> None:
-    run = run_tap(config, environment={"REQUESTS_CA_BUNDLE": __file__})
-    assert_refused(simulator, run, f"REQUESTS_CA_BUNDLE: {__file__}: holds no certificates")
-
-
-@pytest.mark.parametrize("place", ["", "proxy.invalid:port", "proxy.invalid:0"])
-def test_a_proxy_without_a_host_or_a_port_that_can_be_is_named_and_its_password_is_not(
-    simulator: SimulatorProcess, config: Config, place: str
-) -> None:
-    proxies = {"http_proxy": f"http://user:sEcReT@{place}", "no_proxy": "", "NO_PROXY": ""}
-    run = run_tap(config, environment=proxies)
-    assert_refused(simulator, run, "http_proxy: is no URL of a proxy")
+    run = run_tap(config, environment={"no_proxy": "", "NO_PROXY": "", variable: value})
+    assert_refused(simulator, run, f"{variable}: {said}")
 
 
 @pytest.mark.parametrize("wrong", ["LOGLEVEL", "TAP_ZOOM_CC_LOGLEVEL"])

@@ -122,10 +122,11 @@ def test_a_wrong_setting_is_named_in_one_line(name: str, value: object, said: li
     assert "tHe-cLiEnT-iD-0001" not in line
 
 
-def test_an_end_date_long_ago_needs_a_start_date() -> None:
-    (line,) = refusal({**CONFIG, "start_date": None, "end_date": "2024-02-01"})
+def test_an_end_date_28_days_ago_needs_a_start_date() -> None:
+    (line,) = refusal({**CONFIG, "start_date": None, "end_date": "2024-02-02"})
     assert line.startswith("end_date: ")
     assert "set start_date as well" in line
+    settings_from({**CONFIG, "start_date": None, "end_date": "2024-02-03"}, now=NOW)
 
 
 def test_every_setting_has_a_wrong_value_here() -> None:

@@ -102,7 +102,7 @@ def answering(answer: Callable[[str], Reply]) -> Iterator[str]:
     """Answer each request with what a function of its path returns; give the server's address."""
 
     def serve(connection: socket.socket) -> None:
-        # What follows a head, such as a form, is read when the answer was sent and has ended.
+        # An answer that is none ends with the connection alone, and what follows a head is read.
         while head := read_head(connection):
             reply = answer(head.split()[1].decode())
             lines = [f"HTTP/1.1 {reply.status} {reply.reason}"]
