@@ -1,6 +1,6 @@
 """A share of Zoom's daily limit: never overspent, fairly shared, and enough in the end.
 
-That a budget gets through a read that is larger than itself is in `test_late_engagements.py`.
+That a budget gets through a read that is larger than itself is in `test_properties.py`.
 """
 
 from __future__ import annotations

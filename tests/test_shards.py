@@ -17,7 +17,7 @@ from tests.harness.pages import run_block
 from tests.harness.rows import by_key, of_account
 from tests.harness.singer import bookmarks, parse_messages
 from tests.harness.tap import without_unmapped
-from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
+from tests.meltano_project import ROOT, MeltanoProject
 from tests.postgres_server import connect, loader_settings
 
 if TYPE_CHECKING:
@@ -54,13 +54,11 @@ def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
 
 
 @pytest.fixture
-def project_in(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, zoom: SimulatorProcess
-) -> Callable[[str], MeltanoProject]:
+def project_in(tmp_path: Path, zoom: SimulatorProcess) -> Callable[[str], MeltanoProject]:
     """Give what makes a project in a folder, which reads the simulator up to its present."""
 
     def made(folder: str) -> MeltanoProject:
-        project = MeltanoProject(tmp_path / folder, shared_plugins(tmp_path_factory))
+        project = MeltanoProject(tmp_path / folder)
         dates = {"start_date": BEGIN.date(), "end_date": SECOND_RUN.isoformat()}
         project.configure("tap-zoom-cc", {**zoom.tap_config(), **dates})
         return project
@@ -73,6 +71,7 @@ def project(project_in: Callable[[str], MeltanoProject], postgres_port: int) -> 
     """Give a project that loads into PostgreSQL, where nothing has been loaded yet."""
     project = project_in("project")
     project.configure("target-postgres", loader_settings(postgres_port))
+    project.install_named_in("tap-zoom-cc target-postgres")
     with connect(postgres_port) as connection:
         connection.execute("drop schema if exists zoom_cc cascade")
     return project

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,10 +11,24 @@ if TYPE_CHECKING:
 
     Value: TypeAlias = float | tuple[float, float]
 
-
-def _named(*names: str) -> dict[str, tuple[str, ...]]:
-    """Return the metadata of a field: where in the tap its constant stands."""
-    return {"names": tuple(f"tap_zoom_cc.{name}" for name in names)}
+_NAMES = {
+    "first_wait_seconds": "zoom.pacing.FIRST_BACKOFF_SECONDS",
+    "patience_seconds": "zoom.pacing.PATIENCE_SECONDS",
+    "timeout_seconds": "zoom.client.TIMEOUT_SECONDS",
+    "deadline_seconds": "zoom.connections.DEADLINE_SECONDS",
+    "shortest_cool_down_seconds": "zoom.pacing.SHORTEST_COOL_DOWN_SECONDS",
+    "longest_cool_down_seconds": "zoom.pacing.LONGEST_COOL_DOWN_SECONDS",
+    "longest_asked_seconds": "zoom.pacing.LONG_WAIT_SECONDS",
+    "page_size": "zoom.pages.PAGE_SIZE",
+    "most_rows": "sync.windows.MOST_ROWS",
+    "aimed_rows": "sync.windows.AIMED_ROWS",
+    "memory_bytes": "sync.stages.MEMORY_BYTES",
+    "flush_bytes": "writer.FLUSH_BYTES",
+    "seconds_between_states": "sync.bookmarks.SECONDS_BETWEEN_STATES",
+    "progress_seconds": "run.report.PROGRESS_SECONDS",
+    "grace_seconds": "run.stopping.GRACE_SECONDS",
+    "last_words_seconds": "run.stopping.LAST_WORDS_SECONDS",
+}
 
 
 @dataclass(frozen=True)
@@ -22,56 +36,30 @@ class Constants:
     """Other values for constants of the tap; None leaves the tap's own.
 
     A test cannot wait as long as a user can, and smaller sizes make a short history as eventful as
-    a long one. Each field says under which dotted names the tap knows its constant: one that is
-    imported by name stands in several modules.
+    a long one.
     """
 
-    first_wait_seconds: float | None = field(
-        default=None,
-        metadata=_named("zoom.pacing.FIRST_BACKOFF_SECONDS"),
-    )
-    patience_seconds: float | None = field(
-        default=None, metadata=_named("zoom.pacing.PATIENCE_SECONDS")
-    )
-    timeout_seconds: tuple[float, float] | None = field(
-        default=None, metadata=_named("zoom.client.TIMEOUT_SECONDS")
-    )
-    deadline_seconds: float | None = field(
-        default=None, metadata=_named("zoom.connections.DEADLINE_SECONDS")
-    )
-    shortest_cool_down_seconds: float | None = field(
-        default=None, metadata=_named("zoom.pacing.SHORTEST_COOL_DOWN_SECONDS")
-    )
-    longest_asked_seconds: float | None = field(
-        default=None, metadata=_named("zoom.pacing.LONG_WAIT_SECONDS")
-    )
-    longest_cool_down_seconds: float | None = field(
-        default=None, metadata=_named("zoom.pacing.LONGEST_COOL_DOWN_SECONDS")
-    )
-    page_size: int | None = field(default=None, metadata=_named("zoom.pages.PAGE_SIZE"))
-    most_rows: int | None = field(default=None, metadata=_named("sync.windows.MOST_ROWS"))
-    aimed_rows: int | None = field(default=None, metadata=_named("sync.windows.AIMED_ROWS"))
-    memory_bytes: int | None = field(default=None, metadata=_named("sync.stages.MEMORY_BYTES"))
-    flush_bytes: int | None = field(default=None, metadata=_named("writer.FLUSH_BYTES"))
-    seconds_between_states: float | None = field(
-        default=None, metadata=_named("sync.bookmarks.SECONDS_BETWEEN_STATES")
-    )
-    progress_seconds: float | None = field(
-        default=None, metadata=_named("run.report.PROGRESS_SECONDS")
-    )
-    grace_seconds: float | None = field(default=None, metadata=_named("run.stopping.GRACE_SECONDS"))
-    last_words_seconds: float | None = field(
-        default=None, metadata=_named("run.stopping.LAST_WORDS_SECONDS")
-    )
+    first_wait_seconds: float | None = None
+    patience_seconds: float | None = None
+    timeout_seconds: tuple[float, float] | None = None
+    deadline_seconds: float | None = None
+    shortest_cool_down_seconds: float | None = None
+    longest_cool_down_seconds: float | None = None
+    longest_asked_seconds: float | None = None
+    page_size: int | None = None
+    most_rows: int | None = None
+    aimed_rows: int | None = None
+    memory_bytes: int | None = None
+    flush_bytes: int | None = None
+    seconds_between_states: float | None = None
+    progress_seconds: float | None = None
+    grace_seconds: float | None = None
+    last_words_seconds: float | None = None
 
     def by_name(self) -> Mapping[str, Value]:
-        """Return the values that are given, by dotted name."""
-        return {
-            name: value
-            for each in fields(self)
-            if (value := getattr(self, each.name)) is not None
-            for name in each.metadata["names"]
-        }
+        """Return the values that are given, by the constant's dotted name."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return {f"tap_zoom_cc.{_NAMES[name]}": value for name, value in given.items()}
 
 
 OWN = Constants()

@@ -14,11 +14,11 @@ import msgspec
 
 from simulator.scenario import STREAMS, Clock
 from tests.harness.history import requests_sent
+from tests.harness.process import Kill
 from tests.harness.rows import key_of, keys_of, truth_of
 from tests.harness.schedules import DAY, HOUR, OWN_ACCOUNT, Run, moment, seconds_of
 from tests.harness.singer import all_bookmarks, all_partitions
 from tests.harness.tap import sync
-from tests.harness.warm import Kill
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SCHEMA_BYTES = 25_000
 """What the tap writes before its first row, roughly."""
 
-_ENDS_BY_SIGNAL = {"SIGKILL": {-9}, "SIGTERM": {143, -15}}
+_ENDS_BY_SIGNAL = {"SIGKILL": {-9}, "SIGTERM": {143, -15}, "": set[int]()}
 """Exit codes; a signal that comes before the tap has handlers ends it by itself."""
 
 VALUES_LIE: frozenset[FaultKind] = frozenset({"null_fields", "wrong_type", "other_value"})
@@ -61,8 +61,8 @@ class Play:
             for key, row in self.truth.items()
         }
         self.kept: dict[Key, Record] = {}
-        self.state: State | None = None
-        self._to_be_read: set[Key] | None = None
+        self.state: State = {}
+        self._to_be_read: set[Key] = set()
         self.now = max(self._span // 2, schedule.start_date + 1)
 
     def to_the_end(self) -> Counter[str]:
@@ -75,31 +75,22 @@ class Play:
             for run in self.schedule.runs:
                 self.run(run)
             self.end_well()
-        except (AssertionError, TimeoutError) as error:
+        except AssertionError as error:
             raise AssertionError(f"{error}\n{self.schedule}") from error
         return self.tally
-
-    @property
-    def zoom(self) -> Scenario:
-        """The simulated Zoom, before anything happens to it."""
-        return self.schedule.zoom
 
     # How the server sees an engagement, under the schedule's reading
 
     def _selected_between(self, key: Key) -> tuple[int, int]:
         """Return the first and last instant of which a range selects an engagement."""
         start, end = self._times[key]
+        zoom = self.schedule.zoom
         shift = 0
-        if self.zoom.readings.offset_ignored:
-            account = self.zoom.accounts[self.schedule.account_ids.index(key[1])]
+        if zoom.readings.offset_ignored:
+            account = zoom.accounts[self.schedule.account_ids.index(key[1])]
             shift = round(account.utc_offset_hours * HOUR)
-        by = self.zoom.readings.selects_on
+        by = zoom.readings.selects_on
         return (end if by == "end" else start) + shift, (start if by == "start" else end) + shift
-
-    def _lookback(self, stream: str) -> int:
-        """Return how many seconds the longest engagement is open, or a little more."""
-        lengths = [end - start for key, (start, end) in self._times.items() if key[0] == stream]
-        return max([0, *lengths]) + self.schedule.extra_lookback
 
     def _due(self, key: Key) -> int:
         """Return the instant from which a bookmark promises that an engagement was read.
@@ -108,29 +99,15 @@ class Play:
         to twice as long as it appeared too late, and at least 15 minutes (see the tap's lookback).
         """
         place = self._selected_between(key)[1]
-        appears = max(place, self._times[key][1] + self.zoom.completion_delay_seconds)
+        appears = max(place, self._times[key][1] + self.schedule.zoom.completion_delay_seconds)
         return appears + max(2 * (appears - place), 900)
 
     @property
     def _start_date(self) -> int:
         """The setting of that name; what Zoom is about to drop is not asked for."""
-        kept = self.zoom.readings.history_days_kept
+        kept = self.schedule.zoom.readings.history_days_kept
         oldest = self.now - (kept - 2) * DAY if kept else self.schedule.start_date
         return max(self.schedule.start_date, oldest)
-
-    def to_be_read(self) -> set[Key]:
-        """Return what a run must have read that began at the present, and has just ended.
-
-        That is what the server had then and still has, and is not before ``start_date``.
-        """
-        if self._to_be_read is None:
-            stayed = keys_of(self.simulator)
-            self.simulator.set_clock(moment(self.now))
-            had = keys_of(self.simulator)
-            self._to_be_read = {
-                key for key in had & stayed if self._selected_between(key)[1] >= self._start_date
-            }
-        return self._to_be_read
 
     # One run
 
@@ -139,16 +116,29 @@ class Play:
         present = self.schedule.seen_by(run)
         accounts = tuple(
             account if account.id in present else replace(account, listed=False)
-            for account in self.zoom.accounts
+            for account in self.schedule.zoom.accounts
         )
-        clock = Clock(now=moment(self.now), told=self.schedule.may_rest(run))
         return replace(
-            self.zoom, accounts=accounts, clock=clock, faults=run.faults, limits=run.limits
+            self.schedule.zoom,
+            accounts=accounts,
+            clock=Clock(now=moment(self.now), told=self.schedule.may_rest(run)),
+            faults=run.faults,
+            limits=run.limits,
         )
 
     def _settings(self, run: Run) -> dict[str, Any]:
-        """Return the tap's settings for a run that happens now."""
+        """Return the tap's settings for a run that happens now.
+
+        The lookback is as long as the longest engagement is open, or a little longer.
+        """
         names = [name for name in self.schedule.seen_by(run) if name != OWN_ACCOUNT]
+        longest: dict[str, int] = dict.fromkeys(STREAMS, 0)
+        for (stream, *_), (start, end) in self._times.items():
+            longest[stream] = max(longest[stream], end - start)
+        lookbacks = {
+            f"{stream}_lookback_days": (seconds + self.schedule.extra_lookback) / DAY
+            for stream, seconds in longest.items()
+        }
         return {
             "start_date": moment(self._start_date).isoformat(),
             "sub_account_ids": None if self.schedule.listed and names else names,
@@ -156,21 +146,20 @@ class Play:
             "max_concurrency": self.schedule.concurrency,
             "max_requests_per_run": run.max_requests,
             "quiet_accounts_hours": run.quiet_hours,
-            **{f"{stream}_lookback_days": self._lookback(stream) / DAY for stream in STREAMS},
+            **lookbacks,
         }
 
     def run(self, run: Run) -> TapRun:
         """Let a run happen, check what it did, keep what a target keeps, and return it."""
         self.now += run.seconds_later
-        self._to_be_read = None
         self.simulator.replace(self._zoom_during(run))
         is_impatient = any(fault.kind == "slow" for fault in run.faults)
         timeout = (5.0, 0.3 if is_impatient else 30.0)
         ended = sync(
             self.simulator,
-            state=self.state,
+            state=self.state or None,
             constants=replace(self.schedule.constants, timeout_seconds=timeout),
-            kill=self._kill(run.death),
+            kill=self._kill(run.death) if run.death else None,
             **self._settings(run),
         )
         faults = Counter(self.simulator.stats().faults)
@@ -188,19 +177,29 @@ class Play:
         self.tally += faults
         self.tally += Counter({"engagements": len(ended.engagements)})
         self.tally.update(["runs", f"exit code {ended.exit_code}"])
+        self.tally["rereads cut short"] += "reread_to" in str(self.state)
         return ended
 
-    def _kill(self, death: Death | None) -> Kill | None:
-        if death is None:
-            return None
+    def _kill(self, death: Death) -> Kill:
         if death.after_share is None:
             return Kill(death.signal_name, None, death.after_seconds)
         rows = sum(len(msgspec.json.encode(row)) for row in self.truth.values())
         return Kill(death.signal_name, round(death.after_share * (SCHEMA_BYTES + rows)))
 
     def _check(self, run: Run, ended: TapRun, faults: Counter[str]) -> None:
+        """See that all promises were kept.
+
+        What the run must have read that began at the present, and has just ended, is what the
+        server had then and still has, and is not before ``start_date``.
+        """
         if run.max_requests is not None:
             assert requests_sent(self.simulator) <= run.max_requests
+        stayed = keys_of(self.simulator)
+        self.simulator.set_clock(moment(self.now))
+        had = keys_of(self.simulator)
+        self._to_be_read = {
+            key for key in had & stayed if self._selected_between(key)[1] >= self._start_date
+        }
         self._check_end(run, ended)
         self._check_rows(ended, faults)
         self._check_states(ended)
@@ -210,12 +209,10 @@ class Play:
             self._check_complete(run, ended, excused="account_refuses" in faults)
 
     def _check_end(self, run: Run, ended: TapRun) -> None:
-        expected = {0, 1}
-        if run.death and run.death.signal_name:
-            expected |= _ENDS_BY_SIGNAL[run.death.signal_name]
-        assert ended.exit_code in expected
+        ends = _ENDS_BY_SIGNAL[run.death.signal_name if run.death else ""]
+        assert ended.exit_code in {0, 1} | ends
         assert "Traceback" not in ended.stderr
-        assert self.zoom.client_secret not in ended.stderr
+        assert self.schedule.zoom.client_secret not in ended.stderr
         if ended.exit_code > 0:
             assert ended.logged("ERROR")
         calm = Run(seconds_later=run.seconds_later, quiet_hours=run.quiet_hours)
@@ -243,10 +240,8 @@ class Play:
         That is what lies between it and the bookmark before, and what is due before it. And the
         silence of an account that was read begins with the latest end that it has brought.
         """
-        to_be_read = self.to_be_read()
         got = set(self.kept)
-        bookmarks = _bookmarks(self.state or {})
-        silences = all_partitions(self.state or {})
+        bookmarks, silences = _bookmarks(self.state), all_partitions(self.state)
         ends: dict[Place, int] = {}
         for message in ended.messages:
             if message["type"] == "RECORD" and message["stream"] in STREAMS:
@@ -255,11 +250,10 @@ class Play:
                 ends[key[:2]] = max(ends.get(key[:2], 0), min(self._times[key][1], self.now))
             if message["type"] != "STATE":
                 continue
-            moved = _bookmarks(message["value"])
-            for place, partition in all_partitions(message["value"]).items():
+            moved, partitions = _bookmarks(message["value"]), all_partitions(message["value"])
+            for place, partition in partitions.items():
                 if partition != silences.get(place):
                     self._check_silence(place, partition, silences.get(place), ends.get(place))
-            silences = all_partitions(message["value"])
             for place, bookmark in moved.items():
                 before = bookmarks.get(place)
                 assert before is None or before <= bookmark, place
@@ -267,12 +261,12 @@ class Play:
                 if bookmark != before:
                     passed = {
                         key
-                        for key in to_be_read
+                        for key in self._to_be_read
                         if key[:2] == place and self._is_passed(key, before, bookmark)
                     }
                     assert passed <= got, f"{place} passed {len(passed - got)} to {bookmark}"
             assert bookmarks.keys() <= moved.keys()
-            bookmarks = moved
+            bookmarks, silences = moved, partitions
 
     def _check_silence(
         self, place: Place, after: Record, before: Record | None, last_end: int | None
@@ -302,7 +296,7 @@ class Play:
         for place in ((stream, name) for stream in STREAMS for name in self.schedule.seen_by(run)):
             bookmark = bookmarks.get(place)
             if bookmark is not None and bookmark < self.now and self.schedule.may_rest(run):
-                before = all_partitions(self.state or {})[place]
+                before = all_partitions(self.state)[place]
                 silence = bookmark - seconds_of(before["quiet_since"])
                 if self.now - bookmark < min(run.quiet_hours * HOUR, silence / 8):
                     assert all_partitions(ended.state)[place] == before
@@ -330,13 +324,14 @@ class Play:
         It is so late that nothing rests, whatever the setting was.
         """
         if self.schedule.goes_away:
-            standing = replace(self.zoom.readings, seconds_between_pages=None)
-            self.schedule = replace(self.schedule, zoom=replace(self.zoom, readings=standing))
+            zoom = self.schedule.zoom
+            standing = replace(zoom.readings, seconds_between_pages=None)
+            self.schedule = replace(self.schedule, zoom=replace(zoom, readings=standing))
         quiet_hours = max(run.quiet_hours for run in self.schedule.runs)
         self.now = max([self.now, self._span + DAY, *map(self._due, self.truth)])
         last = self.run(Run(round(quiet_hours * HOUR), quiet_hours=quiet_hours))
         assert last.exit_code == 0, last.stderr
-        missing = self.to_be_read() - self.kept.keys()
+        missing = self._to_be_read - self.kept.keys()
         assert not missing, f"{len(missing)} lost, such as {min(missing)}"
         self.tally["schedules"] += 1
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import select
 import signal
-import subprocess
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -19,24 +18,35 @@ from typing import TYPE_CHECKING
 from simulator.scenario import STREAMS
 from tests.harness.rows import key_of, without_nulls
 from tests.harness.singer import all_bookmarks, parse_messages
+from tests.harness.warm import LOG, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from tempfile import TemporaryDirectory
     from types import TracebackType
-    from typing import NoReturn
 
     from typing_extensions import Self
 
     from tests.harness.rows import Key
     from tests.harness.singer import Message, Place, Record, State
-    from tests.harness.warm import Kill, WarmRun
-
-LONGEST_RUN_SECONDS = 240.0
-"""After it a run counts as hung; shorter than pytest's own timeout, which says less about it."""
+    from tests.harness.warm import Order
 
 _BLOCK = 1 << 16
 _LOOK_SECONDS = 0.01
 _PENDING = re.compile(r"^(?:Sig|Shd)Pnd:.*[1-9a-f]", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A run's early end, once it has written so many bytes or so much time has passed.
+
+    ``signal_name`` is ``SIGKILL``, ``SIGTERM`` or ``SIGINT``; empty stands for a target that closes
+    the pipe. What the tap wrote before its end is still read after a signal, and is lost after the
+    pipe was closed.
+    """
+
+    signal_name: str
+    after_bytes: int | None = None
+    after_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,27 +132,19 @@ class TapProcess:
     """A running tap. Use it as a context manager: it is killed at the end if it still runs."""
 
     def __init__(
-        self, start: Callable[[Path, int, int], subprocess.Popen[bytes] | WarmRun]
+        self, order: Order, folder: TemporaryDirectory[str], output: int | None = None
     ) -> None:
-        """Start it.
-
-        Args:
-            start: starts it in a folder, which is removed with it, with descriptors for its output
-                and its log.
-        """
-        self._folder = tempfile.TemporaryDirectory(prefix="tap-zoom-cc-test-")
-        folder = Path(self._folder.name)
-        self._stderr = folder / "stderr"
+        """Start it; ``output`` is a descriptor in place of the pipe that is read here."""
+        self._folder = folder
+        self._log = order.folder / LOG
+        self._log.touch()
         self._read = bytearray()
         self._told = 0
         reading, writing = os.pipe()
-        self._output: int | None = reading
-        self._writing: int | None = writing
-        with self._stderr.open("wb") as stderr:
-            self._process = start(folder, writing, stderr.fileno())
-        self.kill = self._process.kill
-        self.signal = self._process.send_signal
-        self.pid = self._process.pid
+        self._output = os.fdopen(reading, "rb", buffering=0)
+        self._writing = os.fdopen(writing, "wb", buffering=0)
+        self._process = start(order, writing if output is None else output)
+        self.pid = self._process.pid or 0
 
     def __enter__(self) -> Self:
         """Give the running tap."""
@@ -156,9 +158,24 @@ class TapProcess:
     ) -> None:
         """End it, in whatever state it is."""
         self.kill()
-        self._process.wait()
+        self._process.join()
         self.close_stdout()
         self._folder.cleanup()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.exitcode is None
+
+    def signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL, unless it has ended."""
+        self.signal(signal.SIGKILL)
 
     def read_until(self, kind: str) -> Message:
         """Read output up to the first message of a type, and give that."""
@@ -174,7 +191,6 @@ class TapProcess:
 
     def wait_until_blocked(self) -> None:
         """Wait until nothing more can be written to the output, which nobody has read."""
-        assert self._writing is not None
         while select.select([], [self._writing], [], 0)[1]:
             assert self.running, self.stderr_so_far()
             time.sleep(_LOOK_SECONDS)
@@ -187,33 +203,12 @@ class TapProcess:
 
     def close_stdout(self) -> None:
         """Read no more: the tap gets a broken pipe."""
-        self._close_writing()
-        if self._output is not None:
-            os.close(self._output)
-            self._output = None
-
-    def _close_writing(self) -> None:
-        """Let go of the end of the pipe that the tap writes to: it ends when the tap does."""
-        if self._writing is not None:
-            os.close(self._writing)
-            self._writing = None
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._process.poll() is None
+        self._writing.close()
+        self._output.close()
 
     def stderr_so_far(self) -> str:
         """Give what was logged by now."""
-        return self._stderr.read_text(encoding="utf-8", errors="replace")
-
-    def wait_unread(self) -> TapRun:
-        """Wait for the end without reading any more of the output."""
-        try:
-            exit_code = self._process.wait(LONGEST_RUN_SECONDS)
-        except (TimeoutError, subprocess.TimeoutExpired):
-            self._give_up()
-        return TapRun(exit_code, bytes(self._read), self.stderr_so_far())
+        return self._log.read_text(encoding="utf-8", errors="replace")
 
     def finish(self, kill: Kill | None = None) -> TapRun:
         """Read the rest of the output, or what comes before an early end, and wait for the end."""
@@ -227,30 +222,27 @@ class TapProcess:
             pass
         return self.wait_unread()
 
+    def wait_unread(self) -> TapRun:
+        """Wait for the end without reading any more of the output."""
+        self._process.join()
+        exit_code, log = self._process.exitcode, self.stderr_so_far()
+        assert exit_code is not None
+        assert "Timeout (0:" not in log, f"the tap hung\n{log}"
+        return TapRun(exit_code, bytes(self._read), log)
+
     def _read_until_due(self, kill: Kill) -> None:
         end = None if kill.after_seconds is None else time.monotonic() + kill.after_seconds
         while kill.after_bytes is None or len(self._read) < kill.after_bytes:
+            wait = None if end is None else max(0.0, end - time.monotonic())
             most = _BLOCK if kill.after_bytes is None else kill.after_bytes - len(self._read)
-            if not self._read_some(most, end):
+            self._writing.close()
+            if not select.select([self._output], [], [], wait)[0] or not self._read_some(most):
                 return
 
-    def _read_some(self, most: int = _BLOCK, end: float | None = None) -> bool:
-        """Read what has come, or wait for it; false at the end of the output or of the wait."""
-        self._close_writing()
-        if self._output is None:
-            return False
-        wait = LONGEST_RUN_SECONDS if end is None else max(0.0, end - time.monotonic())
-        if not select.select([self._output], [], [], wait)[0]:
-            if end is None:
-                self._give_up()
-            return False
-        block = os.read(self._output, most)
+    def _read_some(self, most: int = _BLOCK) -> bool:
+        """Read what has come, or wait for it; false at the end of the output."""
+        # The pipe ends when the tap does, once nobody else can write to it.
+        self._writing.close()
+        block = b"" if self._output.closed else self._output.read(most)
         self._read += block
         return bool(block)
-
-    def _give_up(self) -> NoReturn:
-        # The fault handler of a warm run writes where all threads stand.
-        self.signal(signal.SIGABRT)
-        self._process.wait()
-        message = f"the tap hangs\n{self.stderr_so_far()}"
-        raise TimeoutError(message)

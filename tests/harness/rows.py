@@ -9,7 +9,7 @@ import requests
 from simulator.scenario import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from simulator.process import SimulatorProcess
     from tests.harness.singer import Record
@@ -43,10 +43,22 @@ def without_nulls(row: Record) -> Record:
     }
 
 
-def _without_nulls(value: Record | list[Any]) -> Record | list[Any]:
+def _without_nulls(value: Any) -> Any:  # noqa: ANN401 (any of a row's values)
+    if isinstance(value, list):
+        return [_without_nulls(entry) for entry in value]
+    return without_nulls(value) if isinstance(value, dict) else value
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Give every value that is no object, list or null, each with its path: ``legs[].seconds``."""
     if isinstance(value, dict):
-        return without_nulls(value)
-    return [_without_nulls(entry) if isinstance(entry, dict | list) else entry for entry in value]
+        for name, part in value.items():
+            yield from leaves(part, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for part in value:
+            yield from leaves(part, f"{path}[]")
+    elif value is not None:
+        yield path, value
 
 
 def by_key(stream: str, rows: Iterable[Record]) -> dict[tuple[str, ...], Record]:

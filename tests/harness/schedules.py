@@ -30,7 +30,7 @@ _NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Death:
-    """A run's violent end (see `tests.harness.warm.Kill`).
+    """A run's violent end (see `tests.harness.process.Kill`).
 
     It comes after a share of the bytes of a full output, or after some seconds. The target then
     keeps all that it got, or only what came before one of the STATE messages, counted from the

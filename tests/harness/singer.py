@@ -29,33 +29,25 @@ def parse_messages(output: bytes) -> list[Message]:
     return [_DECODER.decode(line) for line in complete.splitlines()]
 
 
-def bookmarks(state: Mapping[str, Any], stream: str) -> dict[str, str]:
-    """Return a stream's bookmarks by account; accounts without one are left out."""
-    partitions = state.get("bookmarks", {}).get(stream, {}).get("partitions", [])
+def all_partitions(state: Mapping[str, Any]) -> dict[Place, Record]:
+    """Return what a state says of each stream and account that has a bookmark."""
     return {
-        partition["context"]["account_id"]: partition["replication_key_value"]
-        for partition in partitions
+        (stream, partition["context"]["account_id"]): partition
+        for stream in STREAMS
+        for partition in state.get("bookmarks", {}).get(stream, {}).get("partitions", [])
         if "replication_key_value" in partition
     }
 
 
 def all_bookmarks(state: Mapping[str, Any]) -> dict[Place, str]:
     """Return the bookmarks of both streams by stream and account."""
-    return {
-        (stream, account_id): value
-        for stream in STREAMS
-        for account_id, value in bookmarks(state, stream).items()
-    }
+    partitions = all_partitions(state).items()
+    return {place: partition["replication_key_value"] for place, partition in partitions}
 
 
-def all_partitions(state: Mapping[str, Any]) -> dict[Place, Record]:
-    """Return what a state says of each stream and account that has a bookmark."""
-    return {
-        (stream, part["context"]["account_id"]): part
-        for stream in STREAMS
-        for part in state.get("bookmarks", {}).get(stream, {}).get("partitions", [])
-        if "replication_key_value" in part
-    }
+def bookmarks(state: Mapping[str, Any], stream: str) -> dict[str, str]:
+    """Return a stream's bookmarks by account; accounts without one are left out."""
+    return {name: value for (of, name), value in all_bookmarks(state).items() if of == stream}
 
 
 def state_of(stream: str, values: Mapping[str, str]) -> State:
@@ -81,13 +73,10 @@ def selecting(
     without: Iterable[str] = (),
     replication_method: str | None = None,
 ) -> Catalog:
-    """Return a catalog with only some streams selected.
+    """Return a catalog, as ``--discover`` prints it, with only some streams selected.
 
-    Args:
-        catalog: as ``--discover`` prints it.
-        streams: the streams to select.
-        without: fields of theirs to deselect.
-        replication_method: forced upon them; None leaves the tap's own.
+    ``without`` are fields of theirs to deselect. ``replication_method`` is forced upon them; None
+    leaves the tap's own.
     """
     changed = copy.deepcopy(catalog)
     for entry in changed["streams"]:

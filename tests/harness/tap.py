@@ -7,28 +7,25 @@ text, to be wrong on purpose) and written to files.
 
 from __future__ import annotations
 
-import atexit
 import json
-import subprocess
-import sys
+import tempfile
 from collections.abc import Mapping
-from contextlib import ExitStack
-from functools import cache
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tests.harness.constants import OWN, SHORT_WAITS
 from tests.harness.process import TapProcess, TapRun, without_unmapped
-from tests.harness.warm import Order, WarmTap, own_environment
+from tests.harness.warm import Order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from simulator.process import SimulatorProcess
     from tests.harness.constants import Constants
+    from tests.harness.process import Kill
     from tests.harness.singer import Catalog, State
-    from tests.harness.warm import Kill, WarmRun
 
 __all__ = [
     "TapRun",
@@ -54,11 +51,12 @@ def start_tap(  # noqa: PLR0913 (each is an option of a run)
     constants: Constants = OWN,
     prelude: str = "",
     output: int | None = None,
+    cold: bool = False,
 ) -> TapProcess:
     """Start the tap's command line in a process of its own.
 
-    It is a fork of one that has imported the tap already, see `WarmTap`: most of these runs take
-    less time than that import. `tests/test_harness.py` says that this makes no difference.
+    It is a fork of one that has imported the tap already, see `tests.harness.warm`: most of these
+    runs take less time than that import. `tests/test_harness.py` says that it makes no difference.
 
     Args:
         config: what ``--config`` names; None leaves the option out.
@@ -69,51 +67,26 @@ def start_tap(  # noqa: PLR0913 (each is an option of a run)
         constants: of the tap.
         prelude: Python code that is run before the command line.
         output: a descriptor for the output, in place of the pipe that is read here.
+        cold: starts a new interpreter, for what a fork cannot show.
     """
+    folder = tempfile.TemporaryDirectory(prefix="tap-zoom-cc-test-")
+    options = _write_files(Path(folder.name), config=config, state=state, catalog=catalog)
+    order = Order(
+        folder=Path(folder.name),
+        arguments=[*options, *arguments],
+        environment=environment or {},
+        constants=constants.by_name(),
+        prelude=prelude,
+        cold=cold,
+    )
+    return TapProcess(order, folder, output)
 
-    def start(folder: Path, writing: int, stderr: int) -> WarmRun:
-        files = _write_files(folder, config=config, state=state, catalog=catalog)
-        order = Order([*files, *arguments], constants.by_name(), environment or {}, prelude)
-        return _warm_tap().start(order, folder, writing if output is None else output, stderr)
 
-    return TapProcess(start)
-
-
-def start_cold_tap(
-    config: Content | None,
-    *,
-    arguments: Sequence[str] = (),
-    environment: Mapping[str, str] | None = None,
-) -> TapProcess:
-    """Start the tap's command line in a new interpreter, for what a fork cannot show.
-
-    Args:
-        config: what ``--config`` names; None leaves the option out.
-        arguments: further options.
-        environment: variables added to this process's, those for the interpreter too.
-    """
-
-    def start(folder: Path, writing: int, stderr: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "tap_zoom_cc", *_write_files(folder, config=config), *arguments],
-            cwd=folder,
-            env={**own_environment(), **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=writing,
-            stderr=stderr,
-        )
-
-    return TapProcess(start)
+start_cold_tap = partial(start_tap, cold=True)
 
 
 def run_tap(config: Content | None, *, kill: Kill | None = None, **options: Any) -> TapRun:  # noqa: ANN401 (those of `start_tap`)
-    """Run the tap's command line to its end.
-
-    Args:
-        config: what ``--config`` names; None leaves the option out.
-        kill: ends the run early.
-        options: those of `start_tap`.
-    """
+    """Run the tap's command line to its end, which ``kill`` makes an early one."""
     with start_tap(config, **options) as tap:
         return tap.finish(kill)
 
@@ -151,13 +124,9 @@ def settings_for(
 ) -> dict[str, object]:
     """Return settings with which the tap reads the whole history of a simulator.
 
-    The tap's own clock cannot be set, so the simulator's present is its ``end_date``, unless the
-    simulator tells its time: then that is the tap's present too.
-
-    Args:
-        simulator: what stands in for Zoom.
-        now: the simulator's present; None is that of its scenario.
-        settings: besides these, or instead of them; None leaves one out.
+    The tap's own clock cannot be set, so the simulator's present, ``now`` or that of its scenario,
+    is the ``end_date``, unless the simulator tells its time: then that is the tap's present too.
+    What ``settings`` say counts besides these, or instead of them; None leaves one out.
     """
     scenario = simulator.scenario
     now = now or scenario.clock.now
@@ -169,14 +138,6 @@ def settings_for(
         **settings,
     }
     return {name: value for name, value in config.items() if value is not None}
-
-
-@cache
-def _warm_tap() -> WarmTap:
-    """Start the process that all runs are forks of; it ends with this one."""
-    stack = ExitStack()
-    atexit.register(stack.close)
-    return stack.enter_context(WarmTap())
 
 
 def _write_files(folder: Path, **contents: Content | None) -> list[str]:
