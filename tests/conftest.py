@@ -26,7 +26,10 @@ hypothesis.settings.load_profile("patient")
 
 
 # Of the files that run other programs those that take longest, in the order in which they begin.
-LONGEST = ("test_warehouses.py", "test_models.py", "test_demo.py", "test_commands.py")
+LONGEST = tuple(
+    f"test_{name}.py"
+    for name in ("warehouses", "models", "commands", "targets", "demo", "shards", "stream_maps")
+)
 
 
 @pytest.hookimpl(tryfirst=True)
