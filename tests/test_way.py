@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-from tests.harness.warm import ROOT
+from tests.checkout import ROOT
 
 MOST_FILES = 22
 MOST_FUNCTIONS = 142

@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING
 from simulator.scenario import STREAMS
 from tests.harness.rows import key_of, without_nulls
 from tests.harness.singer import all_bookmarks, parse_messages
-from tests.harness.warm import LOG, start
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
     from tempfile import TemporaryDirectory
-    from types import TracebackType
 
     from typing_extensions import Self
 
     from tests.harness.rows import Key
     from tests.harness.singer import Message, Place, Record, State
-    from tests.harness.warm import Order
+
+LOG = "stderr"
+"""The file in a run's folder that is its standard error."""
 
 _BLOCK = 1 << 16
 _LOOK_SECONDS = 0.01
@@ -132,30 +133,24 @@ class TapProcess:
     """A running tap. Use it as a context manager: it is killed at the end if it still runs."""
 
     def __init__(
-        self, order: Order, folder: TemporaryDirectory[str], output: int | None = None
+        self, process: BaseProcess, folder: TemporaryDirectory[str], output: tuple[int, int]
     ) -> None:
-        """Start it; ``output`` is a descriptor in place of the pipe that is read here."""
+        """Take a process, its folder, and both ends of the pipe that it writes to."""
+        self._process = process
         self._folder = folder
-        self._log = order.folder / LOG
+        self._log = Path(folder.name) / LOG
         self._log.touch()
         self._read = bytearray()
         self._told = 0
-        reading, writing = os.pipe()
-        self._output = os.fdopen(reading, "rb", buffering=0)
-        self._writing = os.fdopen(writing, "wb", buffering=0)
-        self._process = start(order, writing if output is None else output)
-        self.pid = self._process.pid or 0
+        self._output = os.fdopen(output[0], "rb", buffering=0)
+        self._writing = os.fdopen(output[1], "wb", buffering=0)
+        self.pid = process.pid or 0
 
     def __enter__(self) -> Self:
         """Give the running tap."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End it, in whatever state it is."""
         self.kill()
         self._process.join()
