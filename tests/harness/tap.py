@@ -60,12 +60,12 @@ LONGEST_RUN_SECONDS = 240
 _IMPORTED = ["tests.harness.tap", "tap_zoom_cc.tap", "email.parser", "importlib.metadata"]
 """The last two are what each run needs to look up the versions of the tap and of the SDK."""
 
-_FOREIGN_VARIABLES = (
-    "CURL_CA_BUNDLE",
+_FOREIGN = (
+    "CURL_CA_",
     "LOGLEVEL",
-    "PYTHONDONTWRITEBYTECODE",
-    "PYTHONUNBUFFERED",
-    "REQUESTS_CA_BUNDLE",
+    "PYTHOND",
+    "PYTHONU",
+    "REQUESTS_CA_",
     "SSL_CERT_",
     "TAP_ZOOM_CC_",
 )
@@ -182,7 +182,7 @@ def _server() -> ForkServerContext:
     own = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_FOREIGN_VARIABLES) and not name.lower().endswith("_proxy")
+        if not name.startswith(_FOREIGN) and not name.lower().endswith("_proxy")
     }
     with patch.dict(os.environ, own, clear=True):
         forkserver.ensure_running()
