@@ -133,7 +133,6 @@ HARD_ONES = {
 """Each was found once, or is hard from the start."""
 
 _SLOW = settings(
-    deadline=None,
     print_blob=True,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

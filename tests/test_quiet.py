@@ -148,9 +148,8 @@ def test_an_account_is_behind_a_day_after_its_rest_has_ended(after: timedelta, b
     ids=["an end", "none", "an end before the start"],
 )
 def test_an_engagement_without_an_end_counts_as_its_windows_end(end: str, quiet_since: str) -> None:
-    with unmapped.zoom(
-        sms=[unmapped.engagement(f'"end_time": "{end}T00:00:00Z"'.encode())]
-    ) as config:
+    row = unmapped.engagement(f'"end_time": "{end}T00:00:00Z"'.encode())
+    with unmapped.zoom(sms=[row]) as config:
         state = run_tap(config).check().state
     assert all_partitions(state)["sms", "account"]["quiet_since"].startswith(quiet_since)
 

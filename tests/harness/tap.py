@@ -60,15 +60,7 @@ LONGEST_RUN_SECONDS = 240
 _IMPORTED = ["tests.harness.tap", "tap_zoom_cc.tap", "email.parser", "importlib.metadata"]
 """The last two are what each run needs to look up the versions of the tap and of the SDK."""
 
-_FOREIGN = (
-    "CURL_CA_",
-    "LOGLEVEL",
-    "PYTHOND",
-    "PYTHONU",
-    "REQUESTS_CA_",
-    "SSL_CERT_",
-    "TAP_ZOOM_CC_",
-)
+_FOREIGN = ("CURL_CA", "LOGLEVEL", "PYTHOND", "PYTHONU", "REQUESTS_CA", "SSL_CERT", "TAP_ZOOM_CC")
 """How those variables begin that would change what the tap does."""
 
 
