@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # A busy machine is slow: neither an example nor its making is judged by the time that it takes.
+_CHECKS = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
 hypothesis.settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "patient",
+    deadline=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    suppress_health_check=_CHECKS,
 )
 hypothesis.settings.load_profile("patient")
 

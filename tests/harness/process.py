@@ -20,6 +20,7 @@ from tests.harness.rows import key_of, without_nulls
 from tests.harness.singer import all_bookmarks, parse_messages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.process import BaseProcess
     from tempfile import TemporaryDirectory
 
@@ -66,17 +67,16 @@ class TapRun:
         """The Singer messages; a last line that a kill has cut off is none, as for a target."""
         return parse_messages(self.stdout)
 
+    def _rows(self) -> Iterator[tuple[str, Record]]:
+        for message in self.messages:
+            if message["type"] == "RECORD":
+                yield message["stream"], without_unmapped(message["record"])
+
     @cached_property
     def engagements(self) -> list[tuple[Key, Record]]:
         """The engagements in the order in which they came, `without_unmapped`, `without_nulls`."""
-        return [
-            (
-                key_of(message["stream"], message["record"]),
-                without_nulls(without_unmapped(message["record"])),
-            )
-            for message in self.messages
-            if message["type"] == "RECORD" and message["stream"] in STREAMS
-        ]
+        rows = ((stream, row) for stream, row in self._rows() if stream in STREAMS)
+        return [(key_of(stream, row), without_nulls(row)) for stream, row in rows]
 
     @property
     def repeated(self) -> list[Key]:
@@ -86,11 +86,7 @@ class TapRun:
 
     def records(self, stream: str) -> list[Record]:
         """Return the rows of a stream, in order, `without_unmapped`."""
-        return [
-            without_unmapped(message["record"])
-            for message in self.messages
-            if message["type"] == "RECORD" and message["stream"] == stream
-        ]
+        return [row for of, row in self._rows() if of == stream]
 
     @property
     def states(self) -> list[State]:

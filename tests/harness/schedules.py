@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from simulator.scenario import Account, Fault, FaultKind, Limits, Readings, Refusal, Scenario
 from tests.harness.constants import SHORT_WAITS
+from tests.harness.history import engagement
 
 if TYPE_CHECKING:
     from tests.harness.constants import Constants
@@ -113,13 +114,8 @@ def seconds_of(text: str) -> int:
 def named(*times: tuple[int, int]) -> tuple[Record, ...]:
     """Return engagements that a schedule names one by one, by start and duration in seconds."""
     return tuple(
-        {
-            "engagement_id": f"named/{number}+é",
-            "direction": "inbound",
-            "start_time": moment(start).isoformat(),
-            "end_time": moment(start + duration).isoformat(),
-        }
-        for number, (start, duration) in enumerate(times)
+        engagement(f"é+/{number}", moment(start), moment(start + length), direction="inbound")
+        for number, (start, length) in enumerate(times)
     )
 
 
