@@ -19,14 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # A busy machine is slow: neither an example nor its making is judged by the time that it takes.
-_CHECKS = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
-hypothesis.settings.register_profile(
-    "patient",
-    deadline=None,
-    print_blob=True,
-    report_multiple_bugs=False,
-    suppress_health_check=_CHECKS,
-)
+PATIENT = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=PATIENT)
 hypothesis.settings.load_profile("patient")
 
 

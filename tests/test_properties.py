@@ -134,7 +134,7 @@ def test_nothing_is_lost_and_nothing_invented_for_an_hour(
     while time.monotonic() < end:
 
         @seed(number)
-        @settings(max_examples=25, database=None)
+        @settings(max_examples=25, database=None, print_blob=True)
         @given(schedule=schedules())
         def play_some(schedule: Schedule) -> None:
             tally.update(Play(simulator_process, schedule).to_the_end())

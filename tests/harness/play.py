@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simulator.scenario import FaultKind, Scenario
     from tests.harness.rows import Key
     from tests.harness.schedules import Death, Schedule
-    from tests.harness.singer import Place, Record, State
+    from tests.harness.singer import Place, State
     from tests.harness.tap import TapRun
 
 SCHEMA_BYTES = 25_000
@@ -60,7 +60,7 @@ class Play:
             key: (seconds_of(row["start_time"]), seconds_of(row["end_time"]))
             for key, row in self.truth.items()
         }
-        self.kept: dict[Key, Record] = {}
+        self.kept: set[Key] = set()
         self.state: State = {}
         self._to_be_read: set[Key] = set()
         self.now = max(self._span // 2, schedule.start_date + 1)
@@ -290,8 +290,7 @@ class Play:
             if message["type"] == "STATE":
                 self.state = message["value"]
             elif message["type"] == "RECORD" and message["stream"] in STREAMS:
-                row = message["record"]
-                self.kept[key_of(message["stream"], row)] = row
+                self.kept.add(key_of(message["stream"], message["record"]))
 
     def end_well(self) -> None:
         """Run once more, late and without mishaps, and while nothing goes away: all is there.
@@ -306,7 +305,7 @@ class Play:
         self.now = max([self.now, self._span + DAY, *map(self._due, self.truth)])
         last = self.run(Run(round(quiet_hours * HOUR), quiet_hours=quiet_hours))
         assert last.exit_code == 0, last.stderr
-        missing = self._to_be_read - self.kept.keys()
+        missing = self._to_be_read - self.kept
         assert not missing, f"{len(missing)} lost, such as {min(missing)}"
         self.tally["schedules"] += 1
 
