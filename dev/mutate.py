@@ -42,7 +42,7 @@ PATIENCE = 600
 # with counts. The first file is asked alone, in one process, and should answer in seconds: most
 # mutants are killed by it.
 ASKED_FIRST = {
-    "": "test_bad_input test_output test_log test_accounts test_report",
+    "": "test_bad_input test_log test_accounts test_report test_stopping",
     "configuration": "test_refusals test_bad_input test_any_input",
     "environment": "test_bad_input test_any_input",
     "input_schemas": "test_refusals test_bad_input test_state test_any_input",
@@ -59,17 +59,17 @@ ASKED_FIRST = {
     "sync/fetch": "test_pacing test_budget test_completeness test_faults",
     "sync/lookback": "test_lookback test_properties",
     "sync/prefetch": "test_prefetch test_completeness",
-    "sync/window_rows": "test_check test_emit test_completeness test_properties",
-    "sync/windows": "test_windows test_check test_readings test_completeness",
+    "sync/window_rows": "test_window_rows test_completeness test_properties",
+    "sync/windows": "test_windows test_window_rows test_readings test_completeness",
     "zoom/": "test_client test_completeness test_errors test_faults",
     "zoom/answers": "test_answers test_errors",
-    "zoom/auth": "test_tokens test_secrets",
-    "zoom/client": "test_client test_tokens test_completeness test_errors test_faults",
-    "zoom/connections": "test_connections test_deadlines test_bodies",
+    "zoom/auth": "test_client test_secrets",
+    "zoom/client": "test_client test_completeness test_errors test_faults",
+    "zoom/connections": "test_connections test_bounds",
     "zoom/filters": "test_filters",
-    "zoom/json_text": "test_json_text",
-    "zoom/pacing": "test_pacing test_client test_deadlines test_clock test_faults",
-    "zoom/pages": "test_pages test_client test_completeness",
+    "zoom/json_text": "test_answers test_rows",
+    "zoom/pacing": "test_pacing test_client test_clock test_faults",
+    "zoom/pages": "test_answers test_client test_completeness",
 }
 
 # What stands for an operator, and what is put in its place.

@@ -11,7 +11,7 @@ import pytest
 from simulator.process import SimulatorProcess
 from simulator.scenario import Scenario
 from tests.harness.tap import run_tap
-from tests.meltano_project import MeltanoProject, shared_plugins
+from tests.meltano_project import MeltanoProject
 from tests.postgres_server import postgres_server
 
 if TYPE_CHECKING:
@@ -24,16 +24,26 @@ hypothesis.settings.register_profile("patient", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("patient")
 
 
+# Of the files that run other programs those that take longest, in the order in which they begin.
+LONGEST = ("test_warehouses.py", "test_models.py", "test_demo.py", "test_commands.py")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file that runs other programs in one process: its tests share what is installed.
+    """Keep a file that runs other programs in one process: its tests share what is set up.
 
-    Such files come first, since at the end a worker would be alone with one.
+    Such files come first, and of them the longest: at the end a worker would be alone with one.
     """
-    items.sort(key=lambda item: item.get_closest_marker("programs") is None)
+    items.sort(key=_turn)
     for item in items:
         if item.get_closest_marker("programs") and item.config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+def _turn(item: pytest.Item) -> int:
+    if not item.get_closest_marker("programs"):
+        return len(LONGEST) + 1
+    return LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST)
 
 
 @pytest.fixture(scope="session")
@@ -58,11 +68,9 @@ def discovered() -> dict[str, Any]:
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, simulator: SimulatorProcess
-) -> MeltanoProject:
+def project(tmp_path: Path, simulator: SimulatorProcess) -> MeltanoProject:
     """Give a Meltano project of its own, whose tap reads the simulator."""
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
+    project = MeltanoProject(tmp_path / "project")
     project.read_from(simulator)
     return project
 

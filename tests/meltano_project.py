@@ -1,16 +1,18 @@
 """A Meltano project for one test: the repository's own meltano.yml, run by the real Meltano.
 
-Each test has a folder, and so state and output, of its own. The environments of the plugins are
-shared by all processes of a session: the first test that names a plugin installs it.
+Each test has a folder, and so state and output, of its own. The environments of the plugins are in
+that of the tests, and last as long: the first test that names a plugin installs it.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +20,13 @@ import pytest
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from simulator.process import SimulatorProcess
 
 ROOT = Path(__file__).parent.parent
+PLUGINS = Path(sys.prefix) / "plugins"
+NOWHERE = "http://127.0.0.1:9"
 
 # Settings of the shell that would change what the plugins are told, and one that makes every start
 # of Meltano compile thousands of modules.
@@ -33,51 +37,34 @@ needs_duckdb = pytest.mark.skipif(
 )
 
 
-def shared_plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder for the plugins' environments that a session has for all its processes."""
-    folder = tmp_path_factory.getbasetemp()
-    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "plugins"
-
-
-def _installed_plugins() -> Iterator[str]:
-    """Yield the names of the plugins with an environment of their own; others use a parent's."""
-    definition = yaml.safe_load((ROOT / "meltano.yml").read_bytes())
-    for plugins in definition["plugins"].values():
-        yield from (each["name"] for each in plugins if "pip_url" in each)
+@cache
+def _requirements_of_plugins() -> dict[str, str]:
+    """Return what is installed for each plugin; one without this line uses its parent's."""
+    kinds = yaml.safe_load((ROOT / "meltano.yml").read_bytes())["plugins"].values()
+    return {each["name"]: each["pip_url"] for kind in kinds for each in kind if "pip_url" in each}
 
 
 class MeltanoProject:
-    """The repository's Meltano project, in a folder of its own."""
+    """The repository's Meltano project in a folder of its own, where MeltanoHub is out of reach."""
 
-    def __init__(self, folder: Path, plugins: Path) -> None:
-        """Make the project.
-
-        Args:
-            folder: the project's; made if it is missing.
-            plugins: where the plugins' environments are, see `shared_plugins`.
-        """
-        self._plugins = plugins
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.output = folder / "output"
         self.output.mkdir(parents=True)
         self.definition = folder / "meltano.yml"
-        published = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+        published = (ROOT / "meltano.yml").read_text("utf-8")
         here = "-e ${MELTANO_PROJECT_ROOT}"
         assert published.count(here) == 1
-        self.definition.write_text(published.replace(here, f"-e {ROOT}"), encoding="utf-8")
+        self.definition.write_text(published.replace(here, f"-e {ROOT}"), "utf-8")
         (folder / ".meltano").mkdir()
         for kind in ("extractors", "loaders", "utilities"):
-            (plugins / kind).mkdir(parents=True, exist_ok=True)
-            (folder / ".meltano" / kind).symlink_to(plugins / kind)
-        self.env = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(FOREIGN_PREFIXES)
-        }
+            (PLUGINS / kind).mkdir(parents=True, exist_ok=True)
+            (folder / ".meltano" / kind).symlink_to(PLUGINS / kind)
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN_PREFIXES)}
         self.env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), self.env["PATH"]])
-        # A test may leave a shell without Meltano.
-        self._path = self.env["PATH"]
-        self.env["UV_COMPILE_BYTECODE"] = "1"
+        # Most of what is installed is never started: Python compiles what is.
+        self.env["UV_COMPILE_BYTECODE"] = "0"
+        self.env |= dict.fromkeys(("MELTANO_HUB_URL", "MELTANO_HUB_API_ROOT"), NOWHERE)
 
     def include(self, example: Path) -> None:
         """Take in a file with more plugins, as `include_paths` in meltano.yml does."""
@@ -99,39 +86,36 @@ class MeltanoProject:
     def install_named_in(self, text: str) -> None:
         """Install the plugins of the repository that a text names, unless that has been done.
 
-        One process at a time does: others wait, and find what they need.
+        One process at a time does: others wait, and find what they need. A plugin that is made of
+        something else now is installed again.
         """
-        wanted = [name for name in _installed_plugins() if re.search(rf"(?<![\w-]){name}\b", text)]
-        with (self._plugins / "installed").open("a+", encoding="utf-8") as installed:
-            fcntl.flock(installed, fcntl.LOCK_EX)
-            installed.seek(0)
-            missing = sorted(set(wanted) - set(installed.read().split()))
+        named = {
+            name: requirements
+            for name, requirements in _requirements_of_plugins().items()
+            if re.search(rf"(?<![\w-]){name}\b", text)
+        }
+        with (PLUGINS / "installed.json").open("a+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            installed = json.loads(file.read() or "{}")
+            missing = [name for name in named if installed.get(name) != named[name]]
             if missing:
-                self._run("install", "--", *missing, env={"PATH": self._path})
-                installed.write("".join(f"{name}\n" for name in missing))
+                self.meltano("install", "--", *missing)
+                file.truncate(0)
+                json.dump(installed | named, file)
 
     def meltano(
         self, *arguments: str, env: Mapping[str, str] | None = None, fails: bool = False
     ) -> str:
-        """Run Meltano to its good end, or to a bad one.
+        """Run Meltano to its good end, or to one that `fails`, and return what it wrote.
 
-        Args:
-            arguments: of the command line.
-            env: variables for this run alone.
-            fails: whether it is to end with an exit code other than 0.
-
-        Returns:
-            What it wrote, log and all.
+        The plugins that it needs are installed before; ``env`` is for this run alone.
         """
         if arguments[0] in {"invoke", "run", "select"}:
             self.install_named_in(" ".join(arguments))
-        return self._run(*arguments, env=env, fails=fails)
-
-    def _run(
-        self, *arguments: str, env: Mapping[str, str] | None = None, fails: bool = False
-    ) -> str:
         result = subprocess.run(
-            ["meltano", *arguments],
+            # A test may leave a shell without Meltano.
+            [Path(sys.executable).with_name("meltano"), *arguments],
             cwd=self.folder,
             env={**self.env, **(env or {})},
             stdin=subprocess.DEVNULL,

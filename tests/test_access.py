@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -14,10 +13,9 @@ from jsonschema import Draft202012Validator
 
 from simulator.scenario import STREAMS, Account, Clock, Fault, Refusal, Scenario
 from tap_zoom_cc.tap import TapZoomCC
-from tests.harness.history import requests_to
-from tests.harness.rows import assert_complete
+from tests.harness.history import DAY, requests_to
 from tests.harness.singer import selecting
-from tests.harness.tap import run_tap, start_tap, sync
+from tests.harness.tap import run_tap, start_tap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -27,19 +25,16 @@ NOW = datetime.now(timezone.utc)
 SETTINGS = list(TapZoomCC.config_jsonschema["properties"])
 
 
-def recent(*accounts: Account, **options: Any) -> Scenario:  # noqa: ANN401 (Scenario's)
-    begin = datetime.fromtimestamp(NOW.timestamp() - 20 * 86_400, tz=timezone.utc)
+def recent(*accounts: Account, faults: tuple[Fault, ...] = ()) -> Scenario:
+    begin, clock = NOW - 20 * DAY, Clock(now=NOW)
     return Scenario(
-        accounts=accounts,
-        history_begin=begin,
-        history_end=NOW,
-        **{"clock": Clock(now=NOW), **options},
+        accounts=accounts, history_begin=begin, history_end=NOW, clock=clock, faults=faults
     )
 
 
-def ask(simulator: SimulatorProcess, **settings: object) -> TapRun:
+def ask(simulator: SimulatorProcess, prelude: str = "", **settings: object) -> TapRun:
     config = {**simulator.tap_config(), "requests_per_second": 100, **settings}
-    return run_tap(config, arguments=["--test"])
+    return run_tap(config, arguments=["--test"], prelude=prelude)
 
 
 def said(run: TapRun, *words: str) -> bool:
@@ -52,11 +47,12 @@ def said(run: TapRun, *words: str) -> bool:
 def test_access_is_reported_for_each_account_and_stream(simulator: SimulatorProcess) -> None:
     names = ("one", "two")
     simulator.replace(recent(*(Account(id=name, sms=500, voice_calls=500) for name in names)))
-    run = ask(simulator).check()
+    run = ask(simulator, sms_filters={"direction": "inbound"}).check()
     for stream in STREAMS:
         for name in names:
             assert said(run, f"{stream}, account {name}", "can be read")
         assert simulator.stats().requests[stream] == dict.fromkeys(names, 1), "one request each"
+    assert all(query["direction"] == ["inbound"] for query in requests_to(simulator, "sms"))
     assert not run.states, "nothing was synced"
 
 
@@ -93,7 +89,6 @@ def test_only_streams_that_the_catalog_selects_are_asked_for(
     assert not simulator.stats().log
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits of open files are POSIX'")
 def test_many_accounts_are_checked_with_few_open_files(simulator: SimulatorProcess) -> None:
     names = [f"account{number:03}" for number in range(150)]
     simulator.replace(recent(*(Account(id=name) for name in names)))
@@ -102,9 +97,7 @@ def test_many_accounts_are_checked_with_few_open_files(simulator: SimulatorProce
         "most = len(os.listdir('/dev/fd')) + 64\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))"
     )
-    config = {**simulator.tap_config(), "requests_per_second": 1000}
-    with start_tap(config, arguments=["--test"], prelude=prelude) as tap:
-        run = tap.finish().check()
+    run = ask(simulator, prelude, requests_per_second=1000).check()
     assert not run.logged("WARNING")
     assert simulator.stats().requests["sms"] == dict.fromkeys(names, 1)
 
@@ -138,47 +131,6 @@ def test_no_access_to_one_account_is_said_and_the_others_are_tried(
     assert not run.records("sms"), "Meltano would take a record for success"
 
 
-def test_a_missing_scope_is_named_and_the_list_can_be_done_without(
-    simulator: SimulatorProcess,
-) -> None:
-    scope = "account:read:list_sub_accounts:master"
-    scopes = tuple(other for other in Scenario().scopes if other != scope)
-    simulator.replace(recent(Account(id="one", sms=5, voice_calls=5), scopes=scopes))
-    run = ask(simulator).check(1)
-    assert said(run, "ERROR", "sub_accounts: ", f"a scope is missing: {scope}; add the scope")
-    assert said(run, "ERROR", "include_own_account to true and sub_account_ids to []")
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"client_secret": "not-the-secret"}, ("credentials", "client_secret")),
-        ({"client_id": "not-the-id"}, ("credentials", "client_id")),
-        ({"account_id": "notTheAccount"}, ("account_id",)),
-    ],
-    ids=str,
-)
-def test_wrong_credentials_are_said_and_not_tried_again(
-    simulator: SimulatorProcess, settings: dict[str, str], words: tuple[str, ...]
-) -> None:
-    simulator.replace(recent(Account(id="one")))
-    run = ask(simulator, **settings).check(1)
-    assert said(run, "ERROR", *words)
-    assert simulator.stats().requests == {"token": {"": 1}}
-    assert "not-the-secret" not in run.stderr
-
-
-def test_an_account_of_the_settings_that_does_not_exist_is_said(
-    simulator: SimulatorProcess,
-) -> None:
-    simulator.replace(recent(Account(id="one", sms=5)))
-    filters = {"direction": "inbound"}
-    run = ask(simulator, sub_account_ids=["one", "nowhere"], sms_filters=filters).check(1)
-    assert said(run, "ERROR", "account nowhere", "sub_account_ids")
-    assert said(run, "sms, account one", "can be read")
-    assert all(query["direction"] == ["inbound"] for query in requests_to(simulator, "sms"))
-
-
 def test_a_test_can_be_interrupted(simulator: SimulatorProcess) -> None:
     slow = Fault(kind="slow", endpoint="sms", seconds=600)
     simulator.replace(recent(Account(id="one", sms=5), faults=(slow,)))
@@ -190,35 +142,26 @@ def test_a_test_can_be_interrupted(simulator: SimulatorProcess) -> None:
         tap.finish().check(130)
 
 
-def test_only_the_schemas_can_be_asked_for_without_a_request(
-    simulator: SimulatorProcess,
-) -> None:
-    simulator.replace(recent(Account(id="one", sms=5)))
-    run = run_tap(simulator.tap_config(), arguments=["--test=schema"]).check()
-    assert {message["type"] for message in run.messages} == {"SCHEMA"}
-    assert not simulator.stats().log
-
-
 # --about, --discover, --version
 
 
+def about(*form: str) -> str:
+    return run_tap(None, arguments=["--about", *form]).check().stdout.decode()
+
+
 def test_about_needs_no_settings_and_names_them_all() -> None:
-    about = json.loads(run_tap(None, arguments=["--about", "--format=json"]).check().stdout)
-    declared = about["settings"]["properties"]
+    told = json.loads(about("--format=json"))
+    declared = told["settings"]["properties"]
     assert set(SETTINGS) <= declared.keys()
-    assert about["settings"]["required"] == ["account_id", "client_id", "client_secret"]
+    assert told["settings"]["required"] == ["account_id", "client_id", "client_secret"]
     for name, setting in declared.items():
         assert setting["description"], name
         assert setting["title"], name
-    assert set(about["capabilities"]) >= {"about", "catalog", "discover", "state", "stream-maps"}
+    assert set(told["capabilities"]) >= {"about", "catalog", "discover", "state", "stream-maps"}
 
-
-@pytest.mark.parametrize(
-    ("form", "entry"), [([], "  - Name: {}\n"), (["--format=markdown"], "\n| {} | ")]
-)
-def test_about_is_printed_in_every_form(form: list[str], entry: str) -> None:
-    text = run_tap(None, arguments=["--about", *form]).check().stdout.decode()
-    assert [name for name in SETTINGS if entry.format(name) not in text] == []
+    text, markdown = about(), about("--format=markdown")
+    assert [name for name in SETTINGS if f"  - Name: {name}\n" not in text] == []
+    assert [name for name in SETTINGS if f"\n| {name} | " not in markdown] == []
 
 
 def test_discovery_needs_no_settings(discovered: dict[str, Any]) -> None:
@@ -233,22 +176,13 @@ def test_discovery_needs_no_settings(discovered: dict[str, Any]) -> None:
     assert entries["sub_accounts"]["key_properties"] == ["id"]
 
 
-def test_discovery_asks_zoom_for_nothing(simulator: SimulatorProcess) -> None:
-    for settings in ({}, {"sub_account_ids": ["one"]}):
-        config = {**simulator.tap_config(), **settings}
-        catalog = json.loads(run_tap(config, arguments=["--discover"]).check().stdout)
-        names = {entry["tap_stream_id"] for entry in catalog["streams"]}
-        assert ("sub_accounts" in names) == (not settings)
+def test_discovery_and_schemas_are_had_without_a_request(simulator: SimulatorProcess) -> None:
+    config = {**simulator.tap_config(), "sub_account_ids": ["one"]}
+    catalog = json.loads(run_tap(config, arguments=["--discover"]).check().stdout)
+    assert {entry["tap_stream_id"] for entry in catalog["streams"]} == set(STREAMS)
+    run = run_tap(simulator.tap_config(), arguments=["--test=schema"]).check()
+    assert {message["type"] for message in run.messages} == {"SCHEMA"}
     assert not simulator.stats().log
-
-
-def test_a_catalog_of_discovery_can_be_given_back(
-    simulator: SimulatorProcess, discovered: dict[str, Any]
-) -> None:
-    simulator.replace(recent(Account(id="one", sms=20, voice_calls=20)))
-    run = sync(simulator, catalog=discovered).check()
-    assert_complete(simulator, run)
-    assert [row["id"] for row in run.records("sub_accounts")] == ["one"]
 
 
 def test_the_version_is_told() -> None:

@@ -1,19 +1,19 @@
-"""The client works by itself, without a stream, and sends nothing that nobody waits for."""
+"""The client works by itself, without a stream, and sends nothing that nobody waits for.
+
+Its token is renewed when it may have died, and not because one account refuses it.
+"""
 
 from __future__ import annotations
 
 import doctest
+import json
 import logging
-import threading
-from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
-from itertools import count, cycle
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from typing_extensions import override
 
 from simulator.scenario import Account as Played
 from simulator.scenario import Fault, Refusal, Scenario
@@ -23,135 +23,42 @@ from tap_zoom_cc.run.stopping import Stop, StoppedError
 from tap_zoom_cc.sync.fetch import Budget, WindowFetcher, WindowJob
 from tap_zoom_cc.sync.windows import Window
 from tap_zoom_cc.zoom import client, pacing
-from tap_zoom_cc.zoom.answers import Answer
-from tap_zoom_cc.zoom.errors import AccountError, AnswerError, RunError
-from tap_zoom_cc.zoom.pacing import Pacer, with_retries
-from tap_zoom_cc.zoom.pages import (
-    Account,
-    EngagementLog,
-    PageReader,
-    Request,
-)
-from tap_zoom_cc.zoom.rules import PATIENCE_SECONDS, SLOW_TRIES, TRIES, Condition, decide
-from tests.harness.clock import SleepingClock
+from tap_zoom_cc.zoom.auth import RENEW_BEFORE_EXPIRY_SECONDS, ServerToServerOAuth
+from tap_zoom_cc.zoom.errors import AccountError, RunError
+from tap_zoom_cc.zoom.pacing import Pacer
+from tap_zoom_cc.zoom.pages import Account, EngagementLog, PageReader, Request
+from tests.harness.clock import SteadyClock
+from tests.harness.raw_server import Reply, answering, without_proxies
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import requests
 
     from simulator.process import SimulatorProcess
+    from tap_zoom_cc.run.settings import Settings
 
 
-def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> None:
-    accounts = (Played(id="one"), Played(id="two"))
-    simulator.replace(replace(simulator.scenario, accounts=accounts))
-    names = {
-        "config": simulator.tap_config(),
-        "datetime": datetime,
-        "timezone": timezone,
-        "logging": logging,
-        "settings_from": settings_from,
-        "Client": client.Client,
-        "Request": Request,
-        "Stop": Stop,
-        "Report": Report,
-        "PageReader": PageReader,
-    }
-    example = doctest.DocTestParser().get_doctest(client.__doc__ or "", names, "client", None, None)
-    assert len(example.examples) == 3
-    assert doctest.DocTestRunner().run(example).failed == 0
+def play(simulator: SimulatorProcess, *faults: Fault) -> None:
+    """Let the simulator have two accounts, and these faults."""
+    simulator.replace(Scenario(accounts=(Played(id="one"), Played(id="two")), faults=faults))
+
+
+def settings_of(simulator: SimulatorProcess, **given: object) -> Settings:
+    return settings_from({**simulator.tap_config(), **given}, now=datetime.now(timezone.utc))
 
 
 def client_of(
-    simulator: SimulatorProcess,
-    stop: Stop | None = None,
-    logger: str = "test",
-    given: Mapping[str, object] | None = None,
+    simulator: SimulatorProcess, stop: Stop | None = None, /, **given: object
 ) -> client.Client:
-    """Return a client of the simulator, whose log is that of a name, with settings in addition."""
-    config = {**simulator.tap_config(), **(given or {})}
-    settings = settings_from(config, now=datetime.now(timezone.utc))
-    return client.Client(settings, stop or Stop(), Report(logging.getLogger(logger), 5))
+    """Return a client of the simulator, with settings in addition."""
+    report = Report(logging.getLogger("test"), 5)
+    return client.Client(settings_of(simulator, **given), stop or Stop(), report)
 
 
-def paced_by(clock: SleepingClock, simulator: SimulatorProcess) -> client.Client:
+def paced_by(clock: SteadyClock, simulator: SimulatorProcess) -> client.Client:
     """Return a client that waits for its turn, and after a refusal, on a clock of its own."""
     ours = client_of(simulator, clock)
     ours.pacer = Pacer(5, clock, clock)
     return ours
-
-
-@pytest.mark.parametrize(
-    ("given", "agent"),
-    [({}, f"tap-zoom-cc/{version('tap-zoom-cc')}"), ({"user_agent": "somebody"}, "somebody")],
-)
-def test_requests_bear_the_name_of_the_tap_or_that_of_the_settings(
-    simulator: SimulatorProcess, given: dict[str, object], agent: str
-) -> None:
-    simulator.replace(simulator.scenario)
-    answers: list[requests.Response] = []
-    read = PageReader("accounts").read
-    client_of(simulator, given=given).get(Request("/accounts"), read, notice=answers.append)
-    assert [answer.request.headers["User-Agent"] for answer in answers] == [agent]
-
-
-def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
-    simulator: SimulatorProcess,
-) -> None:
-    """An account that was given up would use up the pace of the others for minutes."""
-    faults = (Fault(kind="503_json", endpoint="sms"),)
-    simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
-    ours = client_of(simulator)
-    path = "/accounts/{account_id}/contact_center/sms"
-    log = EngagementLog("sms", path, {}, PageReader("engagements"))
-    now = datetime.now(timezone.utc)
-    day = Window(now - timedelta(days=1), now)
-    job = WindowJob(Account("one"), day, sync=day)
-    with pytest.raises(StoppedError):
-        WindowFetcher(log, ours, Budget(None), now).fetch(
-            job, lambda: not simulator.stats().requests.get("sms")
-        )
-    assert simulator.stats().requests["sms"] == {"one": 1}
-
-
-def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
-    simulator: SimulatorProcess,
-) -> None:
-    ours = client_of(simulator)
-    ours.give_up(RunError("the daily limit is spent"))
-    with pytest.raises(RunError, match="the daily limit is spent"):
-        ours.get(Request("/accounts"), PageReader("accounts").read)
-
-
-def test_a_request_that_waits_to_be_sent_again_ends_with_an_error_that_ends_the_run(
-    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It waits for years here: the run would wait for it, though it sends nothing more."""
-
-    class Listener(logging.Handler):
-        @override
-        def emit(self, record: logging.LogRecord) -> None:
-            if "trying again" in record.getMessage():
-                is_waiting.set()
-
-    def ask() -> None:
-        with pytest.raises(RunError, match="the daily limit is spent"):
-            ours.get(sms_of("one"), PageReader("sms").read)
-        has_ended.set()
-
-    monkeypatch.setattr(pacing, "FIRST_BACKOFF_SECONDS", 1e8)
-    faults = (Fault(kind="503_json", endpoint="sms"),)
-    simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
-    is_waiting, has_ended = threading.Event(), threading.Event()
-    monkeypatch.setattr(logging.getLogger(__name__), "handlers", [Listener()])
-    ours = client_of(simulator, logger=__name__)
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    assert is_waiting.wait(30)
-    ours.give_up(RunError("the daily limit is spent"))
-    assert has_ended.wait(30), "it still waits"
-    thread.join()
 
 
 def sms_of(account_id: str) -> Request:
@@ -160,44 +67,92 @@ def sms_of(account_id: str) -> Request:
     return Request(path, {"from": "2024-01-01", "to": "2024-01-02"}, where, account_id)
 
 
+READ_SMS = PageReader("sms").read
+
+
+def test_the_example_in_its_documentation_works(simulator: SimulatorProcess) -> None:
+    play(simulator)
+    names = {**globals(), "config": simulator.tap_config(), "Client": client.Client}
+    example = doctest.DocTestParser().get_doctest(client.__doc__ or "", names, "client", None, None)
+    assert len(example.examples) == 3
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_requests_bear_the_name_of_the_tap_or_that_of_the_settings(
+    simulator: SimulatorProcess,
+) -> None:
+    answers: list[requests.Response] = []
+    for given in ({}, {"user_agent": "somebody"}):
+        ours = client_of(simulator, **given)
+        ours.get(Request("/accounts"), PageReader("accounts").read, notice=answers.append)
+    agents = [answer.request.headers["User-Agent"] for answer in answers]
+    assert agents == [f"tap-zoom-cc/{version('tap-zoom-cc')}", "somebody"]
+
+
+def test_a_request_is_not_sent_again_for_a_window_that_nobody_waits_for(
+    simulator: SimulatorProcess,
+) -> None:
+    """An account that was given up would use up the pace of the others for minutes."""
+    play(simulator, Fault(kind="503_json", endpoint="sms"))
+    path = "/accounts/{account_id}/contact_center/sms"
+    log = EngagementLog("sms", path, {}, PageReader("engagements"))
+    now = datetime.now(timezone.utc)
+    day = Window(now - timedelta(days=1), now)
+    job = WindowJob(Account("one"), day, sync=day)
+    with pytest.raises(StoppedError):
+        WindowFetcher(log, client_of(simulator), Budget(None), now).fetch(
+            job, lambda: not simulator.stats().requests.get("sms")
+        )
+    assert simulator.stats().requests["sms"] == {"one": 1}
+
+
+def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
+    simulator: SimulatorProcess,
+) -> None:
+    """So does one that waits to be sent again: the wait is over when nothing more is sent."""
+    play(simulator, Fault(kind="503_json", endpoint="sms"))
+    clock = SteadyClock()
+    ours = client_of(simulator, clock)
+    clock.on_sleep = lambda: ours.give_up(RunError("the daily limit is spent"))
+    for _ in range(2):
+        with pytest.raises(RunError, match="the daily limit is spent"):
+            ours.get(sms_of("one"), READ_SMS)
+    assert simulator.stats().requests["sms"] == {"one": 1}
+
+
 def test_an_answer_that_is_an_error_makes_the_run_faster_too(simulator: SimulatorProcess) -> None:
     """After a refusal for the rate the run is slow: others than those for the rate show its end."""
-    faults = (Fault(kind="account_refuses", endpoint="sms"),)
-    simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
-    ours = paced_by(SleepingClock(), simulator)
+    play(simulator, Fault(kind="account_refuses", endpoint="sms"))
+    ours = paced_by(SteadyClock(), simulator)
     with ours.pacer.turn():
         pass
     ours.pacer.cool_down(None)
     slow = ours.pacer.interval
     with pytest.raises(AccountError):
-        ours.get(sms_of("one"), PageReader("sms").read)
+        ours.get(sms_of("one"), READ_SMS)
     assert ours.pacer.interval < slow
 
 
-@pytest.mark.parametrize(("answered", "error"), [(True, AccountError), (False, RunError)])
+@pytest.mark.parametrize("error", [AccountError, RunError])
 def test_refusals_end_the_run_only_if_nothing_was_answered_since_the_first_of_them(
-    simulator: SimulatorProcess,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    answered: bool,
-    error: type[Exception],
+    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    faults = (Fault(kind="429_per_second", endpoint="sms", headers=False),)
-    simulator.replace(Scenario(accounts=(Played(id="one"),), faults=faults))
-    ours = paced_by(SleepingClock(), simulator)
-
+    play(simulator, Fault(kind="429_per_second", endpoint="sms", headers=False))
+    ours = paced_by(SteadyClock(), simulator)
     tries = count(1)
 
     def before_retry() -> None:
-        if next(tries) == 1:
-            if answered:
-                ours.health.note_other_answer()
-        else:
+        if next(tries) > 1:
             ours.health.note_rate_refusal("another", 0.0)
             monkeypatch.setattr(pacing, "PATIENCE_SECONDS", -1.0)
+        elif error is AccountError:
+            ours.health.note_other_answer()
 
     with pytest.raises(error):
-        ours.get(sms_of("one"), PageReader("sms").read, before_retry=before_retry)
+        ours.get(sms_of("one"), READ_SMS, before_retry=before_retry)
+
+
+# Tokens
 
 
 def test_one_account_that_refuses_the_token_costs_one_token(
@@ -206,61 +161,64 @@ def test_one_account_that_refuses_the_token_costs_one_token(
     """If others are answered with it: a token for each try would be many for many accounts."""
     monkeypatch.setattr(pacing, "FIRST_BACKOFF_SECONDS", 0.0)
     refusal = Refusal(status=401, code=124, message="Invalid access token.")
-    faults = (Fault(kind="account_refuses", endpoint="sms", account_id="one", refusal=refusal),)
-    accounts = (Played(id="one"), Played(id="two"))
-    simulator.replace(Scenario(accounts=accounts, faults=faults))
-    ours = paced_by(SleepingClock(), simulator)
-    read = PageReader("sms").read
+    play(
+        simulator, Fault(kind="account_refuses", endpoint="sms", account_id="one", refusal=refusal)
+    )
+    ours = paced_by(SteadyClock(), simulator)
 
     def before_retry() -> None:
-        ours.get(sms_of("two"), read)
+        ours.get(sms_of("two"), READ_SMS)
 
     with pytest.raises(AccountError, match="token was refused"):
-        ours.get(sms_of("one"), read, before_retry=before_retry)
+        ours.get(sms_of("one"), READ_SMS, before_retry=before_retry)
     assert simulator.stats().tokens_issued == 2
 
 
-def test_a_request_is_sent_a_bounded_number_of_times_even_if_its_errors_differ() -> None:
-    answers = cycle([Answer(503, wait=0.0), Answer(200, wait=0.0)])
-    tries = 0
-
-    def send() -> None:
-        nonlocal tries
-        tries += 1
-        answer = next(answers)
-        raise AnswerError(decide(answer, set()), answer)
-
-    with pytest.raises(AnswerError):
-        with_retries(send, stop=Stop(), on_retry=lambda *_: None)
-    assert tries == TRIES
+@pytest.mark.parametrize(("since", "may_be_dead"), [(None, True), (2.0, True), (0.5, False)])
+def test_a_token_that_others_are_answered_with_since_it_was_refused_is_kept(
+    since: float | None, *, may_be_dead: bool
+) -> None:
+    health = client.Health()
+    health.note_answer("sms, account other", "Bearer token", 1.0)
+    assert health.may_be_dead("Bearer token", since=since) is may_be_dead
 
 
-def error_of(answer: Answer, *conditions: Condition) -> AnswerError:
-    return AnswerError(decide(answer, set(conditions)), answer)
+def authenticator_of(
+    simulator: SimulatorProcess, clock: SteadyClock, **given: str
+) -> ServerToServerOAuth:
+    settings = settings_of(simulator, **given)
+    return ServerToServerOAuth(settings, Stop(), Report(logging.getLogger("test"), 5), clock)
 
 
-def sent_until_final(*errors: AnswerError) -> int:
-    """Return how often a request was sent that ends with these errors, and then well."""
-    left = iter(errors)
-    sent = 0
-
-    def send() -> None:
-        nonlocal sent
-        sent += 1
-        for error in left:
-            raise error
-
-    with suppress(AnswerError):
-        with_retries(send, stop=Stop(), on_retry=lambda *_: None)
-    return sent
-
-
-def test_the_patience_with_refusals_for_the_rate_begins_at_the_first_of_them() -> None:
-    asked_to_wait_all_of_it = error_of(Answer(429, wait=PATIENCE_SECONDS))
-    assert sent_until_final(error_of(Answer(503, wait=0.0)), asked_to_wait_all_of_it) == 3
+def test_a_token_is_renewed_before_it_expires_or_when_it_is_refused(
+    simulator: SimulatorProcess,
+) -> None:
+    clock = SteadyClock()
+    authenticator = authenticator_of(simulator, clock)
+    first = authenticator.token()
+    clock.now += simulator.scenario.limits.access_token_seconds - RENEW_BEFORE_EXPIRY_SECONDS - 1
+    assert authenticator.token() == first
+    clock.now += 1
+    second = authenticator.token()
+    authenticator.discard(f"Bearer {second}")
+    third = authenticator.token()
+    assert len({first, second, third}) == 3
+    authenticator.discard(f"Bearer {second}")  # By another thread, which it was refused to as well.
+    assert authenticator.token() == third
 
 
-def test_slow_answers_are_few_though_an_outage_is_seen_meanwhile() -> None:
-    alone = error_of(Answer(0, wait=0.0), Condition.SLOW)
-    of_many = error_of(Answer(0, wait=0.0), Condition.SLOW, Condition.OUTAGE)
-    assert sent_until_final(alone, of_many, of_many, of_many) == SLOW_TRIES
+@pytest.mark.parametrize("expires_in", [0, None, 0.001, "3600"])
+def test_a_token_is_used_for_a_while_whatever_its_answer_says(
+    simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch, expires_in: float | str | None
+) -> None:
+    def grant(_: str) -> Reply:
+        body = {"access_token": f"token{next(numbers)}", "expires_in": expires_in}
+        return Reply(json.dumps(body).encode())
+
+    without_proxies(monkeypatch)
+    clock, numbers = SteadyClock(), count(1)
+    with answering(grant) as url:
+        authenticator = authenticator_of(simulator, clock, token_url=url)
+        for _ in range(3):
+            assert authenticator.token() == "token1"
+            clock.now += 60

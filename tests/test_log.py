@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator.scenario import Account, Clock, Fault, Refusal, Scenario
+from simulator.scenario import Account, Clock, Refusal, Scenario
 from tests.harness.constants import SHORT_WAITS
+from tests.harness.history import DAY, HOUR
 from tests.harness.singer import state_of
-from tests.harness.tap import run_tap, settings_for, start_tap, sync
-from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
+from tests.harness.tap import run_tap, settings_for, sync
+from tests.meltano_project import ROOT, MeltanoProject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "log.md"
 
+WITH_PROGRESS = replace(SHORT_WAITS, progress_seconds=0.0)
+MISTYPED = "mIsTyPeD00000000000001"
 ACCOUNT_IDS = [f"dEmOaCcOuNt000000000{number}" for number in (1, 2, 3)]
 BEGIN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 NOW = datetime(2026, 3, 26, 8, tzinfo=timezone.utc)
@@ -38,7 +39,6 @@ SCENARIO = Scenario(
     history_end=NOW,
     clock=Clock(now=NOW),
 )
-NOTHING_ANSWERS = "http://127.0.0.1:9"
 
 # What differs from run to run. Durations come first: their form depends on their length.
 _VARIES = (
@@ -72,22 +72,12 @@ def state_of_load(zoom: SimulatorProcess, now: datetime = NOW) -> State:
     return sync(zoom, now).check().state
 
 
-def backfill(zoom: SimulatorProcess) -> TapRun:
-    """Load everything for the first time."""
-    constants = replace(SHORT_WAITS, progress_seconds=0.0)
-    return sync(zoom, NOW, constants=constants).check()
-
-
-def hourly(zoom: SimulatorProcess) -> TapRun:
-    """Load what came in the hour after everything was loaded."""
-    state = state_of_load(zoom, NOW - timedelta(hours=1))
-    return sync(zoom, NOW, state=state).check()
-
-
-def failure(zoom: SimulatorProcess) -> TapRun:
-    """Load with one account that does not exist."""
-    accounts = [*ACCOUNT_IDS[:2], "mIsTyPeD00000000000001"]
-    return sync(zoom, sub_account_ids=accounts).check(1)
+RUNS: dict[str, Callable[[SimulatorProcess], TapRun]] = {
+    "hourly": lambda zoom: sync(zoom, NOW, state=state_of_load(zoom, NOW - HOUR)).check(),
+    "backfill": lambda zoom: sync(zoom, constants=WITH_PROGRESS).check(),
+    "failure": lambda zoom: sync(zoom, sub_account_ids=[*ACCOUNT_IDS[:2], MISTYPED]).check(1),
+}
+"""The runs whose logs the page shows, by their names there."""
 
 
 def shapes(lines: list[str]) -> list[str]:
@@ -103,29 +93,21 @@ def shapes(lines: list[str]) -> list[str]:
 
 def shown(name: str) -> list[str]:
     """Return the lines of one of the page's logs."""
-    page = PAGE.read_text("utf-8")
-    found = re.search(
-        rf"<!-- compared by tests/test_log.py: {name} -->\n```text\n(.*?)```", page, re.DOTALL
-    )
-    assert found, f"docs/log.md has no log '{name}'"
-    return found[1].splitlines()
+    mark = f"<!-- compared by tests/test_log.py: {name} -->\n```text\n"
+    _, _, begun = PAGE.read_text("utf-8").partition(mark)
+    assert begun, f"docs/log.md has no log '{name}'"
+    return begun.partition("```")[0].splitlines()
 
 
-@pytest.mark.parametrize(
-    ("load", "name"), [(hourly, "hourly"), (backfill, "backfill"), (failure, "failure")]
-)
-def test_a_run_reads_as_the_page_shows_it(
-    zoom: SimulatorProcess, load: Callable[[SimulatorProcess], TapRun], name: str
-) -> None:
-    run = load(zoom)
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_reads_as_the_page_shows_it(zoom: SimulatorProcess, name: str) -> None:
+    run = RUNS[name](zoom)
     assert shapes(run.lines) == shapes(shown(name)), f"\nthe log is now:\n{run.stderr}"
 
 
 @pytest.mark.programs
-def test_meltano_shows_the_same_lines(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, zoom: SimulatorProcess
-) -> None:
-    project = MeltanoProject(tmp_path / "project", shared_plugins(tmp_path_factory))
+def test_meltano_shows_the_same_lines(tmp_path: Path, zoom: SimulatorProcess) -> None:
+    project = MeltanoProject(tmp_path / "project")
     project.read_from(zoom)
     settings = {"start_date": BEGIN.isoformat(), "end_date": NOW.isoformat()}
     project.configure("tap-zoom-cc", settings)
@@ -149,9 +131,8 @@ def test_the_requests_to_expect_are_those_of_a_run_without_new_rows(
 ) -> None:
     state = state_of_load(zoom)
     run = sync(zoom, NOW, state=state).check()
-    told = [re.search(r"expected: (\d+) requests or more", line) for line in run.lines]
-    expected = sum(int(found[1]) for found in told if found)
-    listing = 1
+    told = re.findall(r"expected: (\d+) requests or more", run.stderr)
+    expected, listing = sum(int(number) for number in told), 1
     summary = next(line for line in run.lines if "Summary: " in line)
     assert f", {expected + listing} requests, " in summary
 
@@ -181,37 +162,9 @@ def test_an_id_with_control_characters_forges_no_line(
     assert not [line for line in run.lines if line.startswith("2026-01-01 | ERROR")]
 
 
-def test_a_wrong_secret_is_said_once_and_last(zoom: SimulatorProcess) -> None:
-    run = sync(zoom, client_secret="wrong").check(1)
-    assert run.stderr.count("Zoom refuses the app's credentials") == 1
-    assert "Zoom refuses the app's credentials" in run.lines[-1]
-    assert "Summary: " in run.lines[-2]
-
-
-@pytest.mark.parametrize("setting", ["api_url", "token_url"])
-def test_a_port_where_nothing_answers_is_a_fault_of_the_network(
-    zoom: SimulatorProcess, setting: str
-) -> None:
-    config = {**settings_for(zoom), setting: NOTHING_ANSWERS}
-    run = run_tap(config, constants=SHORT_WAITS).check(1)
-    assert f"no answer (ConnectionError: {os.strerror(errno.ECONNREFUSED)}" in run.lines[-1]
-    assert NOTHING_ANSWERS in run.lines[-1]
-    assert "check the network, api_url and token_url" in run.lines[-1]
-    assert "sub_account_ids" not in run.stderr
-
-
-def test_a_list_of_accounts_that_is_refused_is_a_reason_to_name_them(
-    zoom: SimulatorProcess,
-) -> None:
-    refusal = Fault(kind="500_json", endpoint="accounts")
-    zoom.replace(replace(SCENARIO, faults=(refusal,)))
-    run = sync(zoom).check(1)
-    assert "or name the accounts in sub_account_ids" in run.lines[-1]
-
-
 def test_a_stream_that_was_read_already_says_so(zoom: SimulatorProcess) -> None:
     state = state_of_load(zoom)
-    run = sync(zoom, NOW, state=state, end_date=(BEGIN + timedelta(days=1)).isoformat()).check()
+    run = sync(zoom, NOW, state=state, end_date=(BEGIN + DAY).isoformat()).check()
     assert "sms: 3 accounts, nothing to read" in run.stderr
 
 
@@ -222,7 +175,9 @@ def test_an_old_python_is_not_warned_about_on_every_start(zoom: SimulatorProcess
         "dates = dict.fromkeys(_compat._PYTHON_EOL_DATES, datetime.date(2020, 1, 1))\n"
         "_compat._PYTHON_EOL_DATES = dates"
     )
-    with start_tap(zoom.tap_config(), arguments=["--test"], prelude=old) as tap:
-        assert "end of life" not in tap.finish().check().stderr
-    with start_tap(zoom.tap_config(), arguments=["--discover"], prelude=old) as tap:
-        assert tap.finish().check().stderr == "", "the streams are discovered in silence"
+    test, discovery = (
+        run_tap(zoom.tap_config(), arguments=[option], prelude=old).check()
+        for option in ("--test", "--discover")
+    )
+    assert "end of life" not in test.stderr
+    assert discovery.stderr == "", "the streams are discovered in silence"

@@ -144,7 +144,7 @@ def test_an_account_is_behind_a_day_after_its_rest_has_ended(after: timedelta, b
 
 @pytest.mark.parametrize(
     ("end", "quiet_since"),
-    [("2024-01-03", "2024-01-03"), ("soon", "2024-01-20"), ("2024-01-01", unmapped.START)],
+    [("2024-01-03", "2024-01-03"), ("soon", "2024-01-20"), ("2024-01-01", "2024-01-02")],
     ids=["an end", "none", "an end before the start"],
 )
 def test_an_engagement_without_an_end_counts_as_its_windows_end(end: str, quiet_since: str) -> None:

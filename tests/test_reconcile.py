@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
@@ -18,19 +17,18 @@ from tap_zoom_cc.commands.reconcile import days_from
 from tap_zoom_cc.inputs import InputError
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import accounts_asked, engagement, requests_to
+from tests.harness.singer import selecting
 from tests.harness.tap import run_tap, start_tap, sync
 from tests.meltano_project import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import TypeAlias
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind
-    from tests.harness.singer import Record
+    from tests.harness.constants import Constants
+    from tests.harness.singer import Catalog, Record
     from tests.harness.tap import TapRun
-
-    Difference: TypeAlias = tuple[str, str, "date | None", "int | None", int]
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
@@ -48,11 +46,12 @@ ON_THE_EDGE = tuple(
         ("for-three-days", -DAY, 2 * DAY),
     )
 )
+ODD = "oDd\x1b[2J\x07\x7f\u202e\r\nforged"
 SCENARIO = Scenario(
     accounts=(
         Account(id="large", sms=90, voice_calls=150),
         Account(id="edges", sms=15, explicit_sms=ON_THE_EDGE, explicit_voice_calls=ON_THE_EDGE),
-        Account(id="idle"),
+        Account(id=ODD),
     ),
     history_begin=BEGIN,
     history_end=NOW - 3 * DAY,
@@ -61,10 +60,18 @@ SCENARIO = Scenario(
 QUERY = (ROOT / "examples" / "reconcile.sql").read_text("utf-8")
 
 
-def reconcile(simulator: SimulatorProcess, days: str = RANGE, **settings: object) -> TapRun:
+def reconcile(
+    simulator: SimulatorProcess,
+    days: str = RANGE,
+    *,
+    catalog: Catalog | None = None,
+    constants: Constants = SHORT_WAITS,
+    **settings: object,
+) -> TapRun:
     simulator.reset_stats()
     config = {**simulator.tap_config(), "requests_per_second": 1000, **settings}
-    return run_tap(config, arguments=[f"--reconcile={days}"], constants=SHORT_WAITS)
+    arguments = [f"--reconcile={days}"]
+    return run_tap(config, catalog=catalog, arguments=arguments, constants=constants)
 
 
 def counts(run: TapRun) -> list[Record]:
@@ -81,29 +88,19 @@ def by_day(run: TapRun) -> dict[tuple[str, str, str], int]:
 def loaded(run: TapRun) -> duckdb.DuckDBPyConnection:
     """Return a database with a run's rows, instants in UTC without an offset as target-duckdb."""
     database = duckdb.connect()
+    names = ("account_id", "engagement_id", "start_time", "end_time")
     for stream in STREAMS:
+        rows = [[row[name] for name in names] for row in run.records(stream)]
         columns = "account_id text, engagement_id text, start_time timestamp, end_time timestamp"
         database.execute(f"create table {stream} ({columns})")
-        rows = [
-            [
-                row["account_id"],
-                row["engagement_id"],
-                *map(utc, (row["start_time"], row["end_time"])),
-            ]
-            for row in run.records(stream)
-        ]
         if rows:
             database.executemany(f"insert into {stream} values (?, ?, ?, ?)", rows)
     return database
 
 
-def utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(timezone.utc).replace(tzinfo=None)
-
-
 def compared(
     database: duckdb.DuckDBPyConnection, lines: bytes, folder: Path, query: str = QUERY
-) -> list[Difference]:
+) -> list[tuple[Any, ...]]:
     """Return what the query finds: stream, account, day, Zoom's count, the warehouse's."""
     file = folder / "counts.jsonl"
     file.write_bytes(lines)
@@ -132,67 +129,41 @@ def test_each_stream_account_and_day_is_counted_in_order_with_a_request_for_one_
         for day in DAYS
     }
     assert list(by_day(run).items()) == list(expected.items())
+    assert run.stdout.decode().replace("\n", "").isprintable(), "a terminal may show it"
     assert all(datetime.fromisoformat(line["counted_at"]) >= before for line in counts(run))
     for stream in STREAMS:
-        assert simulator.stats().requests[stream] == dict.fromkeys(("large", "edges", "idle"), 10)
+        assert simulator.stats().requests[stream] == dict.fromkeys(("large", "edges", ODD), 10)
         assert {asked["page_size"][0] for asked in requests_to(simulator, stream)} == {"1"}
 
 
-def test_an_id_with_control_characters_is_whole_in_a_line_that_a_terminal_may_show(
-    simulator: SimulatorProcess,
+def test_only_selected_streams_are_counted_and_the_log_says_how_long_that_will_take(
+    simulator: SimulatorProcess, discovered: Catalog
 ) -> None:
-    odd = "oDd\x1b[2J\x07\x7f\u202e\r\nforged"
-    simulator.replace(replace(SCENARIO, accounts=(Account(id=odd, sms=5),)))
-    run = reconcile(simulator).check()
-    assert run.stdout.decode().replace("\n", "").isprintable()
-    assert {line["account_id"] for line in counts(run)} == {odd}
-
-
-def test_counting_keeps_the_pace(simulator: SimulatorProcess) -> None:
-    simulator.replace(replace(SCENARIO, limits=Limits(requests_per_second=50)))
-    run = reconcile(simulator, "2024-01-03/2024-01-08", requests_per_second=50).check()
-    assert len(counts(run)) == 2 * 3 * 5
-    assert 429 not in {entry.status for entry in simulator.stats().log}
-
-
-def test_the_log_says_how_long_the_counting_will_take(simulator: SimulatorProcess) -> None:
     simulator.replace(SCENARIO)
-    config = {**simulator.tap_config(), "requests_per_second": 100}
-    constants = replace(SHORT_WAITS, progress_seconds=0.05)
-    run = run_tap(config, arguments=[f"--reconcile={RANGE}"], constants=constants).check()
+    often = replace(SHORT_WAITS, progress_seconds=0.0)
+    run = reconcile(simulator, catalog=selecting(discovered, ["sms"]), constants=often).check()
+    assert {line["stream"] for line in counts(run)} == {"sms"}
     told = [line for line in run.logged("INFO") if "time left: about" in line]
-    days = len(STREAMS) * len(SCENARIO.accounts) * len(DAYS)
-    assert [line for line in told if f" % of {days} days, " in line]
+    assert [line for line in told if f" % of {len(SCENARIO.accounts) * len(DAYS)} days, " in line]
 
 
 def test_only_what_passes_the_filters_is_counted_and_that_is_said(
     simulator: SimulatorProcess,
 ) -> None:
     simulator.replace(SCENARIO)
-    filters = {"direction": "inbound"}
-    run = reconcile(simulator, voice_calls_filters=filters).check()
-
-    inbound = [row for row in simulator.truth("voice_calls") if row.get("direction") == "inbound"]
-    counted = {place: total for place, total in by_day(run).items() if place[0] == "voice_calls"}
-    in_range = [row for row in inbound if str(FROM) <= row["start_time"][:10] < str(TO)]
-    assert 0 < sum(counted.values()) == len(in_range) < len(simulator.truth("voice_calls"))
-    assert any("voice_calls: only what passes" in line and "inbound" in line for line in run.lines)
+    rows = simulator.truth("sms", "large")
+    row = next(row for row in rows if str(FROM) <= row["start_time"][:10] < str(TO))
+    filters = {"engagement_id": row["engagement_id"]}
+    run = reconcile(simulator, sms_filters=filters).check()
+    found = {place: total for place, total in by_day(run).items() if place[0] == "sms" and total}
+    assert found == {("sms", "large", row["start_time"][:10]): 1}
+    assert len(by_day(run)) == 2 * 3 * 10, "an account that does not have it has none"
+    assert any("sms: only what passes" in line and "engagement_id" in line for line in run.lines)
     of_stream = {line["stream"]: line["filters"] for line in counts(run)}
-    assert of_stream == {"sms": None, "voice_calls": filters}
+    assert of_stream == {"sms": filters, "voice_calls": None}
 
-
-def test_only_selected_streams_are_counted(
-    simulator: SimulatorProcess, discovered: dict[str, Any]
-) -> None:
-    simulator.replace(SCENARIO)
-    catalog = json.loads(json.dumps(discovered))
-    for entry in catalog["streams"]:
-        if entry["tap_stream_id"] != "sms":
-            entry["selected"] = False
-            entry["metadata"] = [{"breadcrumb": [], "metadata": {"selected": False}}]
-    config = {**simulator.tap_config(), "requests_per_second": 1000}
-    run = run_tap(config, catalog=catalog, arguments=[f"--reconcile={RANGE}"]).check()
-    assert {line["stream"] for line in counts(run)} == {"sms"}
+    run = reconcile(simulator, sms_filters={"engagement_id": "nobody-has-this"}).check(exit_code=1)
+    assert any("sms: no account knows" in line for line in run.logged("ERROR"))
 
 
 # What cannot be counted
@@ -214,7 +185,7 @@ def test_a_refusal_is_one_line_and_the_other_accounts_are_counted(
     assert "1 could not be" in verdict
     assert accounts_asked(simulator, "sms").count("sick") == 1
     missing = {(line["stream"], line["account_id"]) for line in counts(run)} ^ {
-        (stream, name) for stream in STREAMS for name in ("sick", "large", "edges", "idle")
+        (stream, name) for stream in STREAMS for name in ("sick", "large", "edges", ODD)
     }
     assert missing == {("sms", "sick")}
 
@@ -222,8 +193,8 @@ def test_a_refusal_is_one_line_and_the_other_accounts_are_counted(
 @pytest.mark.parametrize(
     ("changes", "why", "counted"),
     [
-        ({"faults": (of_large("missing_total_records"),)}, "no total_records", {"edges", "idle"}),
-        ({"faults": (of_large("total_too_low", by=1_000),)}, "no count", {"edges", "idle"}),
+        ({"faults": (of_large("missing_total_records"),)}, "no total_records", {"edges", ODD}),
+        ({"faults": (of_large("total_too_low", by=1_000),)}, "no count", {"edges", ODD}),
         ({"readings": Readings(history_days_kept=5)}, "Zoom answered for", set()),
         ({"accounts": (Account(id="large", hours_answered=1),)}, "Zoom answered for", set()),
     ],
@@ -238,52 +209,17 @@ def test_an_answer_that_does_not_count_the_day_is_no_count(
     assert {line["account_id"] for line in counts(run) if line["stream"] == "sms"} == counted
 
 
-def test_what_a_filter_names_and_an_account_does_not_have_counts_as_none(
-    simulator: SimulatorProcess,
-) -> None:
-    simulator.replace(SCENARIO)
-    row = next(
-        row
-        for row in simulator.truth("sms", "large")
-        if str(FROM) <= row["start_time"][:10] < str(TO)
-    )
-    filters = {"engagement_id": row["engagement_id"]}
-    run = reconcile(simulator, sms_filters=filters).check()
-    found = {place: total for place, total in by_day(run).items() if place[0] == "sms" and total}
-    assert found == {("sms", "large", row["start_time"][:10]): 1}
-    assert len(by_day(run)) == 2 * 3 * 10
-
-    run = reconcile(simulator, sms_filters={"engagement_id": "nobody-has-this"}).check(exit_code=1)
-    assert any("sms: no account knows" in line for line in run.logged("ERROR"))
-
-
-def test_wrong_credentials_end_the_counting_with_one_error(simulator: SimulatorProcess) -> None:
-    simulator.replace(SCENARIO)
-    run = reconcile(simulator, client_secret="wrong", sub_account_ids=["large"]).check(exit_code=1)
-    (told, verdict) = run.logged("ERROR")
-    assert "refuses the app's credentials" in told
-    assert "1 could not be" in verdict
-    assert not run.stdout
-
-
 def test_a_signal_ends_the_counting_with_its_exit_code(simulator: SimulatorProcess) -> None:
     simulator.replace(replace(SCENARIO, limits=Limits(latency_seconds=30)))
     config = {**simulator.tap_config(), "sub_account_ids": ["large"]}
     with start_tap(config, arguments=[f"--reconcile={RANGE}"]) as tap:
-        while tap.running and "Counting 10 days" not in tap.stderr_so_far():
-            time.sleep(0.05)
+        while "token" not in simulator.stats().requests:
+            assert tap.running
         tap.signal(signal.SIGTERM)
         run = tap.finish().check(exit_code=143)
     (line,) = run.logged("ERROR")
     assert "SIGTERM" in line
     assert "blocks" not in line, "it was to end by itself"
-
-
-def test_the_apps_own_account_is_counted_too(simulator: SimulatorProcess) -> None:
-    own = Account(id=SCENARIO.account_id, sms=20)
-    simulator.replace(replace(SCENARIO, accounts=(own,)))
-    run = reconcile(simulator, sub_account_ids=[], include_own_account=True).check()
-    assert 0 < sum(by_day(run).values()) <= 20
 
 
 @pytest.mark.parametrize(
@@ -302,18 +238,22 @@ def test_a_range_that_cannot_be_counted_is_refused(days: str, why: str) -> None:
         days_from(days, now=NOW)
 
 
-def test_what_is_refused_is_one_line_and_nothing_is_asked(simulator: SimulatorProcess) -> None:
-    run = reconcile(simulator, "2024-01-03/yesterday").check(exit_code=1)
-    (line,) = run.logged("ERROR")
-    assert "--reconcile: '2024-01-03/yesterday' is no range" in line
-    assert not simulator.stats().log
-
-
-def test_no_more_requests_are_sent_than_a_run_may_send(simulator: SimulatorProcess) -> None:
+def test_what_is_refused_is_one_line_and_nothing_is_counted(simulator: SimulatorProcess) -> None:
     simulator.replace(SCENARIO)
-    run = reconcile(simulator, max_requests_per_run=59).check(exit_code=1)
-    assert any("60 requests" in line and "max_requests_per_run" in line for line in run.lines)
-    assert {entry.endpoint for entry in simulator.stats().log} <= {"token", "accounts"}
+    days, too_many = "2024-01-03/yesterday", "60 requests, and max_requests_per_run is 59"
+    for why, run in (
+        (f"--reconcile: '{days}' is no range", reconcile(simulator, days)),
+        (f"--reconcile would send {too_many}", reconcile(simulator, max_requests_per_run=59)),
+        (
+            "the app's credentials",
+            reconcile(simulator, client_secret="wrong", sub_account_ids=["large"]),
+        ),
+    ):
+        told, *verdict = run.check(exit_code=1).logged("ERROR")
+        assert why in told
+        assert all("1 could not be" in line for line in verdict)
+        assert not run.stdout
+        assert {entry.endpoint for entry in simulator.stats().log} <= {"token", "accounts"}
     reconcile(simulator, max_requests_per_run=60).check()
 
 
@@ -363,38 +303,16 @@ def test_days_in_an_accounts_own_zone_differ_until_the_zone_is_named(
     assert compared(database, run.stdout, tmp_path, named) == []
 
 
-def test_rows_of_an_account_that_was_not_counted_are_named(
+def test_the_newest_counts_decide_and_rows_of_an_account_without_any_are_named(
     simulator: SimulatorProcess, tmp_path: Path
 ) -> None:
     simulator.replace(SCENARIO)
     database = loaded(sync(simulator).check())
-    run = reconcile(simulator, sub_account_ids=["large", "idle"]).check()
-    found = compared(database, run.stdout, tmp_path)
-    assert {(account, zoom) for _, account, _, zoom, _ in found} == {("edges", None)}
-
-
-def test_the_newest_count_of_a_day_is_compared(simulator: SimulatorProcess, tmp_path: Path) -> None:
-    simulator.replace(SCENARIO)
-    database = loaded(sync(simulator).check())
-    run = reconcile(simulator).check()
+    run = reconcile(simulator, sub_account_ids=["large"]).check()
     older = [
         {**line, "total_records": 1000, "counted_at": "2024-01-14T00:00:00+00:00"}
         for line in counts(run)
     ]
-    text = "".join(f"{json.dumps(line)}\n" for line in older).encode()
-    assert compared(database, run.stdout + text, tmp_path) == []
-
-
-def test_one_account_and_range_are_read_without_a_state(
-    simulator: SimulatorProcess,
-) -> None:
-    """Do what docs/reread.md says for the command line."""
-    simulator.replace(SCENARIO)
-    days: dict[str, Any] = {"start_date": "2024-01-04", "end_date": "2024-01-08"}
-    again = sync(simulator, sub_account_ids=["large"], **days).check()
-    truth = [
-        row["engagement_id"]
-        for row in simulator.truth("voice_calls", "large")
-        if "2024-01-04" <= row["start_time"] < "2024-01-08"
-    ]
-    assert [row["engagement_id"] for row in again.records("voice_calls")] == truth
+    lines = run.stdout + "".join(f"{json.dumps(line)}\n" for line in older).encode()
+    found = compared(database, lines, tmp_path)
+    assert {(account, zoom) for _, account, _, zoom, _ in found} == {("edges", None)}

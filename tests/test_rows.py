@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -14,15 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from tap_zoom_cc.rows.decoder import RowDecoder, read_key
-from tap_zoom_cc.rows.misfits import remark
+from tap_zoom_cc.rows.decoder import MOST_LEARNED, RowDecoder, read_key
 from tap_zoom_cc.zoom.instants import parse_instant
 from tap_zoom_cc.zoom.json_text import MOST_LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tap_zoom_cc.rows.misfits import Change, FieldChange
+    from tap_zoom_cc.rows.misfits import FieldChange
     from tap_zoom_cc.rows.types import Record
 
 
@@ -34,6 +34,7 @@ def of(kind: str, **more: object) -> dict[str, Any]:
 INSTANT = of("string", format="date-time")
 SCHEMA: dict[str, Any] = {
     "type": "object",
+    "additionalProperties": False,
     "properties": {
         "engagement_id": {"type": "string"},
         "start_time": {"type": "string", "format": "date-time"},
@@ -51,25 +52,12 @@ SCHEMA: dict[str, Any] = {
         "unmapped_values": of("string"),
     },
 }
-SCHEMA_WITH_NULLS = {
-    **SCHEMA,
-    "additionalProperties": False,
-    "properties": {
-        **SCHEMA["properties"],
-        "engagement_id": of("string"),
-        "start_time": of("string"),
-    },
-}
-"""Key and start are checked before a row is decoded; without that they may be null as well."""
-
+BESIDE_KEYS = list(SCHEMA["properties"])[2:-1]
 DEEP = b"[" * 5000 + b"]" * 5000
+NINES = b"9" * 5000
 ROW = {"engagement_id": "one", "start_time": "2024-01-02T03:04:05Z"}
 START = "2024-01-02T03:04:05+00:00"
-EMPTY: dict[str, object] = {
-    **dict.fromkeys(SCHEMA["properties"]),
-    "engagement_id": "one",
-    "start_time": START,
-}
+EMPTY: dict[str, object] = {**dict.fromkeys(SCHEMA["properties"]), **ROW, "start_time": START}
 """The record of a row that has nothing but its key and its start."""
 EMPTY_LEG: dict[str, object] = {"at": None, "seconds": None}
 LEG = {**EMPTY_LEG, "seconds": 1}
@@ -80,10 +68,9 @@ def reader(
     *,
     schema: dict[str, Any] = SCHEMA,
     deselected: tuple[str, ...] = (),
-    added: tuple[str, ...] = (),
 ) -> Callable[[dict[str, Any] | bytes], dict[str, Any]]:
     """Return what makes records of rows, which are given as JSON or as what is beside the key."""
-    decoder = RowDecoder(schema, told, added=added, deselected=deselected)
+    decoder = RowDecoder(schema, told, deselected=deselected)
 
     def read(row: dict[str, Any] | bytes) -> dict[str, Any]:
         return decoder.decode(msgspec.Raw(row if isinstance(row, bytes) else in_json(row)))
@@ -97,10 +84,14 @@ def in_json(row: dict[str, Any]) -> bytes:
 
 def decode(
     row: dict[str, Any] | bytes, *, deselected: tuple[str, ...] = ()
-) -> tuple[dict[str, Any], set[tuple[Change, str]]]:
-    changes: set[tuple[Change, str]] = set()
-    read = reader(lambda _, found: changes.update(found), deselected=deselected)
-    return read(row), changes
+) -> tuple[dict[str, Any], set[FieldChange]]:
+    """Return a row's record and what was changed; once its names are learned, both are the same."""
+    told: list[set[FieldChange]] = [set()]
+    read = reader(lambda _, found: told.append(found), deselected=deselected)
+    record = read(row)
+    assert read(row) == record
+    assert told[2:] == told[1:2]
+    return record, told[-1]
 
 
 def with_json(name: str, value: bytes) -> bytes:
@@ -115,53 +106,22 @@ def unmapped(record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def or_null(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.none() | strategy
+FITTING: list[dict[str, Any]] = [
+    {"duration": -(2**63), "score": 5e-324, "recorded": False, "names": [], "anything": None},
+    {"duration": 2**63 - 1, "score": 1e23, "names": ["", None, "🌵\x00"], "anything": [{"a": 1.5}]},
+    {"score": 2**53 + 1, "recorded": True, "free": {"a": [0.1, None]}, "legs": [None, LEG]},
+    {"score": -1.7976931348623157e308, "free": {}, "where": {"since": None}, "anything": "1"},
+]
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
-LEGS = st.fixed_dictionaries({}, optional={"seconds": or_null(st.integers(-(2**63), 2**63 - 1))})
-FITTING = st.fixed_dictionaries(
-    {},
-    optional={
-        "duration": or_null(st.integers(-(2**62), 2**62)),
-        "score": or_null(st.floats(allow_nan=False, allow_infinity=False)),
-        "recorded": or_null(st.booleans()),
-        "names": or_null(st.lists(or_null(TEXTS), max_size=4)),
-        "free": or_null(st.dictionaries(TEXTS, TEXTS, max_size=3)),
-        "anything": st.recursive(
-            st.one_of(st.none(), st.booleans(), TEXTS, st.integers(-100, 100)),
-            lambda inner: st.lists(inner, max_size=3),
-        ),
-        "legs": or_null(st.lists(LEGS)),
-    },
-)
-
-
-@given(FITTING)
+@pytest.mark.parametrize("row", FITTING, ids=str)
 def test_a_row_that_fits_comes_through_unchanged(row: dict[str, Any]) -> None:
-    record, changes = decode(row)
-    legs = row.get("legs") and {"legs": [{**EMPTY_LEG, **leg} for leg in row["legs"]]}
-    assert record == {**EMPTY, **row, **(legs or {})}
-    assert not changes
+    assert decode(row) == ({**EMPTY, **row}, set())
 
 
 def test_every_record_has_all_columns_and_what_is_missing_is_null_as_nulls_are() -> None:
     assert decode({}) == (EMPTY, set())
-    nulls = dict.fromkeys(SCHEMA["properties"].keys() - ROW.keys() - {"unmapped_values"})
-    assert decode(nulls) == (EMPTY, set())
-
-
-@pytest.mark.parametrize("odd", [{}, {"new": 1}, {"duration": "long"}, {"names": [1]}], ids=str)
-def test_objects_in_a_row_have_all_their_fields_too_however_odd_the_row(
-    odd: dict[str, Any],
-) -> None:
-    read = reader()
-    for _ in range(2):
-        record = read({"legs": [{}, {"seconds": 1}], "where": {}, **odd})
-        assert record.keys() == SCHEMA["properties"].keys()
-        assert record["legs"] == [EMPTY_LEG, LEG]
-        assert record["where"] == {"since": None}
+    assert decode(dict.fromkeys(BESIDE_KEYS)) == (EMPTY, set())
 
 
 @pytest.mark.parametrize(
@@ -169,11 +129,8 @@ def test_objects_in_a_row_have_all_their_fields_too_however_odd_the_row(
     [
         ("2024-01-02T03:04:05Z", START),
         ("2024-01-02T03:04:05+00:00", START),
-        ("2024-01-02T08:34:05+05:30", START),
-        ("2024-01-01T19:04:05-08:00", START),
-        ("2024-01-02T03:04:05", START),
-        ("2024-01-02T03:04:05.500Z", "2024-01-02T03:04:05.500000+00:00"),
-        ("2024-01-02", "2024-01-02T00:00:00+00:00"),
+        ("2024-01-02T08:34:05.500+05:30", "2024-01-02T03:04:05.500000+00:00"),
+        ("2024-01-30T03:04:05", "2024-01-30T03:04:05+00:00"),
         ("", None),
         (None, None),
     ],
@@ -189,14 +146,13 @@ def test_instants_are_in_utc_at_every_depth(given_text: str | None, expected: st
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        *(("duration", value, 42) for value in (b'"42"', b"42.0", b"4.2e1", b'"42.0"')),
+        ("duration", b'"42"', 42),
+        ("duration", b"4.2e1", 42),
         ("duration", b"-9223372036854775808.0", -(2**63)),
         *(("score", b'"1.5"', 1.5), ("score", b'"15"', 15)),
         *(("recorded", b'"true"', True), ("recorded", b'"false"', False)),
-        ("names", b'[1, null, "two"]', ["1", None, "two"]),
-        ("names", b"[12345678901234567890.5]", ["12345678901234567890.5"]),
-        ("names", b"[1.0, 1e2, -0.10, true]", ["1.0", "1e2", "-0.10", "true"]),
-        ("names", b"[%b]" % (b"9" * 5000), ["9" * 5000]),
+        ("names", b"[1, null, 1e2, -0.10, true]", ["1", None, "1e2", "-0.10", "true"]),
+        ("names", b"[%b]" % NINES, [NINES.decode()]),
         ("engagement_id", b"7", "7"),
         ("legs", b'[{"seconds": "3"}, null]', [{**EMPTY_LEG, "seconds": 3}, None]),
     ],
@@ -215,7 +171,7 @@ def test_a_value_in_another_type_is_converted_and_said(
 
 # By field: what does not fit there.
 UNFIT: list[tuple[str, list[bytes]]] = [
-    ("duration", [b'"a while"', b"1.5", b"true", b"[]", b'"042"', b'"4_2"', b"9" * 5000]),
+    ("duration", [b'"a while"', b"1.5", b"true", b"[]", b'"042"', b'"4_2"', NINES]),
     ("duration", [b"9223372036854775808", b"1e400", b"1e-999999999", b"1e99999999999999999999"]),
     ("duration", [b'{"a": ' * 5000 + b"1" + b"}" * 5000]),
     ("score", [b'"high"', b'"nan"', b'"inf"', b'"-Infinity"', b"{}", b"true", b"1e999"]),
@@ -268,12 +224,10 @@ def test_how_deep_a_value_may_be_does_not_depend_on_the_version_of_python() -> N
 
 
 def test_what_is_kept_has_every_digit_that_zoom_sent() -> None:
-    read = reader()
-    row = with_json("new", b'{"a" : [1.50, -0, 12345678901234567890.5, 1E+2, "\\u0041\\u00fc"]}')
-    for _ in range(2):
-        assert read(row)["unmapped_values"] == (
-            '{"/new":{"a":[1.50,-0,12345678901234567890.5,1E+2,"A\u00fc"]}}'
-        )
+    value = b'{"a" : [1.50, -0, 12345678901234567890.5, 1E+2, "\\u0041\\u00fc"]}'
+    record, _ = decode(with_json("new", value))
+    kept = '{"/new":{"a":[1.50,-0,12345678901234567890.5,1E+2,"A\u00fc"]}}'
+    assert record["unmapped_values"] == kept
 
 
 def test_undeclared_fields_are_kept_with_their_place_and_named_without_positions() -> None:
@@ -311,28 +265,6 @@ def test_a_field_that_is_not_selected_lands_nowhere(name: str, value: bytes) -> 
     assert not changes
 
 
-def test_without_the_column_a_row_is_as_well_decoded_and_its_loss_is_said() -> None:
-    said: list[str] = []
-
-    def say(record: Record, found: set[FieldChange]) -> None:
-        said.extend(remark(change, record, "id") for change in found)
-
-    read = reader(say, deselected=("unmapped_values",))
-    expected = {name: null for name, null in EMPTY.items() if name != "unmapped_values"}
-    for _ in range(2):
-        assert read({"duration": "long", "new": 1}) == expected
-    assert ["select unmapped_values" in line for line in said] == [True] * 4
-
-
-def test_a_field_that_the_tap_adds_is_kept_apart_when_zoom_sends_it_too() -> None:
-    schema = {"properties": {**SCHEMA["properties"], "account_id": {"type": "string"}}}
-    read = reader(schema=schema, added=("account_id",))
-    for _ in range(2):
-        record = read({"account_id": "of Zoom"})
-        assert "account_id" not in record
-        assert unmapped(record) == {"/account_id": "of Zoom"}
-
-
 # Texts that are no Unicode
 
 
@@ -340,20 +272,17 @@ def test_a_field_that_the_tap_adds_is_kept_apart_when_zoom_sends_it_too() -> Non
     ("text", "expected"),
     [
         (rb"\ud800", "\ufffd"),
-        (rb"\uDFFFab", "\ufffdab"),
-        (rb"\ud800\u0041", "\ufffdA"),
         (rb"\ud800\ud83d\ude00", "\ufffd😀"),
         (rb"\\ud800", "\\ud800"),
-        (rb"\\\ud800", "\\\ufffd"),
         (b"J\xfcrgen", "J\ufffdrgen"),
     ],
 )
-@pytest.mark.parametrize("name", ["names", "new", "anything"])
+@pytest.mark.parametrize("name", ["names", "anything", "new", "duration"])
 def test_half_a_character_becomes_a_replacement_and_is_said(
     name: str, text: bytes, expected: str
 ) -> None:
     record, changes = decode(with_json(name, b'["%b"]' % text))
-    found = unmapped(record)["/new"] if name == "new" else record[name]
+    found = record.get(name) or unmapped(record)[f"/{name}"]
     assert found == [expected]
     json.dumps(record, ensure_ascii=False).encode()
     assert any(what == "repaired" for what, _ in changes) is ("\ufffd" in expected)
@@ -367,7 +296,7 @@ def test_a_declared_name_that_cannot_be_compiled_is_declared_all_the_same(name: 
 
 
 def test_a_name_with_half_a_character_is_one_with_a_replacement() -> None:
-    record, _ = decode(json.dumps(ROW).encode()[:-1] + rb', "na\ud800me": 1}')
+    record, _ = decode(with_json("na\ud800me", b"1"))
     assert unmapped(record) == {"/na\ufffdme": 1}
 
 
@@ -385,7 +314,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 odd_rows = st.dictionaries(
-    st.one_of(st.sampled_from([*SCHEMA["properties"], "new", "n/~w"]), st.text(max_size=3)),
+    st.sampled_from([*BESIDE_KEYS, "unmapped_values", "new", "n/~w"]) | st.text(max_size=3),
     json_values,
     max_size=6,
 )
@@ -423,31 +352,17 @@ def meaning(value: object) -> object:
 
 @given(st.lists(odd_rows, min_size=1, max_size=4))
 def test_nothing_in_a_row_is_lost_and_nothing_ends_it(odd: list[dict[str, Any]]) -> None:
-    read = reader()
-    for row in odd:
-        text = json.dumps(row).encode()
-        for _ in range(2):
-            record = read(text)
-            jsonschema.validate(record, SCHEMA_WITH_NULLS)
-            assert meaning(put_back(record)) == meaning(json.loads(text))
-
-
-@given(odd_rows, st.sampled_from(["anything", "duration", "names", "legs", "new"]), st.binary())
-def test_no_bytes_end_a_row(row: dict[str, Any], name: str, noise: bytes) -> None:
-    within = bytes(byte for byte in noise if byte >= 0x20 and byte not in b'"\\')
-    text = json.dumps({**row, name: "noise"}).encode().replace(b"noise", within)
-    record, _ = decode(text)
-    json.loads(msgspec.json.encode(record))
-
-
-@given(st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=5, unique=True))
-def test_a_name_that_was_learned_changes_nothing(names: list[str]) -> None:
     told: list[set[FieldChange]] = []
     read = reader(lambda _, found: told.append(found))
-    row = {**dict.fromkeys(names, 1.5), **ROW, "legs": [{name: [None] for name in names}]}
-    assert read(row) == read(row)
-    first, second = told
-    assert {what for what, _ in first - second} <= {"repaired"}
+    for row in odd:
+        text = in_json(row)
+        told.clear()
+        # The second time, undeclared names have been learned.
+        record, again = read(text), read(text)
+        jsonschema.validate(record, SCHEMA)
+        assert again == record
+        assert told[1:] == told[:1]
+        assert meaning(put_back(record)) == meaning(json.loads(text))
 
 
 class CountingDecoder(RowDecoder):
@@ -461,25 +376,14 @@ class CountingDecoder(RowDecoder):
         super()._compile()
 
 
-@pytest.mark.parametrize(("rows", "names", "compiled"), [(5, 1, 2), (128, 128, 65)])
-def test_new_names_are_learned_once_and_only_up_to_a_bound(
-    rows: int, names: int, compiled: int
-) -> None:
+def test_new_names_are_learned_once_and_only_up_to_a_bound() -> None:
     decoder = CountingDecoder(SCHEMA, lambda *_: None)
-    for number in range(rows):
-        new = f"new{number % names}"
+    for number in (0, 0, 0, *range(128)):
+        new = f"new{number}"
         row = in_json({new: number, "legs": [{"seconds": 1, new: [number]}]})
         found = unmapped(decoder.decode(msgspec.Raw(row)))
         assert found == {f"/{new}": number, f"/legs/0/{new}": [number]}
-    assert decoder.compiled <= compiled
-    assert decoder.compiled > 1
-
-
-def test_no_row_changes_the_next_one() -> None:
-    read = reader()
-    rows = [{"names": [str(number)], "legs": [{"seconds": number}]} for number in range(3)]
-    records = [read(row) for row in rows]
-    assert [record["names"] for record in records] == [["0"], ["1"], ["2"]]
+    assert decoder.compiled == 1 + MOST_LEARNED // 2
 
 
 # Keys
@@ -488,13 +392,13 @@ def test_no_row_changes_the_next_one() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("engagement_id", value) for value in ("null", '""', "{}", "[]")),
-        *(("start_time", value) for value in ("null", '""', '"soon"', "1704164645", "{}")),
+        *product(["engagement_id"], [None, "", {}, []]),
+        *product(["start_time"], [None, "", "soon", 1704164645, {}]),
     ],
 )
-def test_a_row_without_key_or_start_is_refused(name: str, value: str) -> None:
+def test_a_row_without_key_or_start_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
-        read_key(msgspec.Raw(in_json({name: json.loads(value)})))
+        read_key(msgspec.Raw(in_json({name: value})))
 
 
 @pytest.mark.parametrize(
@@ -506,7 +410,7 @@ def test_a_row_without_key_or_start_is_refused(name: str, value: str) -> None:
         ("engagement_id", b'"a\xff"', "a\ufffd"),
         ("other", rb'"\ud800"', "one"),
         ("other", DEEP, "one"),
-        ("other", b"9" * 5000, "one"),
+        ("other", NINES, "one"),
     ],
 )
 def test_the_key_is_the_same_in_both_readings_of_a_row(
@@ -517,13 +421,11 @@ def test_the_key_is_the_same_in_both_readings_of_a_row(
     assert decode(row)[0]["engagement_id"] == expected
 
 
-@pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"7", b"{}", b'{"engagement_id": "one"}'])
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"7"])
 def test_what_is_no_row_is_refused(body: bytes) -> None:
-    with pytest.raises(ValueError, match=r"start_time|no JSON object"):
-        read_key(msgspec.Raw(body))
-    if not body.startswith(b"{"):
+    for read in (read_key, RowDecoder(SCHEMA, lambda *_: None).decode):
         with pytest.raises(ValueError, match="no JSON object"):
-            decode(body)
+            read(msgspec.Raw(body))
 
 
 SAME_START = ("2024-01-02T03:04:05Z", "2024-01-02T03:04:05", "2024-01-02T08:34:05+05:30")

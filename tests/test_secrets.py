@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import pytest
 
@@ -15,7 +15,7 @@ from simulator.process import SimulatorProcess
 from simulator.scenario import Account, Fault, Refusal
 from tests.harness.history import scenario
 from tests.harness.raw_server import raw_server, read_head
-from tests.harness.tap import settings_for, start_tap, sync
+from tests.harness.tap import run_tap, settings_for, sync
 
 if TYPE_CHECKING:
     import socket
@@ -27,31 +27,28 @@ if TYPE_CHECKING:
 SMALL = scenario(Account(id="one", sms=5, voice_calls=5))
 
 
+@dataclass
 class Granted:
-    """The access tokens of a simulator that were granted, and with what they were asked for."""
+    """What grants access tokens of a simulator: its address, the tokens, and who asked for them."""
 
-    def __init__(self, simulator: SimulatorProcess) -> None:
-        self.simulator = simulator
-        self.url = ""
-        self.tokens: list[str] = []
-        self.heads: list[str] = []
-
-    def grant(self, connection: socket.socket) -> None:
-        """Answer a request for a token."""
-        self.heads.append(read_head(connection).decode())
-        self.tokens.append(self.simulator.access_token())
-        body = json.dumps({"access_token": self.tokens[-1], "expires_in": 3600})
-        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
-        connection.sendall(f"{head}{body}".encode())
-        read_head(connection)
+    url: str
+    tokens: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
 def granted(simulator: SimulatorProcess) -> Iterator[Granted]:
-    granted = Granted(simulator)
-    with raw_server(granted.grant) as url:
-        granted.url = f"{url}oauth/token"
-        yield granted
+    def grant(connection: socket.socket) -> None:
+        found.heads.append(read_head(connection).decode())
+        found.tokens.append(simulator.access_token())
+        body = json.dumps({"access_token": found.tokens[-1], "expires_in": 3600})
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(f"{head}{body}".encode())
+        read_head(connection)
+
+    with raw_server(grant) as url:
+        found = Granted(f"{url}oauth/token")
+        yield found
 
 
 def basic(scenario: Scenario) -> str:
@@ -76,8 +73,7 @@ def test_no_secret_is_ever_written(
     )
     simulator.replace(scenario(*accounts, faults=faults))
     config = settings_for(simulator, token_url=granted.url)
-    with start_tap(config, environment={"LOGLEVEL": level}) as tap:
-        run = tap.finish().check(1)
+    run = run_tap(config, environment={"LOGLEVEL": level}).check(1)
     assert len(granted.tokens) > 1, "no token was refused, so the test would miss half of it"
     assert simulator.stats().faults.keys() == {fault.kind for fault in faults}
     # At that level the SDK is heard, too.
@@ -108,8 +104,8 @@ def test_no_secret_comes_from_the_environment_into_the_log(
     config = {**settings_for(simulator), "client_secret": secret}
     environment = {f"TAP_ZOOM_CC_{name.upper()}": str(value) for name, value in config.items()}
     environment["LOGLEVEL"] = "debug"
-    with start_tap(None, arguments=["--config=ENV", *arguments], environment=environment) as tap:
-        run = tap.finish().check(exit_code)
+    run = run_tap(None, arguments=["--config=ENV", *arguments], environment=environment)
+    run.check(exit_code)
     for hidden in (secret, simulator.scenario.client_id):
         assert hidden not in run.stderr
         assert hidden.encode() not in run.stdout
@@ -122,7 +118,6 @@ QUOTED: dict[str, Callable[[str], str]] = {
     "percent-encoded": lambda text: "".join(f"%{ord(char):02x}" for char in text),
     "percent-encoded in part": lambda text: quote(text, safe=""),
     "percent-encoded twice": lambda text: quote(quote(text, safe=""), safe=""),
-    "in a form": quote_plus,
     "in base64": lambda text: base64.b64encode(text.encode()).decode(),
     "in base64, after something": lambda text: base64.b64encode(f"x:{text}".encode()).decode(),
     "in base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),

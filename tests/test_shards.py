@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -15,24 +14,21 @@ import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Limits, Scenario
 from tests.harness.pages import run_block
-from tests.harness.rows import by_key
-from tests.harness.singer import bookmarks
+from tests.harness.rows import by_key, of_account
+from tests.harness.singer import bookmarks, parse_messages
 from tests.harness.tap import without_unmapped
-from tests.meltano_project import ROOT, MeltanoProject, shared_plugins
-from tests.postgres_server import connect, loader_settings, postgres_server
+from tests.meltano_project import ROOT, MeltanoProject
+from tests.postgres_server import connect, loader_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
-    from tests.harness.singer import Record, State
+    from tests.harness.singer import Record
 
 pytestmark = pytest.mark.programs
-
-DAGSTER = "dagster~=1.13"
-AIRFLOW = "apache-airflow~=3.1"
 
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 FIRST_RUN = datetime(2024, 1, 25, tzinfo=timezone.utc)
@@ -40,7 +36,6 @@ SECOND_RUN = datetime(2024, 2, 14, tzinfo=timezone.utc)
 
 ACCOUNT_IDS = [f"sHaRdEdAcCoUnT000000{number}" for number in range(4)]
 SHARDS = {"shard-1": ACCOUNT_IDS[:1], "shard-2": ACCOUNT_IDS[1:]}
-WORKERS = [f"tap-zoom-cc-{shard}" for shard in SHARDS]
 PRO_REQUESTS_PER_SECOND = 5
 
 SCENARIO = Scenario(
@@ -59,103 +54,107 @@ def zoom(simulator: SimulatorProcess) -> SimulatorProcess:
 
 
 @pytest.fixture
-def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of the plugins' environments, shared by all projects."""
-    return shared_plugins(tmp_path_factory)
+def project_in(tmp_path: Path, zoom: SimulatorProcess) -> Callable[[str], MeltanoProject]:
+    """Give what makes a project in a folder, which reads the simulator up to its present."""
+
+    def made(folder: str) -> MeltanoProject:
+        project = MeltanoProject(tmp_path / folder)
+        dates = {"start_date": BEGIN.date(), "end_date": SECOND_RUN.isoformat()}
+        project.configure("tap-zoom-cc", {**zoom.tap_config(), **dates})
+        return project
+
+    return made
 
 
-def project_for(folder: Path, plugins: Path, zoom: SimulatorProcess) -> MeltanoProject:
-    """Return a project that reads the simulator up to its present."""
-    project = MeltanoProject(folder, plugins)
-    project.configure("tap-zoom-cc", zoom.tap_config())
-    project.configure("tap-zoom-cc", {"start_date": BEGIN.date()})
-    project.configure("tap-zoom-cc", {"end_date": SECOND_RUN.isoformat()})
+@pytest.fixture
+def project(project_in: Callable[[str], MeltanoProject], postgres_port: int) -> MeltanoProject:
+    """Give a project that loads into PostgreSQL, where nothing has been loaded yet."""
+    project = project_in("project")
+    project.configure("target-postgres", loader_settings(postgres_port))
+    project.install_named_in("tap-zoom-cc target-postgres")
+    with connect(postgres_port) as connection:
+        connection.execute("drop schema if exists zoom_cc cascade")
     return project
 
 
-def loaded(folder: Path, stream: Stream) -> list[Record]:
-    """Return the rows that target-jsonl has written to a folder."""
-    text = (folder / f"{stream}.jsonl").read_text("utf-8")
-    return [without_unmapped(json.loads(line)) for line in text.rstrip("\n").split("\n")]
+def assert_all_is_loaded(postgres_port: int, zoom: SimulatorProcess) -> None:
+    """Assert that PostgreSQL has each engagement, once."""
+    with connect(postgres_port) as connection:
+        for stream in STREAMS:
+            query = f"select account_id, engagement_id from zoom_cc.{stream}"
+            found = sorted(connection.execute(query).fetchall())
+            assert found == sorted(by_key(stream, zoom.truth(stream)))
 
 
-def state_of(project: MeltanoProject, state_id: str) -> State:
-    """Return the state that Meltano keeps under an ID."""
-    output = project.meltano("--log-level=error", "state", "get", state_id)
-    state: State = json.loads(output)["singer_state"]
-    return state
-
-
-def accounts_of(rows: list[Record]) -> set[str]:
-    """Return the accounts that rows come from."""
-    return {row["account_id"] for row in rows}
-
-
-def test_workers_side_by_side_read_every_account_once(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess
+def test_workers_side_by_side_read_every_account_once_and_what_nobody_reads_is_found(
+    project: MeltanoProject, zoom: SimulatorProcess, postgres_port: int
 ) -> None:
-    project = project_for(tmp_path / "project", plugins, zoom)
-    # Meltano makes its own database at the first command, and two commands at once fail at it.
-    project.meltano("state", "list")
+    first, second = (json.dumps(account_ids) for account_ids in SHARDS.values())
 
-    def work(shard: str) -> Path:
-        folder = tmp_path / shard
-        folder.mkdir()
-        name = f"TAP_ZOOM_CC_{shard.upper().replace('-', '_')}_SUB_ACCOUNT_IDS"
-        own = {name: json.dumps(SHARDS[shard]), "TARGET_JSONL_DESTINATION_PATH": str(folder)}
-        project.meltano("run", f"tap-zoom-cc-{shard}", "target-jsonl", env=own)
-        return folder
+    words = {"first": f'["…", "…"]={first}', "second": f'["…"]={second}'}
+    result = run_block("side by side", project.folder, project.env, **words)
 
-    with ThreadPoolExecutor() as executor:
-        folders = dict(zip(SHARDS, executor.map(work, SHARDS), strict=True))
-
-    for stream in STREAMS:
-        rows = {shard: loaded(folder, stream) for shard, folder in folders.items()}
-        together = [row for part in rows.values() for row in part]
-        assert by_key(stream, together) == by_key(stream, zoom.truth(stream))
-        assert len(together) == len(zoom.truth(stream))
-        for shard, account_ids in SHARDS.items():
-            state = state_of(project, f"dev:tap-zoom-cc-{shard}-to-target-jsonl")
-            assert accounts_of(rows[shard]) == set(account_ids)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert_all_is_loaded(postgres_port, zoom)
+    for shard, account_ids in SHARDS.items():
+        name = f"dev:tap-zoom-cc-{shard}-to-target-postgres"
+        output = project.meltano("--log-level=error", "state", "get", name)
+        state = json.loads(output)["singer_state"]
+        for stream in STREAMS:
             assert bookmarks(state, stream).keys() == set(account_ids)
+
+    def compare(*lists: str) -> str:
+        for number, account_ids in enumerate(lists, start=1):
+            project.env[f"TAP_ZOOM_CC_SHARD_{number}_SUB_ACCOUNT_IDS"] = account_ids
+        result = run_block("unread accounts", project.folder, project.env)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    assert compare(first, second) == "Every account is read.\n"
+    (missing,) = compare(first, json.dumps(ACCOUNT_IDS[1:-1])).splitlines()
+    assert ACCOUNT_IDS[-1] in missing
 
 
 def test_machines_with_a_suffix_each_share_a_state_back_end(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess
+    tmp_path: Path, project_in: Callable[[str], MeltanoProject], zoom: SimulatorProcess
 ) -> None:
     (tmp_path / "state").mkdir()
 
-    def work(machine: str, shard: str, until: datetime) -> Path:
-        project = project_for(tmp_path / machine, plugins, zoom)
-        project.configure("tap-zoom-cc", {"sub_account_ids": json.dumps(SHARDS[shard])})
-        project.configure("tap-zoom-cc", {"end_date": until.isoformat()})
+    def work(machine: str, shard: str, until: datetime) -> dict[Stream, list[Record]]:
+        project = project_in(machine)
+        settings = {"sub_account_ids": json.dumps(SHARDS[shard]), "end_date": until.isoformat()}
+        project.configure("tap-zoom-cc", settings)
         project.env["MELTANO_STATE_BACKEND_URI"] = f"file://{tmp_path}/state"
         project.meltano("run", f"--state-id-suffix={shard}", "tap-zoom-cc", "target-jsonl")
-        return project.output
+        rows: dict[Stream, list[Record]] = {}
+        for stream in STREAMS:
+            loaded = parse_messages((project.output / f"{stream}.jsonl").read_bytes())
+            rows[stream] = [without_unmapped(row) for row in loaded]
+        return rows
 
     zoom.replace(replace(SCENARIO, clock=Clock(now=FIRST_RUN)))
-    outputs = [work("machine-1", "shard-1", FIRST_RUN), work("machine-2", "shard-2", FIRST_RUN)]
+    first = work("machine-1", "shard-1", FIRST_RUN)
+    second = work("machine-2", "shard-2", FIRST_RUN)
     for stream in STREAMS:
-        rows = [row for output in outputs for row in loaded(output, stream)]
+        rows = first[stream] + second[stream]
         assert by_key(stream, rows) == by_key(stream, zoom.truth(stream))
 
     zoom.replace(SCENARIO)
     moved = work("machine-3", "shard-1", SECOND_RUN)
     for stream in STREAMS:
-        before, rows = loaded(outputs[0], stream), loaded(moved, stream)
-        truth = [row for row in zoom.truth(stream) if row["account_id"] in SHARDS["shard-1"]]
-        assert by_key(stream, before + rows) == by_key(stream, truth)
-        assert len(rows) < len(truth), "the new machine was to go on from the old one's bookmark"
+        truth = of_account(ACCOUNT_IDS[0], zoom.truth(stream))
+        assert by_key(stream, first[stream] + moved[stream]) == by_key(stream, truth)
+        assert len(moved[stream]) < len(truth), "it was to go on from the old one's bookmark"
 
 
 @pytest.mark.parametrize("shard", SHARDS)
 def test_a_worker_without_accounts_fails_and_names_its_variable(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, shard: str
+    project_in: Callable[[str], MeltanoProject], zoom: SimulatorProcess, shard: str
 ) -> None:
-    project = project_for(tmp_path / "project", plugins, zoom)
+    project = project_in("project")
     # Neither the accounts of others nor the app's own are a reason to begin.
-    project.configure("tap-zoom-cc", {"sub_account_ids": json.dumps(ACCOUNT_IDS)})
-    project.configure("tap-zoom-cc", {"include_own_account": "true"})
+    others = {"sub_account_ids": json.dumps(ACCOUNT_IDS), "include_own_account": "true"}
+    project.configure("tap-zoom-cc", others)
 
     log = project.meltano("run", f"tap-zoom-cc-{shard}", "target-jsonl", fails=True)
 
@@ -179,178 +178,84 @@ def test_the_rates_of_the_workers_in_meltano_yml_add_up_to_the_limit_of_the_pro_
     assert all(rate == int(rate) for rate in rates)
 
 
-def installed(folder: Path, *distributions: str) -> Path:
-    """Install an orchestrator into an environment of its own and give its programs' folder."""
-    for command in (
-        ["venv", "--clear", f"--python={sys.executable}", str(folder)],
-        ["pip", "install", f"--python={folder}", *distributions],
-    ):
-        uv = [sys.executable, "-m", "uv", *command]
-        result = subprocess.run(uv, capture_output=True, text=True, check=False)
-        if result.returncode:
-            pytest.skip(f"{distributions[0]} cannot be installed: {result.stderr.strip()}")
-    return folder / "bin"
+# Under an orchestrator
 
 
-@pytest.fixture(scope="module")
-def dagster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the program of Dagster."""
-    return installed(tmp_path_factory.mktemp("dagster"), DAGSTER) / "dagster"
+def run_in(project: MeltanoProject, *command: str | Path) -> str:
+    home = project.folder.parent
+    result = subprocess.run(
+        command, cwd=home, env=project.env, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the program of Airflow."""
-    return installed(tmp_path_factory.mktemp("airflow"), AIRFLOW) / "airflow"
+def prepare(project: MeltanoProject, postgres_port: int, example: Path) -> None:
+    """Put a copy of an example that names both workers, with accounts each, where it belongs.
 
-
-@pytest.fixture(scope="module")
-def postgres_port() -> Iterator[int]:
-    """Run a PostgreSQL server and give its port."""
-    with postgres_server() as port:
-        yield port
-
-
-@pytest.fixture
-def prepared(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, postgres_port: int
-) -> MeltanoProject:
-    """Return a project whose workers load into PostgreSQL, into tables that are empty.
-
-    One worker makes them alone, as the page says: two would get in each other's way.
+    One worker makes the tables alone, as the page says: two would get in each other's way.
     """
-    project = project_for(tmp_path / "project", plugins, zoom)
-    project.configure("target-postgres", loader_settings(postgres_port))
-    for shard, account_ids in SHARDS.items():
-        accounts = {"sub_account_ids": json.dumps(account_ids)}
-        project.configure(f"tap-zoom-cc-{shard}", accounts)
-    with connect(postgres_port) as connection:
-        connection.execute("drop schema if exists zoom_cc cascade")
-    project.meltano("run", "--state-id-suffix=first", "tap-zoom-cc-shard-1", "target-postgres")
+    text = (ROOT / "examples" / example.name).read_text("utf-8")
+    shown = 'WORKERS = ("tap-zoom-cc",)'
+    assert text.count(shown) == 1
+    workers = tuple(f"tap-zoom-cc-{shard}" for shard in SHARDS)
+    example.parent.mkdir()
+    example.write_text(text.replace(shown, f"WORKERS = {workers}"), "utf-8")
+    for worker, account_ids in zip(workers, SHARDS.values(), strict=True):
+        project.configure(worker, {"sub_account_ids": json.dumps(account_ids)})
+    project.meltano("run", "--state-id-suffix=first", workers[0], "target-postgres")
     with connect(postgres_port) as connection:
         for stream in STREAMS:
             connection.execute(f"truncate zoom_cc.{stream}")
-    return project
 
 
-def test_the_block_that_is_shown_works_on_an_empty_database_and_what_nobody_reads_is_found(
-    tmp_path: Path, plugins: Path, zoom: SimulatorProcess, postgres_port: int
-) -> None:
-    project = project_for(tmp_path / "project", plugins, zoom)
-    project.configure("target-postgres", loader_settings(postgres_port))
-    with connect(postgres_port) as connection:
-        connection.execute("drop schema if exists zoom_cc cascade")
-    first, second = (json.dumps(account_ids) for account_ids in SHARDS.values())
-
-    result = run_block(
-        "side by side",
-        project.folder,
-        project.env,
-        first=f'["…", "…"]={first}',
-        second=f'["…"]={second}',
-    )
-
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert_all_is_loaded(postgres_port, zoom)
-
-    def compare(*lists: str) -> str:
-        for number, account_ids in enumerate(lists, start=1):
-            project.env[f"TAP_ZOOM_CC_SHARD_{number}_SUB_ACCOUNT_IDS"] = account_ids
-        result = run_block("unread accounts", project.folder, project.env)
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
-
-    assert compare(first, second) == "Every account is read.\n"
-    (missing,) = compare(first, json.dumps(ACCOUNT_IDS[1:-1])).splitlines()
-    assert ACCOUNT_IDS[-1] in missing
-
-
-def assert_all_is_loaded(postgres_port: int, zoom: SimulatorProcess) -> None:
-    """Assert that PostgreSQL has each engagement, once."""
-    with connect(postgres_port) as connection:
-        for stream in STREAMS:
-            query = f"select account_id, engagement_id from zoom_cc.{stream}"
-            found = sorted(connection.execute(query).fetchall())
-            assert found == sorted(by_key(stream, zoom.truth(stream)))
-
-
-def example_for(workers: list[str], name: str, folder: Path) -> Path:
-    """Copy an example into a folder, with these workers as the page says to name them."""
-    text = (ROOT / "examples" / name).read_text("utf-8")
-    shown = 'WORKERS = ("tap-zoom-cc",)'
-    assert text.count(shown) == 1
-    copy = folder / name
-    copy.write_text(text.replace(shown, f"WORKERS = {(*workers,)}"), "utf-8")
-    return copy
+def installed(project: MeltanoProject, requirement: str, program: str) -> Path:
+    """Install an orchestrator into an environment of its own and give its program."""
+    folder = project.folder.parent / "environment"
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", f"--python={sys.executable}", folder], check=True)
+    install = [*uv, "pip", "install", f"--python={folder}", requirement]
+    result = subprocess.run(install, capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"{requirement} cannot be installed: {result.stderr.strip()}")
+    return folder / "bin" / program
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("workers", [["tap-zoom-cc"], [*WORKERS]], ids=["one", "two"])
 def test_dagster_runs_the_example_with_all_its_workers(
-    prepared: MeltanoProject,
-    zoom: SimulatorProcess,
-    dagster: Path,
-    postgres_port: int,
-    workers: list[str],
+    project: MeltanoProject, zoom: SimulatorProcess, postgres_port: int
 ) -> None:
-    project, home = prepared, prepared.folder.parent
-    (project.folder / "examples").mkdir()
-    example = example_for(workers, "dagster_schedule.py", project.folder / "examples")
-    project.env["DAGSTER_HOME"] = str(home)
+    dagster = installed(project, "dagster~=1.13", "dagster")
+    example = project.folder / "examples" / "dagster_schedule.py"
+    prepare(project, postgres_port, example)
+    project.env["DAGSTER_HOME"] = str(project.folder.parent)
     project.env["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
-    def run_dagster(*arguments: str) -> str:
-        result = subprocess.run(
-            [dagster, *arguments, f"--python-file={example}"],
-            cwd=home,
-            env=project.env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        steps = [path.read_text("utf-8") for path in home.glob("storage/*/compute_logs/*.err")]
-        assert result.returncode == 0, "\n".join([result.stdout, result.stderr, *steps])
-        return result.stdout
-
-    assert "zoom_cc_hourly [RUNNING]" in run_dagster("schedule", "list")
-    run_dagster("job", "execute", "--job=load_zoom_cc")
+    schedules = run_in(project, dagster, "schedule", "list", f"--python-file={example}")
+    assert "zoom_cc_hourly [RUNNING]" in schedules
+    job = "--job=load_zoom_cc"
+    run_in(project, dagster, "job", "execute", job, f"--python-file={example}")
 
     assert_all_is_loaded(postgres_port, zoom)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("workers", [["tap-zoom-cc"], [*WORKERS]], ids=["one", "two"])
 def test_airflow_runs_the_example_with_all_its_workers(
-    prepared: MeltanoProject,
-    zoom: SimulatorProcess,
-    airflow: Path,
-    postgres_port: int,
-    workers: list[str],
+    project: MeltanoProject, zoom: SimulatorProcess, postgres_port: int
 ) -> None:
-    project, home = prepared, prepared.folder.parent
-    (home / "dags").mkdir()
-    example_for(workers, "airflow_dag.py", home / "dags")
+    airflow = installed(project, "apache-airflow~=3.1", "airflow")
+    home = project.folder.parent
+    prepare(project, postgres_port, home / "dags" / "airflow_dag.py")
     project.env["MELTANO_PROJECT_ROOT"] = str(project.folder)
     project.env["AIRFLOW_HOME"] = str(home)
     project.env["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
-    def run_airflow(*arguments: str) -> str:
-        result = subprocess.run(
-            [airflow, *arguments],
-            cwd=home,
-            env=project.env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
-
-    run_airflow("db", "migrate")
-    run_airflow("dags", "reserialize")
-    (dag,) = json.loads(run_airflow("dags", "list", "--output=json").splitlines()[-1])
+    run_in(project, airflow, "db", "migrate")
+    run_in(project, airflow, "dags", "reserialize")
+    (dag,) = json.loads(run_in(project, airflow, "dags", "list", "--output=json").splitlines()[-1])
     assert dag["dag_id"] == "zoom_cc_hourly"
-    run_airflow("dags", "test", "zoom_cc_hourly")
+    run_in(project, airflow, "dags", "test", "zoom_cc_hourly")
+
     assert_all_is_loaded(postgres_port, zoom)

@@ -7,25 +7,21 @@ byte: no JSON library would write some of them. What becomes of each value is in
 from __future__ import annotations
 
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from simulator.scenario import STREAMS
-from tests.harness.answers import Reply, answering
-from tests.harness.constants import SHORT_WAITS
-from tests.harness.rows import without_nulls
+from tests.harness.raw_server import Reply, answering
 from tests.harness.singer import selecting
 from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tests.harness.singer import Record
     from tests.harness.tap import TapRun
 
-START = "2024-01-02T03:04:05+00:00"
 END = "2024-01-20T00:00:00+00:00"
 DEEP = b"[" * 5000 + b"]" * 5000
 DIGITS = b"9" * 5000
@@ -69,11 +65,12 @@ def records(run: TapRun, stream: str) -> list[Record]:
     return [message["record"] for message in messages]
 
 
-def sync_of_sms(*fields: bytes, settings: Mapping[str, object] | None = None) -> TapRun:
-    """Run the tap on sms with these fields, each in a row of its own, and one that fits."""
+def sync_of_sms(*fields: bytes, **options: Any) -> TapRun:  # noqa: ANN401 (settings, and a catalog)
+    """Run the tap on sms with these fields, each in a row of its own, after one that fits."""
     odd = [engagement(part, b"odd%d" % number) for number, part in enumerate(fields)]
+    catalog = options.pop("catalog", None)
     with zoom(sms=[*odd, FITTING]) as config:
-        return run_tap({**config, **(settings or {})})
+        return run_tap({**config, **options}, catalog=catalog).check()
 
 
 def warnings_about(run: TapRun, words: str) -> list[str]:
@@ -87,14 +84,14 @@ def pointing(pointer: str, value: bytes) -> str:
 
 # A row's ID, what is in the row, the field that is named, and what the column holds.
 ODD = [
-    (b"number", b'"new": 1.50', "new", '{"/new":1.50}'),
+    (b"number", '"größe": 1.50'.encode(), "größe", '{"/größe":1.50}'),
     (b"in a list", b'"agents": [{}, {"a/b": {}}]', "agents[].a/b", '{"/agents/1/a~1b":{}}'),
     (b"unfit", b'"country_name": {"a": 1e2}', "country_name", '{"/country_name":{"a":1e2}}'),
     (b"no date", b'"end_time": "soon"', "end_time", '{"/end_time":"soon"}'),
     (b"deep", b'"deep": %b' % DEEP, "deep", pointing("/deep", DEEP)),
     (b"no text", b'"direction": %b' % DEEP, "direction", pointing("/direction", DEEP)),
     (b"digits", b'"many": %b' % DIGITS, "many", pointing("/many", DIGITS)),
-    (b"large", b'"large": 1e999', "large", '{"/large":1e999}'),
+    (b"of the tap's", b'"account_id": "other"', "account_id", '{"/account_id":"other"}'),
     (b"half", rb'"half": "\ud83d"', "half", '{"/half":"\ufffd"}'),
     (b"latin", b'"latin": "J\xfcrgen"', "latin", '{"/latin":"J\ufffdrgen"}'),
 ]
@@ -119,18 +116,22 @@ def test_no_value_ends_an_account_and_each_field_is_named(stream: str) -> None:
         assert f"engagement_id {name}" in told[0]
         assert f"{field} 1" in counted
     assert not found
+    assert {row["account_id"] for row in records(run, stream)} == {"account"}
     assert len(warnings_about(run, "U+FFFD")) == 2
     assert run.state["bookmarks"][stream]["partitions"][0]["replication_key_value"] == END
 
 
-def test_no_value_ends_the_list_of_accounts() -> None:
+def test_no_value_ends_the_list_of_accounts_and_a_number_is_a_key() -> None:
     rows = [
         b'{"id": "odd", "new": %b, "created_at": "soon", "owner_email": {"a": 1e2}}' % DEEP,
         b'{"id": 7, "account_name": "J\xfcrgen"}',
     ]
-    with zoom(sub_accounts=rows) as config:
+    engagements = [FITTING.replace(b'"fits"', b"12345678901234567890")]
+    with zoom(sub_accounts=rows, sms=engagements) as config:
         run = run_tap(config).check()
     odd, number = records(run, "sub_accounts")
+    keys = {(row["account_id"], row["engagement_id"]) for row in records(run, "sms")}
+    assert keys == {(account, "12345678901234567890") for account in ("odd", "7")}
     kept = pointing("/created_at", b'"soon","/new":%b,"/owner_email":{"a":1e2}' % DEEP)
     assert odd["unmapped_values"] == kept
     assert (number["id"], number["account_name"]) == ("7", "J\ufffdrgen")
@@ -140,14 +141,14 @@ def test_no_value_ends_the_list_of_accounts() -> None:
 
 
 def test_a_field_is_warned_about_once_and_its_rows_are_counted() -> None:
-    run = sync_of_sms(b'"new": 1', b'"new": 2, "direction": {}', b'"new": 3').check()
+    run = sync_of_sms(b'"new": 1', b'"new": 2, "direction": {}', b'"new": 3')
     assert len(warnings_about(run, "field new")) == 1
     (summary,) = [line for line in run.lines if "Summary of sms: " in line]
     assert summary.endswith("rows with unmapped values: new 3, direction 1")
 
 
 def test_ever_new_names_are_not_all_warned_about() -> None:
-    run = sync_of_sms(*(b'"new%d": 1' % number for number in range(300))).check()
+    run = sync_of_sms(*(b'"new%d": 1' % number for number in range(300)))
     assert len(records(run, "sms")) == 301
     assert len(warnings_about(run, "schema does not have")) == 101
 
@@ -162,120 +163,72 @@ def test_a_name_of_any_kind_is_shown_in_one_short_line() -> None:
     assert all(len(line) < 500 for line in lines)
 
 
-def test_a_key_that_is_a_number_is_a_key() -> None:
-    row = FITTING.replace(b'"fits"', b"12345678901234567890")
-    with zoom(sms=[row], sub_accounts=[b'{"id": 7}']) as config:
-        run = run_tap(config).check()
-    (record,) = records(run, "sms")
-    assert (record["account_id"], record["engagement_id"]) == ("7", "12345678901234567890")
-
-
-def test_a_row_without_its_key_fails_its_account() -> None:
-    with zoom(sms=[FITTING.replace(b"engagement_id", b"id")], voice_calls=[FITTING]) as config:
-        run = run_tap(config, constants=SHORT_WAITS)
-    run.check(1)
-    assert not records(run, "sms")
-    assert records(run, "voice_calls")
-    assert any("sms, account account" in line for line in run.logged("ERROR"))
-
-
-# Selection
-
-
-def test_what_is_deselected_lands_nowhere(discovered: dict[str, Any]) -> None:
-    catalog = selecting(discovered, ["sms"], without=["consumer_number", "agents"])
-    odd = engagement(b'"consumer_number": {"secret": 1}, "agents": [{"secret": "\\ud800"}], "n": 1')
-    with zoom(sms=[odd]) as config:
-        run = run_tap(config, catalog=catalog).check()
-    (record,) = records(run, "sms")
-    assert record["unmapped_values"] == '{"/n":1}'
-    assert not {"consumer_number", "agents"} & record.keys()
-    assert b"secret" not in run.stdout
-    assert len(warnings_about(run, "field ")) == 1
-
-
-def deselected_column(catalog: dict[str, Any]) -> dict[str, Any]:
-    return selecting(catalog, ["sms"], without=["unmapped_values"])
-
-
-def older_catalog(catalog: dict[str, Any]) -> dict[str, Any]:
-    """Return the catalog as a version without the column printed it."""
-    catalog = selecting(deepcopy(catalog), ["sms"])
-    for entry in catalog["streams"]:
+@pytest.mark.parametrize("catalog_is_older", [False, True])
+def test_without_the_column_the_loss_is_said(
+    discovered: dict[str, Any], *, catalog_is_older: bool
+) -> None:
+    catalog = selecting(discovered, ["sms"], without=["unmapped_values"])
+    for entry in catalog["streams"] if catalog_is_older else ():
+        # A version without the column has printed the catalog.
         del entry["schema"]["properties"]["unmapped_values"]
         entry["metadata"] = [
             part for part in entry["metadata"] if part["breadcrumb"][-1:] != ["unmapped_values"]
         ]
-    return catalog
-
-
-@pytest.mark.parametrize("change", [deselected_column, older_catalog])
-def test_without_the_column_the_loss_is_said(discovered: dict[str, Any], change: Any) -> None:  # noqa: ANN401
-    with zoom(sms=[engagement(b'"new": "value"'), FITTING]) as config:
-        run = run_tap(config, catalog=change(discovered)).check()
-    for row in records(run, "sms"):
-        assert without_nulls(row).keys() == {"engagement_id", "start_time", "account_id"}
+    run = sync_of_sms(b'"new": "value"', b'"new": 1, "direction": {}', catalog=catalog)
+    assert len(records(run, "sms")) == 3
     assert b"unmapped_values" not in run.stdout
-    (line,) = warnings_about(run, "field new")
-    assert "is lost: select unmapped_values" in line
+    for field in ("new", "direction"):
+        (line,) = warnings_about(run, f"field {field}")
+        assert "is lost: select unmapped_values" in line
 
 
-@pytest.mark.parametrize("deselected", [(), ("direction", "queues", "unmapped_values")])
-def test_every_record_has_every_selected_column(
+@pytest.mark.parametrize("deselected", [(), ("direction", "queues")])
+def test_every_record_has_every_selected_column_and_nothing_of_another(
     discovered: dict[str, Any], deselected: tuple[str, ...]
 ) -> None:
     # Some targets take their columns from the first record, and drop what it lacks.
-    rows = [FITTING, engagement(b'"new": 1', b"new"), engagement(b'"country_name": [1]')]
-    streams = ("sms", "voice_calls", "sub_accounts")
-    catalog = selecting(discovered, streams, without=deselected)
-    with zoom(sms=rows, voice_calls=rows, sub_accounts=[b'{"id": "account"}']) as config:
+    odd = b'"new": 1, "direction": {"secret": 1}, "queues": [{"secret": "\\ud800"}]'
+    rows = [FITTING, engagement(odd), engagement(b'"country_name": [1]', b"another")]
+    number_of_rows = {"sms": 3, "voice_calls": 3, "sub_accounts": 1}
+    catalog = selecting(discovered, number_of_rows, without=deselected)
+    with zoom(sms=rows, voice_calls=rows) as config:
         run = run_tap(config, catalog=catalog).check()
     schemas = {m["stream"]: m["schema"] for m in run.messages if m["type"] == "SCHEMA"}
-    for stream in streams:
+    for stream, number in number_of_rows.items():
         columns = schemas[stream]["properties"].keys()
         assert len(columns) > 5
         assert not columns & set(deselected)
-        found = records(run, stream)
-        assert len(found) == (1 if stream == "sub_accounts" else 3)
-        assert [row.keys() ^ columns for row in found] == [set()] * len(found)
+        assert [row.keys() ^ columns for row in records(run, stream)] == [set()] * number
+    assert (b"secret" in run.stdout) is not bool(deselected)
+    assert len(warnings_about(run, "field ")) == 2 * (2 if deselected else 5)
 
 
 def test_a_catalog_may_declare_what_the_schema_does_not(discovered: dict[str, Any]) -> None:
     catalog = selecting(discovered, ["sms"])
     (sms,) = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "sms"]
-    sms["schema"]["properties"] |= {
-        "new": {},
-        "x-new": {"type": "integer"},
-        "a.b": {"type": "string"},
-    }
-    run_with = engagement(b'"new": [1.5, {"a": null}], "x-new": 7, "a.b": "c", "": 1')
-    with zoom(sms=[run_with, engagement(b'"new": ' + DEEP, b"deep")]) as config:
-        run = run_tap(config, catalog=catalog).check()
-    by_id = {row["engagement_id"]: row for row in records(run, "sms")}
-    assert by_id["odd"]["new"] == [1.5, {"a": None}]
-    assert (by_id["odd"]["x-new"], by_id["odd"]["a.b"]) == (7, "c")
-    assert by_id["odd"]["unmapped_values"] == '{"/":1}'
-    assert by_id["deep"]["new"] is None
-    assert by_id["deep"]["unmapped_values"] == pointing("/new", DEEP)
-
-
-# Stream maps and flattening
+    declared = {"new": {}, "x-new": {"type": "integer"}, "a.b": {"type": "string"}}
+    sms["schema"]["properties"] |= declared
+    fields = b'"new": [1.5, {"a": null}], "x-new": 7, "a.b": "c", "": 1'
+    run = sync_of_sms(fields, b'"new": ' + DEEP, catalog=catalog)
+    names = [*declared, "unmapped_values"]
+    assert [[row[name] for name in names] for row in records(run, "sms")] == [
+        [None] * 4,
+        [[1.5, {"a": None}], 7, "c", '{"/":1}'],
+        [None, None, None, pointing("/new", DEEP)],
+    ]
 
 
 def test_a_stream_map_leaves_the_column_out_or_uses_it() -> None:
     value = "json.loads(record['unmapped_values'])['/new'] if record['unmapped_values'] else None"
     maps = {"sms": {"unmapped_values": "__NULL__", "new": value}}
-    run = sync_of_sms(b'"new": 1, "phone": "+49123"', settings={"stream_maps": maps}).check()
-    (schema,) = [m for m in run.messages if m["type"] == "SCHEMA" and m["stream"] == "sms"]
-    assert "unmapped_values" not in schema["schema"]["properties"]
-    assert b"+49123" not in run.stdout
-    rows = {row["engagement_id"]: row for row in records(run, "sms")}
-    assert all("unmapped_values" not in row for row in rows.values())
-    assert (rows["odd0"]["new"], rows["fits"]["new"]) == (1, None)
+    run = sync_of_sms(b'"new": 1, "phone": "+49123"', stream_maps=maps)
+    messages = [str(message) for message in run.messages if message.get("stream") == "sms"]
+    assert not [each for each in messages if "unmapped_values" in each or "+49123" in each]
+    assert [row["new"] for row in records(run, "sms")] == [None, 1]
 
 
 def test_flattening_leaves_the_column_as_it_is() -> None:
-    flattening = {"flattening_enabled": True, "flattening_max_depth": 5}
-    run = sync_of_sms(b'"new": {"a": {"b": [1.50]}}', settings=flattening).check()
-    found = {row["engagement_id"]: row["unmapped_values"] for row in records(run, "sms")}
-    assert found == {"odd0": '{"/new":{"a":{"b":[1.50]}}}', "fits": None}
+    nested = b'"new": {"a": {"b": [1.50]}}'
+    run = sync_of_sms(nested, flattening_enabled=True, flattening_max_depth=5)
+    kept = [row["unmapped_values"] for row in records(run, "sms")]
+    assert kept == [None, '{"/new":{"a":{"b":[1.50]}}}']

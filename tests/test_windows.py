@@ -1,7 +1,4 @@
-"""Windows cover the time that is asked for exactly: no gap, nothing outside, whole seconds.
-
-Properties of the pure functions, over all ranges that there can be.
-"""
+"""Windows cover the time that is asked for exactly: no gap, nothing outside, whole seconds."""
 
 from __future__ import annotations
 
@@ -14,6 +11,8 @@ from hypothesis import strategies as st
 
 from tap_zoom_cc.sync.windows import (
     BURST,
+    DAY,
+    HOUR,
     LONGEST_REQUEST,
     LONGEST_WINDOW,
     MINUTE,
@@ -38,11 +37,9 @@ from tap_zoom_cc.sync.windows import (
 from tap_zoom_cc.zoom.instants import format_instant, parse_instant
 
 UTC = timezone.utc
-DAY = timedelta(days=1)
-HOUR = timedelta(hours=1)
 LEAP_DAY = datetime(2024, 2, 29, tzinfo=UTC)
-CLOCK_BACK = datetime(2024, 10, 27, 1, tzinfo=UTC)
-"""When daylight saving time ends in Europe: an hour that clocks there show twice."""
+MONTH = Window(LEAP_DAY - 20 * DAY, LEAP_DAY + 8 * DAY)
+A_DAY = Window(LEAP_DAY, LEAP_DAY + DAY)
 
 instants = st.datetimes(
     datetime(1970, 1, 2),  # noqa: DTZ001 (hypothesis adds the zone)
@@ -77,32 +74,28 @@ def assert_covers(parts: list[Window], begin: datetime, end: datetime) -> None:
 @given(seconds, st.integers(1, 5 * 365 * 86_400))
 @example(LEAP_DAY - 28 * DAY, 28 * 86_400)
 @example(LEAP_DAY - 28 * DAY, 28 * 86_400 + 1)
-@example(CLOCK_BACK - DAY, 3 * 86_400)
-def test_a_plan_covers_its_range_exactly(begin: datetime, length: int) -> None:
-    end = begin + length * SECOND
-    parts = list(Cut(begin, end))
-    assert_covers(parts, begin, end)
-    for part in parts:
-        request = request_range(part, Window(begin, end))
-        assert request.end - request.begin <= LONGEST_REQUEST
-    assert len(parts) <= -(-(length + 59) // (28 * 86_400 - 60)), "no more windows than needed"
-    assert all(part.begin.second == 0 for part in parts[1:])
-
-
-@given(seconds, st.integers(0, 10**9))
-def test_a_range_that_is_empty_or_backwards_has_no_windows(begin: datetime, back: int) -> None:
-    assume(begin - datetime(1970, 1, 1, tzinfo=UTC) > back * SECOND)
-    assert list(Cut(begin, begin - back * SECOND)) == []
-
-
-@given(seconds, st.integers(1, 100 * 86_400))
-def test_requests_overlap_so_that_no_instant_lies_on_an_edge(begin: datetime, length: int) -> None:
+def test_a_plan_covers_its_range_and_no_instant_lies_on_an_edge_of_its_requests(
+    begin: datetime, length: int
+) -> None:
     sync = Window(begin, begin + length * SECOND)
-    requests = [request_range(window, sync) for window in Cut(sync.begin, sync.end)]
-    assert requests[0].begin == begin - SECOND
+    parts = list(Cut(sync.begin, sync.end))
+    assert_covers(parts, sync.begin, sync.end)
+    assert all(part.begin.second == 0 for part in parts[1:])
+    assert len(parts) == len(Cut(sync.begin, sync.end))
+    assert len(parts) <= -(-(length + 59) // (28 * 86_400 - 60)), "no more windows than needed"
+    requests = [request_range(part, sync) for part in parts]
+    assert all(request.end - request.begin <= LONGEST_REQUEST for request in requests)
+    assert requests[0].begin == sync.begin - SECOND
     assert requests[-1].end == sync.end
     for one, other in pairwise(requests):
         assert one.end - SECOND == other.begin
+
+
+def test_a_range_that_is_empty_or_backwards_has_no_windows() -> None:
+    begin = LEAP_DAY + 30 * SECOND
+    for back in (0 * SECOND, SECOND, 365 * DAY):
+        cut = Cut(begin, begin - back)
+        assert len(cut) == len(list(cut)) == 0
 
 
 # Split
@@ -123,21 +116,17 @@ def test_halves_cover_their_window_and_meet_at_a_whole_hour(window: Window) -> N
 @given(windows(), st.integers(2, 500))
 @example(Window(LEAP_DAY, LEAP_DAY + SECOND), 2)
 @example(Window(LEAP_DAY, LEAP_DAY + 2 * SECOND), 500)
-@example(Window(CLOCK_BACK - DAY, CLOCK_BACK + DAY), 7)
-def test_a_split_covers_its_window_exactly(window: Window, parts: int) -> None:
+@example(Window(LEAP_DAY - 28 * DAY, LEAP_DAY), 17)
+def test_a_split_covers_its_window_and_cuts_at_ends_of_days_alone_if_there_are_any(
+    window: Window, parts: int
+) -> None:
+    """So no two requests for parts of one day, except neighbours, touch a day in common."""
     found = split(window, parts)
     assert_covers(found, window.begin, window.end)
     assert len(found) <= parts
     assert (len(found) > 1) == (window.end - window.begin > SECOND)
-
-
-@given(windows(), st.integers(2, 500))
-@example(Window(LEAP_DAY - 28 * DAY, LEAP_DAY), 17)
-def test_what_has_an_end_of_a_day_inside_is_cut_there_alone(window: Window, parts: int) -> None:
-    """So no two requests for parts of one day, except neighbours, touch a day in common."""
-    ends = ends_of_days(window)
-    cuts = [part.begin for part in split(window, parts)[1:]]
-    if ends:
+    cuts = [part.begin for part in found[1:]]
+    if ends := ends_of_days(window):
         assert set(cuts) <= set(ends)
         assert len(cuts) == min(parts - 1, len(ends)) or len(cuts) >= len(ends) // 2
 
@@ -159,19 +148,16 @@ def parts(window: Window, rows: int, parent: Parent | None = None) -> list[Windo
     return parts_of(window, rows=rows, size=0, parent=parent)
 
 
-@given(windows(), st.integers(MOST_ROWS + 1, 10**6))
+@given(windows(), st.integers(0, 10**6))
+@example(MONTH, MOST_ROWS)
+@example(MONTH, MOST_ROWS + 1)
 def test_a_window_with_too_many_rows_is_replaced_by_parts_of_it(window: Window, total: int) -> None:
     found = parts(window, total)
-    if window.end - window.begin > SECOND:
+    if total > MOST_ROWS and window.end - window.begin > SECOND:
         assert_covers(found, window.begin, window.end)
         assert len(found) > 1
     else:
         assert found == []
-
-
-@given(windows(), st.integers(0, MOST_ROWS))
-def test_a_window_with_few_rows_is_not_split(window: Window, total: int) -> None:
-    assert parts(window, total) == []
 
 
 @given(windows(), st.integers(MOST_ROWS + 1, 10**6), st.data())
@@ -188,14 +174,11 @@ def test_a_part_of_an_hour_with_most_of_its_rows_is_not_cut_again(
 
 
 def test_a_count_of_something_else_costs_no_thousands_of_requests() -> None:
-    assert len(parts(Window(LEAP_DAY, LEAP_DAY + 28 * DAY), 5_000_000)) == 28
-    assert len(parts(Window(LEAP_DAY, LEAP_DAY + DAY), 5_000_000)) == MOST_PARTS
+    assert len(parts(MONTH, 5_000_000)) == 28
+    assert len(parts(A_DAY, 5_000_000)) == MOST_PARTS
 
 
 # Samples
-
-MONTH = Window(LEAP_DAY - 20 * DAY, LEAP_DAY + 8 * DAY)
-A_DAY = Window(LEAP_DAY, LEAP_DAY + DAY)
 
 
 @pytest.mark.parametrize(
@@ -232,14 +215,10 @@ def test_a_day_is_sampled_before_it_is_cut_and_its_parts_where_they_are_no_small
         ([3_000, 3_000], True),
         # The day changes within the window.
         ([1_000, 2_000, 2_000], True),
-        ([2_000, 3_000, 1_000], True),
         # A burst; rows that are spread; many that were open.
         ([0, 3_000, 0], False),
-        ([1, 1], False),
-        ([900, 900], False),
+        ([1_500, 1_500], False),
         ([3_000, 0], None),
-        ([3_000], None),
-        ([], None),
     ],
 )
 def test_rows_that_each_range_of_a_window_has_would_come_with_each_part(
@@ -252,40 +231,30 @@ def test_rows_that_each_range_of_a_window_has_would_come_with_each_part(
 
 
 @given(st.one_of(st.none(), instants), instants)
-def test_a_first_sync_begins_at_its_start_or_28_days_ago(
-    start: datetime | None, now: datetime
+def test_a_sync_begins_at_its_start_or_28_days_ago_and_ends_at_its_end_or_now(
+    date: datetime | None, now: datetime
 ) -> None:
-    begin = first_begin(start_date=start, now=now)
-    if start is not None:
-        assert begin == whole_second(start)
+    begin = first_begin(start_date=date, now=now)
+    if date is not None:
+        assert begin == whole_second(date)
     else:
-        assert abs(now - begin - 28 * DAY) <= timedelta(minutes=2)
+        assert abs(now - begin - 28 * DAY) <= 2 * MINUTE
         assert len(Cut(begin, whole_second(now))) == 1
-
-
-@given(st.one_of(st.none(), instants), instants)
-def test_a_sync_ends_at_now_or_before(end_date: datetime | None, now: datetime) -> None:
-    end = end_of_sync(end_date=end_date, now=now)
-    assert end == whole_second(min(end_date or now, now))
+    assert end_of_sync(end_date=date, now=now) == whole_second(min(date or now, now))
 
 
 # Instants
 
 
 @given(instants, zones)
-@example(CLOCK_BACK, timezone(timedelta(hours=2)))
 @example(LEAP_DAY, timezone(timedelta(hours=13, minutes=45)))
-def test_an_instant_is_the_same_in_every_offset(instant: datetime, zone: timezone) -> None:
-    assert parse_instant(instant.astimezone(zone).isoformat()) == instant
-    assert parse_instant(format_instant(instant.astimezone(zone))) == instant
-    assert format_instant(instant.astimezone(zone)) == format_instant(instant)
-
-
-@given(instants)
-def test_an_instant_is_written_in_utc_with_its_offset(instant: datetime) -> None:
-    text = format_instant(whole_second(instant))
-    assert len(text) == 25
+def test_an_instant_is_the_same_in_every_offset_and_written_in_utc(
+    instant: datetime, zone: timezone
+) -> None:
+    text = format_instant(instant.astimezone(zone))
+    assert text == format_instant(instant)
     assert text.endswith("+00:00")
+    assert parse_instant(text) == parse_instant(instant.astimezone(zone).isoformat()) == instant
 
 
 @pytest.mark.parametrize(
@@ -294,16 +263,9 @@ def test_an_instant_is_written_in_utc_with_its_offset(instant: datetime) -> None
         ("2024-02-29", LEAP_DAY),
         ("2024-02-29T00:00:00", LEAP_DAY),
         ("2024-02-29T00:00:00Z", LEAP_DAY),
-        ("2024-02-29t00:00:00z", LEAP_DAY),
         ("2024-02-29 00:00:00Z", LEAP_DAY),
-        ("2024-02-29T00:00:00+00:00", LEAP_DAY),
-        ("2024-02-29T00:00:00-00:00", LEAP_DAY),
         ("2024-02-29T05:30:00+05:30", LEAP_DAY),
-        ("2024-02-28T16:00:00-08:00", LEAP_DAY),
-        ("2024-02-29T14:00:00+14:00", LEAP_DAY),
-        ("2024-02-29T00:00:00.000Z", LEAP_DAY),
         ("2024-02-29T00:00:00.25Z", LEAP_DAY + timedelta(milliseconds=250)),
-        ("1999-12-31T23:59:59Z", datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC)),
     ],
 )
 def test_every_form_of_an_instant_is_read(text: str, instant: datetime) -> None:
@@ -314,33 +276,16 @@ def test_every_form_of_an_instant_is_read(text: str, instant: datetime) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "today",
-        "2024",
-        "2024-2-9",
         "2023-02-29",
-        "2024-02-30T00:00:00Z",
-        "2024-01-01T25:00:00Z",
-        "2024-01-01T00:00:00+25:00",
-        "20240101",
         "01/01/2024",
-        "2024-01-01T",
         "1704067200",
         "0001-01-01T00:00:00+14:00",
         "9999-12-31T23:59:59-14:00",
         "\uff12\uff10\uff12\uff14-01-01",
+        "long" * 50,
     ],
 )
 def test_what_is_no_instant_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"neither a date|out of range"):
+    with pytest.raises(ValueError, match=r"neither a date|out of range") as caught:
         parse_instant(text)
-
-
-@given(st.text(max_size=40))
-def test_no_text_leads_to_another_error_than_a_wrong_value(text: str) -> None:
-    try:
-        instant = parse_instant(text)
-    except ValueError as error:
-        assert len(str(error)) < 120  # noqa: PT017 (that it is raised is not what is tested)
-    else:
-        assert instant.utcoffset() == timedelta(0)
+    assert len(str(caught.value)) < 120

@@ -1,4 +1,4 @@
-"""Clocks that stand until a test moves them, in seconds; given in place of `time.monotonic`."""
+"""A clock that stands until a test moves it, in seconds; given in place of `time.monotonic`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class SteadyClock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        """Show some time."""
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        """Return what it shows."""
-        return self.now
-
-
-class SleepingClock(Stop):
-    """A stop whose sleeping moves time on instead of taking any."""
+class SteadyClock(Stop):
+    """A clock that stands until it is moved, and a stop whose sleeping moves it."""
 
     def __init__(self) -> None:
         """Show some time."""

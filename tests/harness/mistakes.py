@@ -14,12 +14,8 @@ _DATES = ("2024-01-15", "0001-01-01", "9999-12-31T23:59:59-14:00")
 _URLS = ("https://zoom..us/", "https://[::1", "https://localhost:1/v2\n", "http://127.0.0.1:9/…")
 _CHARACTERS = ("\u200b", "\ud800", "\x1b[31m\x00\r\n", "'\\ud800'")
 _TEXTS = st.text(max_size=12) | st.sampled_from([*_NAMES, *_SPECIAL, *_DATES, *_URLS, *_CHARACTERS])
-_NUMBERS = st.one_of(
-    st.integers(-3, 3),
-    st.integers(),
-    st.sampled_from([2**63, 2**64, -(2**63) - 1, 10**400]),
-    st.floats(),
-)
+_LARGE = st.sampled_from([2**63, 2**64, -(2**63) - 1, 10**400])
+_NUMBERS = st.integers(-3, 3) | st.integers() | _LARGE | st.floats()
 VALUES = st.recursive(
     st.none() | st.booleans() | _NUMBERS | _TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),

@@ -71,17 +71,10 @@ def block(name: str) -> Block:
 def run_block(
     name: str, folder: Path, environment: Mapping[str, str], **words: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a block of a page as it is written.
+    """Run a block of a page as it is written, in a folder, with these variables and no others.
 
-    Args:
-        name: at the end of the comment before it.
-        folder: to run it in.
-        environment: all variables that it sees.
-        words: what stands in the page in place of something that only the reader knows, by a name
-            for it: the word and what is meant, as "word=meant".
-
-    Returns:
-        What it left behind; the first command that fails ends it.
+    The first command that fails ends it. A word that stands in the page for something that only the
+    reader knows is given with what is meant, as "word=meant", by any name.
     """
     text = block(name).text
     for pair in words.values():

@@ -1,12 +1,10 @@
-"""Servers that do with a connection whatever a test writes down, and a proxy in front of them.
-
-`serving` is for a server of `http.server`, `raw_server` for what no such server does.
-"""
+"""Servers that do with a connection whatever a test writes down, and a proxy in front of them."""
 
 from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -14,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from socketserver import BaseServer
 
 PATIENCE_SECONDS = 30
 EMPTY_OBJECT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -41,21 +39,7 @@ def free_port() -> int:
     for port in range(10_000 + os.getpid() * 7 % 20_000, 32_000):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
-    message = "no port is free"
-    raise RuntimeError(message)
-
-
-@contextmanager
-def serving(server: BaseServer) -> Iterator[None]:
-    """Serve in a thread until the end."""
-    # It looks for its end as often as this says; the default is twice a second.
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.005})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
+    raise RuntimeError("no port is free")
 
 
 @contextmanager
@@ -64,11 +48,8 @@ def raw_server(
 ) -> Iterator[str]:
     """Accept connections and call a function with each, in threads; give the server's address.
 
-    A connection is closed when the function returns, or when the other side goes away.
-
-    Args:
-        serve: what is done with a connection.
-        context: the certificate, for a server that speaks TLS.
+    A connection is closed when the function returns, or when the other side goes away. With a
+    context, which has a certificate, the server speaks TLS.
     """
 
     def handle(connection: socket.socket) -> None:
@@ -107,18 +88,44 @@ def read_head(connection: socket.socket) -> bytes:
     return head
 
 
-def answer_all(connection: socket.socket) -> None:
-    """Answer every request with an empty object."""
-    while read_head(connection):
-        connection.sendall(EMPTY_OBJECT)
+@dataclass(frozen=True)
+class Reply:
+    """What is sent: everything after the status, headers and body as they are."""
+
+    body: bytes
+    status: int = 200
+    reason: str = "OK"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@contextmanager
+def answering(answer: Callable[[str], Reply]) -> Iterator[str]:
+    """Answer each request with what a function of its path returns; give the server's address.
+
+    The connection ends with the answer: an answer that is none has no other end.
+    """
+
+    def serve(connection: socket.socket) -> None:
+        if not (head := read_head(connection)):
+            return
+        # A connection that is closed while something is unread takes the answer with it.
+        length = re.search(rb"(?i)\ncontent-length: (\d+)", head)
+        if length:
+            connection.recv(int(length[1]), socket.MSG_WAITALL)
+        reply = answer(head.split()[1].decode())
+        lines = [f"HTTP/1.1 {reply.status} {reply.reason}"]
+        lines += [f"{name}: {value}" for name, value in reply.headers]
+        lines += [f"Content-Length: {len(reply.body)}", "Connection: close", "", ""]
+        connection.sendall("\r\n".join(lines).encode("utf-8", "replace") + reply.body)
+
+    with raw_server(serve) as url:
+        yield url.rstrip("/")
 
 
 def tunnel(connection: socket.socket, closed: Callable[[], object] = lambda: None) -> None:
     """Serve a connection as a proxy does that is asked for a tunnel.
 
-    Args:
-        connection: of the one who asks.
-        closed: called when the target has closed the tunnel, and the one who asked can see it.
+    ``closed`` is called when the target has closed the tunnel, and the one who asked can see it.
     """
     host, _, port = read_head(connection).split()[1].decode().partition(":")
     with socket.create_connection((host, int(port))) as target:
@@ -154,7 +161,7 @@ def certificate() -> tuple[Path, ssl.SSLContext]:
     return file, context
 
 
-WAYS = ["plain", pytest.param("tls", marks=needs_openssl), "proxy", "tunnel"]
+WAYS = ["plain", "proxy", *(pytest.param(way, marks=needs_openssl) for way in ("tls", "tunnel"))]
 
 
 @contextmanager
@@ -164,26 +171,21 @@ def server_by(
     monkeypatch: pytest.MonkeyPatch,
     tunnel_closed: Callable[[], object] = lambda: None,
 ) -> Iterator[str]:
-    """Serve as `raw_server` does; give the address by which the server is reached.
+    """Serve as `raw_server` does; give the address by which the server is reached in one of `WAYS`.
 
-    Args:
-        way: with TLS or without, through a proxy of the environment or not: one of `WAYS`.
-        serve: what is done with a connection.
-        monkeypatch: changes the environment.
-        tunnel_closed: called when the server has closed the tunnel through a proxy to it.
+    A proxy is one of the environment; it calls ``tunnel_closed`` as `tunnel` does.
     """
     without_proxies(monkeypatch)
-    if way in {"plain", "proxy"}:
-        with raw_server(serve) as url:
-            if way == "proxy":
-                monkeypatch.setenv("http_proxy", url)
-            yield url if way == "plain" else "http://zoom.invalid/"
-        return
-    file, context = certificate()
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
+    context = None
     with ExitStack() as stack:
+        if way in {"tls", "tunnel"}:
+            file, context = certificate()
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
         url = stack.enter_context(raw_server(serve, context))
-        if way == "tunnel":
+        if way == "proxy":
+            monkeypatch.setenv("http_proxy", url)
+            url = "http://zoom.invalid/"
+        elif way == "tunnel":
             proxy = raw_server(lambda connection: tunnel(connection, tunnel_closed))
             monkeypatch.setenv("https_proxy", stack.enter_context(proxy))
         yield url

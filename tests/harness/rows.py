@@ -9,7 +9,7 @@ import requests
 from simulator.scenario import STREAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from simulator.process import SimulatorProcess
     from tests.harness.singer import Record
@@ -47,6 +47,18 @@ def _without_nulls(value: Any) -> Any:  # noqa: ANN401 (any of a row's values)
     if isinstance(value, list):
         return [_without_nulls(entry) for entry in value]
     return without_nulls(value) if isinstance(value, dict) else value
+
+
+def leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Give every value that is no object, list or null, each with its path: ``legs[].seconds``."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from leaves(part, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for part in value:
+            yield from leaves(part, f"{path}[]")
+    elif value is not None:
+        yield path, value
 
 
 def by_key(stream: str, rows: Iterable[Record]) -> dict[tuple[str, ...], Record]:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from simulator.scenario import Stream
 
 SUB = "sUbAcCoUnT000000000001"
-TIMEOUT_SECONDS = 30
 
 Parameters = Mapping[str, str | int | list[str]]
 Span = tuple[str, str]
@@ -32,19 +31,14 @@ class Client:
     def __init__(self, simulator: SimulatorProcess, scenario: Scenario) -> None:
         """Let the simulator serve a scenario, and ask it for a token."""
         simulator.replace(scenario)
-        self.simulator = simulator
+        self._api_url = simulator.api_url
         self.headers = {"Authorization": f"Bearer {simulator.access_token()}"}
         simulator.reset_stats()
 
     def get(self, path: str, parameters: Parameters | None = None) -> requests.Response:
         """Ask for a path below the API's address."""
-        return requests.get(
-            self.simulator.api_url + path,
-            params=parameters,
-            headers=self.headers,
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
-        )
+        url = self._api_url + path
+        return requests.get(url, params=parameters, headers=self.headers, timeout=30)
 
     def engagements(
         self, stream: Stream = "sms", span: Span | None = None, /, **parameters: str | int
@@ -73,7 +67,6 @@ class Client:
 
 
 def ids_of(rows: list[Row]) -> list[str]:
-    """Give the ids of rows, in order."""
     return [row["engagement_id"] for row in rows]
 
 

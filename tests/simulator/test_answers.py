@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import requests
 
-from simulator.scenario import (
-    STREAMS,
-    Clock,
-    Fault,
-    Limits,
-    Readings,
-    dump,
-    load,
-)
-from tests.simulator.caller import (
-    JANUARY,
-    MANY,
-    SUB,
-    TIMEOUT_SECONDS,
-    Client,
-    at,
-    engagement,
-    ids_of,
-    with_engagements,
-)
+from simulator.scenario import STREAMS, Clock, Limits, Readings
+from tests.simulator.caller import JANUARY, MANY, SUB, Client, at, engagement, with_engagements
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
     from tests.simulator.caller import Parameters
 
+ROOT = Path(__file__).parents[2]
 INVALID = "Invalid field."
 NO_DATE = "must be in"
 BAD_PAGE_TOKEN = "The next page token is invalid or expired."
@@ -42,12 +27,11 @@ BAD_PAGE_TOKEN = "The next page token is invalid or expired."
 def test_the_pages_together_are_the_truth(simulator: SimulatorProcess) -> None:
     readings = Readings(sms_times="offset", order="start_ascending")
     client = Client(simulator, replace(MANY, readings=readings))
-    spans = [
+    rows = []
+    for span in (
         ("2024-01-01T00:00:00+00:00", "2024-01-31T00:00:00+00:00"),
         ("2024-01-31T00:00:01+00:00", "2024-02-12T00:00:00+00:00"),
-    ]
-    rows = []
-    for span in spans:
+    ):
         pages = client.pages(span)
         rows += [{"account_id": SUB, **row} for page in pages for row in page["sms"]]
         assert {page["total_records"] for page in pages} == {sum(len(p["sms"]) for p in pages)}
@@ -62,25 +46,21 @@ def test_the_pages_together_are_the_truth(simulator: SimulatorProcess) -> None:
 def test_an_engagement_appears_a_minute_after_its_end(simulator: SimulatorProcess) -> None:
     inside = engagement("inside", "10:30:00", "11:00:00")
     client = Client(simulator, with_engagements(inside, clock=Clock(now=at("2024-01-10T11:00:59"))))
-    assert client.ids() == ids_of(simulator.truth("sms")) == []
+    assert not client.ids()
+    assert not simulator.truth("sms")
     simulator.set_clock(at("2024-01-10T11:01:00"))
-    assert client.ids() == ids_of(simulator.truth("sms")) == ["inside"]
+    (row,) = simulator.truth("sms")
+    assert client.ids() == [row["engagement_id"]]
 
 
+# The document calls these valid: its schema says less than its text.
 @pytest.mark.parametrize(
     ("stream", "parameters", "message"),
     [
-        ("sms", {"page_size": 0}, INVALID),
-        ("sms", {"page_size": 101}, INVALID),
-        ("sms", {"direction": "sideways"}, INVALID),
-        ("sms", {"view_type": "detail"}, INVALID),
-        ("sms", {"unheard_of": "1"}, INVALID),
         ("sms", {"from": "2024-01-02"}, INVALID),
         ("sms", {"from": "2024-01-03", "to": "2024-01-02"}, INVALID),
         ("voice_calls", {"types": "external_call,internal_call"}, INVALID),
         ("voice_calls", {"user_ids": ["a", "b"]}, INVALID),
-        ("voice_calls", {"region_ids": "a,a"}, INVALID),
-        ("voice_calls", {"team_names": ",".join(map(str, range(21)))}, INVALID),
         ("sms", {"from": "yesterday", "to": "2024-02-03"}, NO_DATE),
         ("sms", {"from": "2024-01-02", "to": "2024-01-03T00:00:00Z"}, NO_DATE),
         ("sms", {"from": "2024-01-02T00:00:00 00:00", "to": "2024-01-03"}, NO_DATE),
@@ -101,7 +81,6 @@ def test_what_does_not_exist_is_refused(simulator: SimulatorProcess) -> None:
     for path, parameters, status, code in (
         ("/accounts/nobody/contact_center/sms", {}, 404, 2001),
         (f"/accounts/{MANY.account_id}/contact_center/sms", {}, 404, 2001),
-        ("/nowhere", {}, 400, 2300),
         (calls, {"user_ids": "unheard-of"}, 404, 1001),
         (calls, {"cc_queue_ids": "unheard-of"}, 404, 1201),
         (calls, {"engagement_id": "unheard-of"}, 404, 2901),
@@ -139,20 +118,6 @@ def test_requests_above_the_limit_of_a_second_are_refused(simulator: SimulatorPr
     assert 3 < stats.most_requests_in_one_second <= 50
 
 
-def test_requests_above_the_limit_of_a_day_are_refused_until_midnight(
-    simulator: SimulatorProcess,
-) -> None:
-    clock = Clock(now=at("2024-02-11T18:00:00"))
-    client = Client(simulator, replace(MANY, limits=Limits(requests_per_day=2), clock=clock))
-    answers = [client.engagements() for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert "daily" in answers[2].json()["message"]
-    assert answers[2].headers["Retry-After"] == "2024-02-12T00:00:00Z"
-    assert answers[2].headers["X-RateLimit-Type"] == "Daily-limit"
-    simulator.set_clock(at("2024-02-12T00:00:00"))
-    assert client.engagements().status_code == 200
-
-
 def test_the_statistics_tell_what_was_asked_by_whom(simulator: SimulatorProcess) -> None:
     client = Client(simulator, MANY)
     simulator.access_token()
@@ -160,17 +125,12 @@ def test_the_statistics_tell_what_was_asked_by_whom(simulator: SimulatorProcess)
     client.engagements("voice_calls", page_size=0)
     client.get("/accounts")
     stats = simulator.stats()
-    assert stats.requests == {
-        "token": {"": 1},
-        "sms": {SUB: 1},
-        "voice_calls": {SUB: 1},
-        "accounts": {"": 1},
-    }
+    of_each = {"sms": {SUB: 1}, "voice_calls": {SUB: 1}, "accounts": {"": 1}}
+    assert stats.requests == {"token": {"": 1}, **of_each}
     assert stats.rows["sms"] == {SUB: len(answer["sms"])}
     assert stats.statuses == {"200": 3, "400": 1}
     assert stats.tokens_issued == 1
-    assert stats.bearer_requests == {"sms": 1, "voice_calls": 1, "accounts": 1}
-    assert stats.bearer_tokens == {"sms": 1, "voice_calls": 1, "accounts": 1}
+    assert stats.bearer_requests == stats.bearer_tokens == dict.fromkeys(of_each, 1)
     entry = stats.log[1]
     assert entry.path == f"/v2/accounts/{SUB}/contact_center/sms"
     assert "from=2024-01-02T00%3A00%3A00%2B00%3A00" in entry.query
@@ -179,30 +139,15 @@ def test_the_statistics_tell_what_was_asked_by_whom(simulator: SimulatorProcess)
     assert simulator.stats().log == []
 
 
-def test_a_scenario_survives_being_written_and_read() -> None:
-    scenario = replace(
-        with_engagements(engagement("one", "10:00:00", "11:00:00")),
-        clock=Clock(now=at("2024-01-10T12:00:00")),
-        faults=(Fault(kind="slow", requests=(1, 2)),),
-    )
-    assert load(dump(scenario)) == scenario
+# As a process
 
 
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        (b'{"sede": 1}', "unknown sede"),
-        (b'{"faults": [{"kind": "500_json", "when": 1}]}', "unknown when"),
-        (b'{"readings": {"selects_on": "middle"}}', "selects_on"),
-        (b"nonsense", "malformed"),
-    ],
-)
-def test_a_wrong_scenario_is_refused_with_the_reason(
-    simulator: SimulatorProcess, text: bytes, complaint: str
-) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        load(text)
-    control = f"{simulator.url}/_simulator"
-    assert (
-        requests.put(f"{control}/scenario", data=text, timeout=TIMEOUT_SECONDS).status_code == 400
+def test_it_leaves_when_its_parent_dies() -> None:
+    parent = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-m', 'simulator'], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        "os._exit(0)\n"
     )
+    # The simulator has its parent's error stream: what reads that waits until both have ended.
+    subprocess.run([sys.executable, "-c", parent], cwd=ROOT, stderr=subprocess.PIPE, check=True)
