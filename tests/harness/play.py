@@ -8,25 +8,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from simulator.scenario import STREAMS, Clock
 from tests.harness.history import requests_sent
-from tests.harness.process import Kill
 from tests.harness.rows import key_of, keys_of, truth_of
 from tests.harness.schedules import DAY, HOUR, OWN_ACCOUNT, Run, moment, seconds_of
 from tests.harness.singer import all_bookmarks, all_partitions
-from tests.harness.tap import sync
+from tests.harness.tap import settings_for, start_tap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind, Scenario
+    from tests.harness.process import TapProcess, TapRun
     from tests.harness.rows import Key
     from tests.harness.schedules import Death, Schedule
     from tests.harness.singer import Place, State
-    from tests.harness.tap import TapRun
 
 SCHEMA_BYTES = 25_000
 """What the tap writes before its first row, roughly."""
@@ -150,15 +150,15 @@ class Play:
         """
         self.now += run.seconds_later
         self.simulator.replace(self._zoom_during(run))
+        self.simulator.reset_stats()
         is_impatient = any(fault.kind == "slow" for fault in run.faults)
         timeout = (5.0, 0.3 if is_impatient else 30.0)
-        ended = sync(
-            self.simulator,
-            state=self.state or None,
-            constants=replace(self.schedule.constants, timeout_seconds=timeout),
-            kill=self._kill(run.death) if run.death else None,
-            **self._settings(run),
-        )
+        constants = replace(self.schedule.constants, timeout_seconds=timeout)
+        config = settings_for(self.simulator, **self._settings(run))
+        with start_tap(config, state=self.state or None, constants=constants) as tap:
+            if run.death:
+                self._strike(tap, run.death)
+            ended = tap.finish()
         faults = Counter(self.simulator.stats().faults)
         try:
             self._check(run, ended, faults)
@@ -175,11 +175,16 @@ class Play:
         self.tally["rereads cut short"] += "reread_to" in str(self.state)
         return ended
 
-    def _kill(self, death: Death) -> Kill:
+    def _strike(self, tap: TapProcess, death: Death) -> None:
         if death.after_share is None:
-            return Kill(death.signal_name, None, death.after_seconds)
-        rows = sum(len(msgspec.json.encode(row)) for row in self.truth.values())
-        return Kill(death.signal_name, round(death.after_share * (SCHEMA_BYTES + rows)))
+            tap.read_for(seconds=death.after_seconds)
+        else:
+            rows = sum(len(msgspec.json.encode(row)) for row in self.truth.values())
+            tap.read_for(round(death.after_share * (SCHEMA_BYTES + rows)))
+        if death.signal_name:
+            tap.signal(Signals[death.signal_name])
+        else:
+            tap.close_stdout()
 
     def _check(self, run: Run, ended: TapRun, faults: Counter[str]) -> None:
         """See that all promises were kept.

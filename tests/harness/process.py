@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -35,20 +36,6 @@ LOG = "stderr"
 _BLOCK = 1 << 16
 _LOOK_SECONDS = 0.01
 _PENDING = re.compile(r"^(?:Sig|Shd)Pnd:.*[1-9a-f]", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Kill:
-    """A run's early end, once it has written so many bytes or so much time has passed.
-
-    ``signal_name`` is ``SIGKILL``, ``SIGTERM`` or ``SIGINT``; empty stands for a target that closes
-    the pipe. What the tap wrote before its end is still read after a signal, and is lost after the
-    pipe was closed.
-    """
-
-    signal_name: str
-    after_bytes: int | None = None
-    after_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -201,14 +188,19 @@ class TapProcess:
         """Give what was logged by now."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def finish(self, kill: Kill | None = None) -> TapRun:
-        """Read the rest of the output, or what comes before an early end, and wait for the end."""
-        if kill is not None:
-            self._read_until_due(kill)
-            if kill.signal_name:
-                self.signal(signal.Signals[kill.signal_name])
-            else:
-                self.close_stdout()
+    def read_for(self, most_bytes: int = sys.maxsize, seconds: float | None = None) -> None:
+        """Read so many bytes, or for so long, or to the end of the output."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while len(self._read) < most_bytes:
+            self._writing.close()
+            wait = None if end is None else max(0.0, end - time.monotonic())
+            if not select.select([self._output], [], [], wait)[0]:
+                return
+            if not self._read_some(min(_BLOCK, most_bytes - len(self._read))):
+                return
+
+    def finish(self) -> TapRun:
+        """Read the rest of the output, and wait for the end."""
         while self._read_some():
             pass
         return self.wait_unread()
@@ -220,15 +212,6 @@ class TapProcess:
         assert exit_code is not None
         assert "Timeout (0:" not in log, f"the tap hung\n{log}"
         return TapRun(exit_code, bytes(self._read), log)
-
-    def _read_until_due(self, kill: Kill) -> None:
-        end = None if kill.after_seconds is None else time.monotonic() + kill.after_seconds
-        while kill.after_bytes is None or len(self._read) < kill.after_bytes:
-            wait = None if end is None else max(0.0, end - time.monotonic())
-            most = _BLOCK if kill.after_bytes is None else kill.after_bytes - len(self._read)
-            self._writing.close()
-            if not select.select([self._output], [], [], wait)[0] or not self._read_some(most):
-                return
 
     def _read_some(self, most: int = _BLOCK) -> bool:
         """Read what has come, or wait for it; false at the end of the output."""

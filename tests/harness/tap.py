@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from simulator.process import SimulatorProcess
     from tests.harness.constants import Constants, Value
-    from tests.harness.process import Kill
     from tests.harness.singer import Catalog, State
 
 __all__ = [
@@ -104,33 +103,32 @@ def start_tap(  # noqa: PLR0913 (each is an option of a run)
 start_cold_tap = partial(start_tap, cold=True)
 
 
-def run_tap(config: Content | None, *, kill: Kill | None = None, **options: Any) -> TapRun:  # noqa: ANN401 (those of `start_tap`)
-    """Run the tap's command line to its end, which ``kill`` makes an early one."""
+def run_tap(config: Content | None, **options: Any) -> TapRun:  # noqa: ANN401 (those of `start_tap`)
+    """Run the tap's command line to its end."""
     with start_tap(config, **options) as tap:
-        return tap.finish(kill)
+        return tap.finish()
 
 
-def sync(  # noqa: PLR0913 (each is an option of a run)
+def sync(
     simulator: SimulatorProcess,
     now: datetime | None = None,
     *,
     state: State | None = None,
     catalog: Catalog | None = None,
     constants: Constants = SHORT_WAITS,
-    kill: Kill | None = None,
     **settings: object,
 ) -> TapRun:
     """Read what a simulator holds, as fast as it can, and count its requests from here.
 
     ``now`` is the simulator's present; None is that of its scenario. ``state`` is that of the run
-    before. Without a ``catalog`` everything is selected. ``kill`` ends the run early. ``settings``
+    before. Without a ``catalog`` everything is selected. ``settings``
     are those besides `settings_for`.
     """
     now = now or simulator.scenario.clock.now
     simulator.set_clock(now)
     simulator.reset_stats()
     config = settings_for(simulator, now, **settings)
-    return run_tap(config, state=state, catalog=catalog, constants=constants, kill=kill)
+    return run_tap(config, state=state, catalog=catalog, constants=constants)
 
 
 def settings_for(
