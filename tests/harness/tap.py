@@ -121,8 +121,7 @@ def sync(
     """Read what a simulator holds, as fast as it can, and count its requests from here.
 
     ``now`` is the simulator's present; None is that of its scenario. ``state`` is that of the run
-    before. Without a ``catalog`` everything is selected. ``settings``
-    are those besides `settings_for`.
+    before. Without a ``catalog`` everything is selected. ``settings``: besides `settings_for`.
     """
     now = now or simulator.scenario.clock.now
     simulator.set_clock(now)
