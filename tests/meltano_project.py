@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = Path(sys.prefix) / "plugins"
-NOWHERE = "http://127.0.0.1:9"
 
 # Settings of the shell that would change what the plugins are told, and one that makes every start
 # of Meltano compile thousands of modules.
@@ -64,7 +63,8 @@ class MeltanoProject:
         self.env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), self.env["PATH"]])
         # Most of what is installed is never started: Python compiles what is.
         self.env["UV_COMPILE_BYTECODE"] = "0"
-        self.env |= dict.fromkeys(("MELTANO_HUB_URL", "MELTANO_HUB_API_ROOT"), NOWHERE)
+        nowhere = "http://127.0.0.1:9"
+        self.env |= {"MELTANO_HUB_URL": nowhere, "MELTANO_HUB_API_ROOT": nowhere}
 
     def include(self, example: Path) -> None:
         """Take in a file with more plugins, as `include_paths` in meltano.yml does."""
@@ -79,15 +79,14 @@ class MeltanoProject:
         for name, value in settings.items():
             self.env[f"{prefix}_{name.upper()}"] = str(value)
 
-    def read_from(self, simulator: SimulatorProcess, *, plugin: str = "tap-zoom-cc") -> None:
+    def read_from(self, simulator: SimulatorProcess) -> None:
         """Point the tap to a simulator, at a pace that it does not mind."""
-        self.configure(plugin, {**simulator.tap_config(), "requests_per_second": 100})
+        self.configure("tap-zoom-cc", {**simulator.tap_config(), "requests_per_second": 100})
 
     def install_named_in(self, text: str) -> None:
         """Install the plugins of the repository that a text names, unless that has been done.
 
-        One process at a time does: others wait, and find what they need. A plugin that is made of
-        something else now is installed again.
+        One process at a time does: others wait. Other requirements are installed again.
         """
         named = {
             name: requirements

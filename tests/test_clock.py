@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import pytest
 
 from simulator.scenario import Account, Clock, Scenario
+from tests.harness.history import DAY, HOUR
 from tests.harness.singer import bookmarks, state_of
 from tests.harness.tap import run_tap
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from tests.harness.singer import State
     from tests.harness.tap import TapRun
-
-HOUR = timedelta(hours=1)
 
 
 def now() -> datetime:
@@ -33,7 +32,7 @@ def run(zoom: SimulatorProcess, time: datetime, state: State | None = None) -> T
 def test_a_clock_that_is_ahead_moves_bookmarks_to_zooms_time_only_and_nobody_looks_behind(
     simulator: SimulatorProcess,
 ) -> None:
-    earlier = now() - 48 * HOUR
+    earlier = now() - 2 * DAY
     result = run(simulator, earlier).check()
     assert bookmarks(result.state, "sms") == {"one": earlier.isoformat()}
     (warning,) = [line for line in result.logged("WARNING") if "clock" in line]
@@ -58,6 +57,6 @@ def test_a_run_that_reads_nothing_because_zooms_clock_lies_before_the_bookmark_i
 ) -> None:
     bookmark = now().isoformat()
     state = {"bookmarks": state_of("sms", {"one": bookmark})}
-    result = run(simulator, now() - 3 * 24 * HOUR, state).check(1)
+    result = run(simulator, now() - 3 * DAY, state).check(1)
     assert any("sms, account one" in line and "clock" in line for line in result.logged("ERROR"))
     assert bookmarks(result.state, "sms") == {"one": bookmark}

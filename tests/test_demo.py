@@ -76,10 +76,7 @@ def truth(simulator: SimulatorProcess, scenario: Scenario) -> list[Record]:
 
 
 def assert_equal(output: str) -> None:
-    """Assert that the demo has found nothing missing, and nothing besides.
-
-    It says so in a line for each stream and account; tests/test_targets.py compares each value.
-    """
+    """Assert what each line says; tests/test_targets.py compares each value."""
     assert len(re.findall(r"^ +(?:sms|voice_calls) .* equal$", output, re.MULTILINE)) > 2
     assert "differs" not in output
 
@@ -92,21 +89,18 @@ def test_the_first_run_loads_what_zoom_has(first_run: str) -> None:
 def test_the_queues_and_their_busiest_hours_are_those_of_the_models(
     checkout: Path, first_run: str
 ) -> None:
-    with duckdb.connect(str(checkout / "output/demo/zoom_cc.duckdb"), read_only=True) as database:
-        hours = database.sql(
-            "select account_name, queue_name, channel, hour_start, engagements "
-            "from contact_center.zoom_cc__queue_hours"
-        ).fetchall()
+    columns = "account_name, queue_name, channel, hour_start, engagements"
+    query = f"select {columns} from contact_center.zoom_cc__queue_hours"
     came: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     busy: defaultdict[tuple[str, str], Counter[tuple[int, str]]] = defaultdict(Counter)
-    for account, queue, channel, start, engagements in hours:
-        came[account, queue].update({"all": engagements, channel: engagements})
-        busy[account, queue][start.isoweekday(), f"{start:%A %H:00}"] += engagements
+    with duckdb.connect(str(checkout / "output/demo/zoom_cc.duckdb"), read_only=True) as database:
+        for account, queue, channel, start, engagements in database.sql(query).fetchall():
+            came[account, queue].update({"all": engagements, channel: engagements})
+            busy[account, queue][start.isoweekday(), f"{start:%A %H:00}"] += engagements
     pattern = r"^ +(\S.*?)  +(\S.*?)  +(\d+) +(\d+) +(\d+) +\d+ +\d+ +(\w+day \d\d:00)$"
     shown = re.findall(pattern, first_run.partition("Busiest queues")[2], re.MULTILINE)
-    assert [(account, queue) for account, queue, *_ in shown] == (
-        sorted(came, key=lambda queue: (-came[queue]["all"], queue))[:5]
-    )
+    by_size = sorted(came, key=lambda queue: (-came[queue]["all"], queue))
+    assert [(account, queue) for account, queue, *_ in shown] == by_size[:5]
     for account, queue, *counts, busiest in shown:
         here, by_hour = came[account, queue], busy[account, queue]
         assert counts == [str(here[which]) for which in ("all", "voice", "sms")]

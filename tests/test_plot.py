@@ -91,8 +91,7 @@ def visits(simulator: SimulatorProcess, stream: Stream) -> list[tuple[datetime, 
 
 def assert_counted(store: str | Path, simulator: SimulatorProcess) -> None:
     """Assert that the script counts in a store what the simulator has, by quarter of an hour."""
-    # Importing psycopg takes each process of the tests a third of a second.
-    import queue_counts  # noqa: PLC0415
+    import queue_counts  # noqa: PLC0415 (it imports psycopg, which takes a third of a second)
 
     for stream in STREAMS:
         counts = queue_counts.read(str(store), "zoom_cc", stream)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections import Counter
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.harness.pages import Block
-
-NOW = datetime(2026, 2, 1, tzinfo=timezone.utc)
 
 NOT_RUN = {
     "a formula",
@@ -71,14 +68,15 @@ def test_the_configurations_and_the_state_shown_are_valid() -> None:
     ]
     states = [value for value in shown if "bookmarks" in value]
     assert 0 < len(states) < len(shown)
+    now = datetime(2026, 2, 1, tzinfo=timezone.utc)
     credentials = {"account_id": "ab", "client_id": "c", "client_secret": "d"}
     for value in shown:
         if value in states:
-            assert state_mistakes(value, now=NOW) == []
+            assert state_mistakes(value, now=now) == []
         else:
             # Words stand for what only the reader has.
             own = {name for name in value if value[name] == "from the app's page"}
-            settings_from({**credentials, **value, **dict.fromkeys(own, "secret")}, now=NOW)
+            settings_from({**credentials, **value, **dict.fromkeys(own, "secret")}, now=now)
 
 
 def closed(part: dict[str, Any]) -> dict[str, Any]:
@@ -110,13 +108,8 @@ def links(page: Path) -> Iterator[tuple[Path, str]]:
 
 def anchors(page: Path) -> set[str]:
     """Return the places that a page's headings make, as GitHub names them."""
-    found: Counter[str] = Counter()
-    names = set()
-    for heading in re.findall(r"^#+ (.+)$", without_blocks(page), re.MULTILINE):
-        name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        names.add(f"{name}-{found[name]}" if found[name] else name)
-        found[name] += 1
-    return names
+    headings = re.findall(r"^#+ (.+)$", without_blocks(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

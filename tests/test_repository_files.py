@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from tests.meltano_project import MeltanoProject
 
-GITHUB = ROOT / ".github"
-WORKFLOWS = sorted(GITHUB.glob("workflows/*.yml"))
+WORKFLOWS = sorted(ROOT.glob(".github/workflows/*.yml"))
 HUB_SCHEMAS = ROOT.parent / "shared" / "hub" / "schemas"
 
 MELTANO_YML = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))
@@ -52,8 +51,8 @@ ACCOUNTS = [{"id": f"account-{n}", "account_name": f"Account {n}"} for n in rang
         ("vendor.github-workflows", WORKFLOWS),
         # None can hang for hours.
         ("custom.github-workflows-require-timeout", WORKFLOWS),
-        ("vendor.github-issue-forms", sorted(GITHUB.glob("ISSUE_TEMPLATE/*.yml"))),
-        ("vendor.dependabot", [GITHUB / "dependabot.yml"]),
+        ("vendor.github-issue-forms", sorted(ROOT.glob(".github/ISSUE_TEMPLATE/*.yml"))),
+        ("vendor.dependabot", [ROOT / ".github" / "dependabot.yml"]),
         ("vendor.meltano", [ROOT / "meltano.yml"]),
     ],
 )
@@ -88,11 +87,6 @@ def test_settings_and_capabilities_are_described_as_the_tap_describes_them() -> 
         assert sorted(definition["capabilities"]) == sorted(about["capabilities"])
         assert not {"activate-version", "batch"} & set(definition["capabilities"])
         assert definition["commands"] == TAP["commands"]
-
-
-def test_every_loader_is_of_a_version_that_was_tested() -> None:
-    for loader in LOADERS:
-        assert all("==" in requirement for requirement in loader["pip_url"].split())
 
 
 @pytest.mark.skipif(not HUB_SCHEMAS.exists(), reason="MeltanoHub's JSON schemas are not here")
@@ -228,6 +222,11 @@ def load(programs: Path, folder: Path, stream: str, rows: list[dict[str, Any]]) 
     count = "import duckdb, sys; base = duckdb.connect(sys.argv[1]); "
     count += "print(len(base.table(sys.argv[2])))"
     return int(run_program(programs / "python", "-c", count, database, stream))
+
+
+def test_every_loader_is_of_a_version_that_was_tested() -> None:
+    for requirements in (loader["pip_url"].split() for loader in LOADERS):
+        assert all("==" in requirement for requirement in requirements)
 
 
 @pytest.mark.programs

@@ -91,6 +91,7 @@ PASSES: dict[str, tuple[int, list[Pages]]] = {
     "no total at all, and an end": (1, [[("ab", None), ("c", None)]]),
     "an empty page that takes back": (0, [[("a", 3), ("", 0)]]),
     "an empty page that announces": (0, [[("", 5)]]),
+    "one that announces, one that takes back": (0, [[("", 5), ("", 0)]]),
 }
 
 

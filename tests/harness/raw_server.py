@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import shutil
 import socket
 import ssl
@@ -100,23 +99,17 @@ class Reply:
 
 @contextmanager
 def answering(answer: Callable[[str], Reply]) -> Iterator[str]:
-    """Answer each request with what a function of its path returns; give the server's address.
-
-    The connection ends with the answer: an answer that is none has no other end.
-    """
+    """Answer each request with what a function of its path returns; give the server's address."""
 
     def serve(connection: socket.socket) -> None:
-        if not (head := read_head(connection)):
-            return
-        # A connection that is closed while something is unread takes the answer with it.
-        length = re.search(rb"(?i)\ncontent-length: (\d+)", head)
-        if length:
-            connection.recv(int(length[1]), socket.MSG_WAITALL)
-        reply = answer(head.split()[1].decode())
-        lines = [f"HTTP/1.1 {reply.status} {reply.reason}"]
-        lines += [f"{name}: {value}" for name, value in reply.headers]
-        lines += [f"Content-Length: {len(reply.body)}", "Connection: close", "", ""]
-        connection.sendall("\r\n".join(lines).encode("utf-8", "replace") + reply.body)
+        # An answer that is none ends with the connection alone, and what follows a head is read.
+        while head := read_head(connection):
+            reply = answer(head.split()[1].decode())
+            lines = [f"HTTP/1.1 {reply.status} {reply.reason}"]
+            lines += [f"{name}: {value}" for name, value in reply.headers]
+            lines += [f"Content-Length: {len(reply.body)}", "Connection: close", "", ""]
+            connection.sendall("\r\n".join(lines).encode("utf-8", "replace") + reply.body)
+            connection.shutdown(socket.SHUT_WR)
 
     with raw_server(serve) as url:
         yield url.rstrip("/")
