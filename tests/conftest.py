@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # A busy machine is slow: neither an example nor its making is judged by the time that it takes.
-hypothesis.settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
+PATIENT = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=PATIENT)
 hypothesis.settings.load_profile("patient")
 
 

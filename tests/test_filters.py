@@ -61,12 +61,6 @@ def test_an_account_that_was_read_before_and_does_not_know_a_filter_has_no_rows_
     assert after["other"] == before["other"]
 
 
-def test_a_filter_that_no_account_knows_fails_the_run(simulator: SimulatorProcess) -> None:
-    simulator.replace(scenario(Account(id="one", sms=30), Account(id="two", sms=30)))
-    run = sync(simulator, sms_filters={"user_id": "nobody"}).check(1)
-    assert any("not one account" in line for line in run.logged("ERROR"))
-
-
 ODD = ["Équipe de nuit", "+1 (555) 010-0000&page_size=1"]
 
 
@@ -117,13 +111,9 @@ def test_call_details_are_asked_for_when_they_are_selected(
 ) -> None:
     simulator.replace(scenario(Account(id="calls", voice_calls=30)))
     catalog = selecting(discovered, ["voice_calls"], without=without)
-    run = sync(simulator, catalog=catalog, voice_calls_filters=filters).check()
+    sync(simulator, catalog=catalog, voice_calls_filters=filters).check()
     asked = {query["view_type"][0] for query in requests_to(simulator, "voice_calls")}
     assert asked == {view_type}
-    left_out = {*without, *(["voice_call_details"] if view_type == "summary" else [])}
-    truth = simulator.truth("voice_calls")
-    expected = [{name: row[name] for name in row.keys() - left_out} for row in truth]
-    assert_same_rows("voice_calls", run.records("voice_calls"), expected)
 
 
 def test_filtered_rows_are_those_that_zoom_selects_and_no_others(

@@ -1,24 +1,18 @@
 """An account that is quiet rests (``quiet_accounts_hours``): the rule, and the command line.
 
 The simulator tells its time here, so that it is the tap's present, and no ``end_date`` is needed.
-What state says of a silence, and what follows when runs are killed or fail meanwhile or have a
-budget, is in `test_properties.py`.
+What follows when runs are killed or fail meanwhile or have a budget is in `test_properties.py`.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
 from simulator.scenario import STREAMS, Account, Clock, Refusal, Scenario
-from tap_zoom_cc.rows.decoder import RowDecoder
-from tap_zoom_cc.run.report import Report, Tally
-from tap_zoom_cc.run.stopping import Stop
 from tap_zoom_cc.sync.bookmarks import (
     in_order,
     is_at_rest,
@@ -27,14 +21,12 @@ from tap_zoom_cc.sync.bookmarks import (
     rest_of,
     silent_from,
 )
-from tap_zoom_cc.sync.window_rows import Emitter, WindowRows
 from tap_zoom_cc.sync.windows import MINUTE, SECOND, Window
-from tap_zoom_cc.zoom.filters import SCHEMAS
+from tests import test_unmapped_values as unmapped
 from tests.harness.history import BEGIN, DAY, HOUR, accounts_asked
 from tests.harness.singer import all_partitions, selecting, state_of
-from tests.harness.tap import sync
+from tests.harness.tap import run_tap, sync
 from tests.test_report import gauges
-from tests.test_window_rows import Page
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -140,34 +132,6 @@ def test_accounts_come_in_order_of_how_long_they_wait() -> None:
     assert in_order(["rested", "busy", "new"], states, LONGEST) == ["new", "busy", "rested"]
 
 
-@pytest.mark.parametrize(
-    ("times", "silent_from"),
-    [
-        ({"end_time": NOW - HOUR}, NOW - HOUR),
-        ({}, NOW),
-        ({"end_time": NOW - 9 * HOUR}, NOW - 2 * HOUR),
-    ],
-    ids=["an end", "none", "an end before the start"],
-)
-def test_an_engagement_without_an_end_counts_as_its_windows_end(
-    times: dict[str, datetime], silent_from: datetime
-) -> None:
-    row = {"engagement_id": "one", "start_time": NOW - 2 * HOUR, **times}
-    rows = WindowRows(Window(NOW - DAY, NOW))
-    rows.add(Page([msgspec.Raw(msgspec.json.encode(row))], 1))
-    emitter = Emitter(
-        account_id="quiet",
-        where="sms, account quiet",
-        decoder=RowDecoder(SCHEMAS.get_schema("sms"), lambda *_: None),
-        report=Report(logging.getLogger(), 5),
-        tally=Tally(),
-        stop=Stop(),
-        accepts_less=False,
-    )
-    assert len(list(emitter.records(rows))) == 1
-    assert emitter.last_end == silent_from
-
-
 @pytest.mark.parametrize(("after", "behind"), [(-HOUR, 0), (DAY, 0), (DAY + SECOND, 1)])
 def test_an_account_is_behind_a_day_after_its_rest_has_ended(after: timedelta, behind: int) -> None:
     lag = lag_of({"quiet": PARTITION}, end=NOW + REST + after, longest_rest=LONGEST)
@@ -176,6 +140,18 @@ def test_an_account_is_behind_a_day_after_its_rest_has_ended(after: timedelta, b
 
 
 # Through the command line
+
+
+@pytest.mark.parametrize(
+    ("end", "quiet_since"),
+    [("2024-01-03", "2024-01-03"), ("soon", "2024-01-20"), ("2024-01-01", "2024-01-02")],
+    ids=["an end", "none", "an end before the start"],
+)
+def test_an_engagement_without_an_end_counts_as_its_windows_end(end: str, quiet_since: str) -> None:
+    row = unmapped.engagement(f'"end_time": "{end}T00:00:00Z"'.encode())
+    with unmapped.zoom(sms=[row]) as config:
+        state = run_tap(config).check().state
+    assert all_partitions(state)["sms", "account"]["quiet_since"].startswith(quiet_since)
 
 
 def zoom_of(*accounts: Account) -> Scenario:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from simulator.scenario import STREAMS, Clock, Scenario
-from tap_zoom_cc.sync.lookback import Progress, begin_of_reread, phase_of
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
@@ -35,19 +34,6 @@ def engagement(name: str, start: datetime, end: datetime, **fields: object) -> R
     """Return an engagement that a scenario names one by one, as the API gives it."""
     times = {"start_time": start.isoformat(), "end_time": end.isoformat()}
     return {"engagement_id": f"{name}-0000000000", **times, **fields}
-
-
-def begin_after(
-    bookmark: datetime, end: datetime, *, stream: Stream, account_id: str, lookback: timedelta
-) -> datetime:
-    """Return from when a sync reads that goes on after a bookmark, if no start date is near."""
-    return begin_of_reread(
-        Progress(bookmark),
-        end=end,
-        lookback=lookback,
-        phase=phase_of(stream, account_id),
-        start_date=None,
-    )
 
 
 def requests_to(simulator: SimulatorProcess, stream: Stream) -> list[dict[str, list[str]]]:

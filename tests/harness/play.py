@@ -8,25 +8,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from signal import Signals
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from simulator.scenario import STREAMS, Clock
 from tests.harness.history import requests_sent
-from tests.harness.process import Kill
 from tests.harness.rows import key_of, keys_of, truth_of
 from tests.harness.schedules import DAY, HOUR, OWN_ACCOUNT, Run, moment, seconds_of
 from tests.harness.singer import all_bookmarks, all_partitions
-from tests.harness.tap import sync
+from tests.harness.tap import settings_for, start_tap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind, Scenario
+    from tests.harness.process import TapProcess, TapRun
     from tests.harness.rows import Key
     from tests.harness.schedules import Death, Schedule
-    from tests.harness.singer import Place, Record, State
-    from tests.harness.tap import TapRun
+    from tests.harness.singer import Place, State
 
 SCHEMA_BYTES = 25_000
 """What the tap writes before its first row, roughly."""
@@ -60,23 +60,16 @@ class Play:
             key: (seconds_of(row["start_time"]), seconds_of(row["end_time"]))
             for key, row in self.truth.items()
         }
-        self.kept: dict[Key, Record] = {}
+        self.kept: set[Key] = set()
         self.state: State = {}
         self._to_be_read: set[Key] = set()
         self.now = max(self._span // 2, schedule.start_date + 1)
 
     def to_the_end(self) -> Counter[str]:
-        """Play all runs and the good end, and return how much was played.
-
-        Raises:
-            AssertionError: with the schedule, if a promise is broken.
-        """
-        try:
-            for run in self.schedule.runs:
-                self.run(run)
-            self.end_well()
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.schedule}") from error
+        """Play all runs and the good end, and return how much was played."""
+        for run in self.schedule.runs:
+            self.run(run)
+        self.end_well()
         return self.tally
 
     # How the server sees an engagement, under the schedule's reading
@@ -150,29 +143,31 @@ class Play:
         }
 
     def run(self, run: Run) -> TapRun:
-        """Let a run happen, check what it did, keep what a target keeps, and return it."""
+        """Let a run happen, check what it did, keep what a target keeps, and return it.
+
+        Raises:
+            AssertionError: with the schedule, if a promise is broken.
+        """
         self.now += run.seconds_later
         self.simulator.replace(self._zoom_during(run))
+        self.simulator.reset_stats()
         is_impatient = any(fault.kind == "slow" for fault in run.faults)
         timeout = (5.0, 0.3 if is_impatient else 30.0)
-        ended = sync(
-            self.simulator,
-            state=self.state or None,
-            constants=replace(self.schedule.constants, timeout_seconds=timeout),
-            kill=self._kill(run.death) if run.death else None,
-            **self._settings(run),
-        )
+        constants = replace(self.schedule.constants, timeout_seconds=timeout)
+        config = settings_for(self.simulator, **self._settings(run))
+        with start_tap(config, state=self.state or None, constants=constants) as tap:
+            if run.death:
+                self._strike(tap, run.death)
+            ended = tap.finish()
         faults = Counter(self.simulator.stats().faults)
         try:
             self._check(run, ended, faults)
         except AssertionError as error:
             # Told at once: the next time the signal may come at another moment.
-            states = "\n".join(str(state) for state in ended.states[-2:])
-            message = (
-                f"{error}\nseconds: {self.now}, {run}\nexit code {ended.exit_code}, state before: "
-                f"{self.state}\nlast states:\n{states}\n{ended.stderr}"
-            )
-            raise AssertionError(message) from error
+            raise AssertionError(
+                f"{error}\n{self.schedule}\nseconds: {self.now}, {run}\nstate: {self.state}\n"
+                f"last states: {ended.states[-2:]}\nexit code {ended.exit_code}\n{ended.stderr}"
+            ) from error
         self._keep(run, ended)
         self.tally += faults
         self.tally += Counter({"engagements": len(ended.engagements)})
@@ -180,11 +175,16 @@ class Play:
         self.tally["rereads cut short"] += "reread_to" in str(self.state)
         return ended
 
-    def _kill(self, death: Death) -> Kill:
+    def _strike(self, tap: TapProcess, death: Death) -> None:
         if death.after_share is None:
-            return Kill(death.signal_name, None, death.after_seconds)
-        rows = sum(len(msgspec.json.encode(row)) for row in self.truth.values())
-        return Kill(death.signal_name, round(death.after_share * (SCHEMA_BYTES + rows)))
+            tap.read_for(seconds=death.after_seconds)
+        else:
+            rows = sum(len(msgspec.json.encode(row)) for row in self.truth.values())
+            tap.read_for(round(death.after_share * (SCHEMA_BYTES + rows)))
+        if death.signal_name:
+            tap.signal(Signals[death.signal_name])
+        else:
+            tap.close_stdout()
 
     def _check(self, run: Run, ended: TapRun, faults: Counter[str]) -> None:
         """See that all promises were kept.
@@ -237,23 +237,17 @@ class Play:
     def _check_states(self, ended: TapRun) -> None:
         """No bookmark goes back, and none passes what was neither kept before nor just emitted.
 
-        That is what lies between it and the bookmark before, and what is due before it. And the
-        silence of an account that was read begins with the latest end that it has brought.
+        That is what lies between it and the bookmark before, and what is due before it.
         """
         got = set(self.kept)
-        bookmarks, silences = _bookmarks(self.state), all_partitions(self.state)
-        ends: dict[Place, int] = {}
+        bookmarks = _bookmarks(self.state)
         for message in ended.messages:
             if message["type"] == "RECORD" and message["stream"] in STREAMS:
-                key = key_of(message["stream"], message["record"])
-                got.add(key)
-                ends[key[:2]] = max(ends.get(key[:2], 0), min(self._times[key][1], self.now))
+                got.add(key_of(message["stream"], message["record"]))
             if message["type"] != "STATE":
                 continue
-            moved, partitions = _bookmarks(message["value"]), all_partitions(message["value"])
-            for place, partition in partitions.items():
-                if partition != silences.get(place):
-                    self._check_silence(place, partition, silences.get(place), ends.get(place))
+            moved = _bookmarks(message["value"])
+            assert bookmarks.keys() <= moved.keys()
             for place, bookmark in moved.items():
                 before = bookmarks.get(place)
                 assert before is None or before <= bookmark, place
@@ -265,21 +259,7 @@ class Play:
                         if key[:2] == place and self._is_passed(key, before, bookmark)
                     }
                     assert passed <= got, f"{place} passed {len(passed - got)} to {bookmark}"
-            assert bookmarks.keys() <= moved.keys()
-            bookmarks, silences = moved, partitions
-
-    def _check_silence(
-        self, place: Place, after: Record, before: Record | None, last_end: int | None
-    ) -> None:
-        silent = seconds_of(after["quiet_since"])
-        if before:
-            known = seconds_of(before["quiet_since"])
-            assert silent == max(known, known if last_end is None else last_end), place
-        elif silent != last_end:
-            # The begin of the first window: nothing ended after it, for a server that gives whole
-            # days gives what came before it as well.
-            assert self.schedule.start_date <= silent < seconds_of(after["replication_key_value"])
-            assert last_end is None or last_end < silent, place
+            bookmarks = moved
 
     def _is_passed(self, key: Key, before: int | None, bookmark: int) -> bool:
         first, last = self._selected_between(key)
@@ -315,8 +295,7 @@ class Play:
             if message["type"] == "STATE":
                 self.state = message["value"]
             elif message["type"] == "RECORD" and message["stream"] in STREAMS:
-                row = message["record"]
-                self.kept[key_of(message["stream"], row)] = row
+                self.kept.add(key_of(message["stream"], message["record"]))
 
     def end_well(self) -> None:
         """Run once more, late and without mishaps, and while nothing goes away: all is there.
@@ -331,7 +310,7 @@ class Play:
         self.now = max([self.now, self._span + DAY, *map(self._due, self.truth)])
         last = self.run(Run(round(quiet_hours * HOUR), quiet_hours=quiet_hours))
         assert last.exit_code == 0, last.stderr
-        missing = self._to_be_read - self.kept.keys()
+        missing = self._to_be_read - self.kept
         assert not missing, f"{len(missing)} lost, such as {min(missing)}"
         self.tally["schedules"] += 1
 

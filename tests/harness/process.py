@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -18,35 +19,23 @@ from typing import TYPE_CHECKING
 from simulator.scenario import STREAMS
 from tests.harness.rows import key_of, without_nulls
 from tests.harness.singer import all_bookmarks, parse_messages
-from tests.harness.warm import LOG, start
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.process import BaseProcess
     from tempfile import TemporaryDirectory
-    from types import TracebackType
 
     from typing_extensions import Self
 
     from tests.harness.rows import Key
     from tests.harness.singer import Message, Place, Record, State
-    from tests.harness.warm import Order
+
+LOG = "stderr"
+"""The file in a run's folder that is its standard error."""
 
 _BLOCK = 1 << 16
 _LOOK_SECONDS = 0.01
 _PENDING = re.compile(r"^(?:Sig|Shd)Pnd:.*[1-9a-f]", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Kill:
-    """A run's early end, once it has written so many bytes or so much time has passed.
-
-    ``signal_name`` is ``SIGKILL``, ``SIGTERM`` or ``SIGINT``; empty stands for a target that closes
-    the pipe. What the tap wrote before its end is still read after a signal, and is lost after the
-    pipe was closed.
-    """
-
-    signal_name: str
-    after_bytes: int | None = None
-    after_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,17 +54,16 @@ class TapRun:
         """The Singer messages; a last line that a kill has cut off is none, as for a target."""
         return parse_messages(self.stdout)
 
+    def _rows(self) -> Iterator[tuple[str, Record]]:
+        for message in self.messages:
+            if message["type"] == "RECORD":
+                yield message["stream"], without_unmapped(message["record"])
+
     @cached_property
     def engagements(self) -> list[tuple[Key, Record]]:
         """The engagements in the order in which they came, `without_unmapped`, `without_nulls`."""
-        return [
-            (
-                key_of(message["stream"], message["record"]),
-                without_nulls(without_unmapped(message["record"])),
-            )
-            for message in self.messages
-            if message["type"] == "RECORD" and message["stream"] in STREAMS
-        ]
+        rows = ((stream, row) for stream, row in self._rows() if stream in STREAMS)
+        return [(key_of(stream, row), without_nulls(row)) for stream, row in rows]
 
     @property
     def repeated(self) -> list[Key]:
@@ -85,11 +73,7 @@ class TapRun:
 
     def records(self, stream: str) -> list[Record]:
         """Return the rows of a stream, in order, `without_unmapped`."""
-        return [
-            without_unmapped(message["record"])
-            for message in self.messages
-            if message["type"] == "RECORD" and message["stream"] == stream
-        ]
+        return [row for of, row in self._rows() if of == stream]
 
     @property
     def states(self) -> list[State]:
@@ -132,30 +116,24 @@ class TapProcess:
     """A running tap. Use it as a context manager: it is killed at the end if it still runs."""
 
     def __init__(
-        self, order: Order, folder: TemporaryDirectory[str], output: int | None = None
+        self, process: BaseProcess, folder: TemporaryDirectory[str], output: tuple[int, int]
     ) -> None:
-        """Start it; ``output`` is a descriptor in place of the pipe that is read here."""
+        """Take a process, its folder, and both ends of the pipe that it writes to."""
+        self._process = process
         self._folder = folder
-        self._log = order.folder / LOG
+        self._log = Path(folder.name) / LOG
         self._log.touch()
         self._read = bytearray()
         self._told = 0
-        reading, writing = os.pipe()
-        self._output = os.fdopen(reading, "rb", buffering=0)
-        self._writing = os.fdopen(writing, "wb", buffering=0)
-        self._process = start(order, writing if output is None else output)
-        self.pid = self._process.pid or 0
+        self._output = os.fdopen(output[0], "rb", buffering=0)
+        self._writing = os.fdopen(output[1], "wb", buffering=0)
+        self.pid = process.pid or 0
 
     def __enter__(self) -> Self:
         """Give the running tap."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End it, in whatever state it is."""
         self.kill()
         self._process.join()
@@ -210,14 +188,19 @@ class TapProcess:
         """Give what was logged by now."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
-    def finish(self, kill: Kill | None = None) -> TapRun:
-        """Read the rest of the output, or what comes before an early end, and wait for the end."""
-        if kill is not None:
-            self._read_until_due(kill)
-            if kill.signal_name:
-                self.signal(signal.Signals[kill.signal_name])
-            else:
-                self.close_stdout()
+    def read_for(self, most_bytes: int = sys.maxsize, seconds: float | None = None) -> None:
+        """Read so many bytes, or for so long, or to the end of the output."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while len(self._read) < most_bytes:
+            self._writing.close()
+            wait = None if end is None else max(0.0, end - time.monotonic())
+            if not select.select([self._output], [], [], wait)[0]:
+                return
+            if not self._read_some(min(_BLOCK, most_bytes - len(self._read))):
+                return
+
+    def finish(self) -> TapRun:
+        """Read the rest of the output, and wait for the end."""
         while self._read_some():
             pass
         return self.wait_unread()
@@ -229,15 +212,6 @@ class TapProcess:
         assert exit_code is not None
         assert "Timeout (0:" not in log, f"the tap hung\n{log}"
         return TapRun(exit_code, bytes(self._read), log)
-
-    def _read_until_due(self, kill: Kill) -> None:
-        end = None if kill.after_seconds is None else time.monotonic() + kill.after_seconds
-        while kill.after_bytes is None or len(self._read) < kill.after_bytes:
-            wait = None if end is None else max(0.0, end - time.monotonic())
-            most = _BLOCK if kill.after_bytes is None else kill.after_bytes - len(self._read)
-            self._writing.close()
-            if not select.select([self._output], [], [], wait)[0] or not self._read_some(most):
-                return
 
     def _read_some(self, most: int = _BLOCK) -> bool:
         """Read what has come, or wait for it; false at the end of the output."""

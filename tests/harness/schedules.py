@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from simulator.scenario import Account, Fault, FaultKind, Limits, Readings, Refusal, Scenario
 from tests.harness.constants import SHORT_WAITS
+from tests.harness.history import engagement
 
 if TYPE_CHECKING:
     from tests.harness.constants import Constants
@@ -30,7 +31,7 @@ _NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Death:
-    """A run's violent end (see `tests.harness.process.Kill`).
+    """A run's violent end, by a signal or, without a name, by a target that closes the pipe.
 
     It comes after a share of the bytes of a full output, or after some seconds. The target then
     keeps all that it got, or only what came before one of the STATE messages, counted from the
@@ -113,13 +114,8 @@ def seconds_of(text: str) -> int:
 def named(*times: tuple[int, int]) -> tuple[Record, ...]:
     """Return engagements that a schedule names one by one, by start and duration in seconds."""
     return tuple(
-        {
-            "engagement_id": f"named/{number}+é",
-            "direction": "inbound",
-            "start_time": moment(start).isoformat(),
-            "end_time": moment(start + duration).isoformat(),
-        }
-        for number, (start, duration) in enumerate(times)
+        engagement(f"é+/{number}", moment(start), moment(start + length), direction="inbound")
+        for number, (start, length) in enumerate(times)
     )
 
 
@@ -143,19 +139,15 @@ _DURATIONS = st.sampled_from([0, 1, 59, HOUR, 6 * HOUR, 47 * HOUR]) | st.integer
 _COUNT = st.just(0) | st.integers(1, 60) | st.integers(60, 400)
 
 
-def _instants(span: int) -> st.SearchStrategy[int]:
-    """Draw instants of a history, often at the edges of days and of windows."""
-    edges = {
-        edge + by
-        for edge in (0, span // 2, span // 2 // DAY * DAY, WINDOW - 2 * DAY, WINDOW, span)
-        for by in (-1, 0, 1)
-    }
-    return st.sampled_from(sorted(e for e in edges if 0 <= e <= span)) | st.integers(0, span)
-
-
 def _accounts(span: int) -> st.SearchStrategy[Account]:
-    """Draw an account with a few named engagements, sometimes many within one second."""
-    one = st.tuples(_instants(span), _DURATIONS)
+    """Draw an account with a few named engagements, sometimes many within one second.
+
+    They are often at the edges of days and of windows.
+    """
+    edges = (0, span // 2, span // 2 // DAY * DAY, WINDOW - 2 * DAY, WINDOW, span)
+    near = [edge + by for edge in edges for by in (-1, 0, 1) if 0 <= edge + by <= span]
+    instants = st.sampled_from(sorted({*near})) | st.integers(0, span)
+    one = st.tuples(instants, _DURATIONS)
     burst = st.builds(lambda times, count: [times] * count, one, st.integers(2, 40))
     few = (st.lists(one, max_size=6) | burst).map(lambda times: named(*times))
     return st.builds(
@@ -194,27 +186,25 @@ _REFUSALS = st.sampled_from(
     ]
 )
 
-_WHEN: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    st.fixed_dictionaries({"probability": st.sampled_from([0.03, 0.1, 0.3])}),
-    st.fixed_dictionaries(
-        {"requests": st.lists(st.integers(1, 20), min_size=1, max_size=6).map(tuple)}
-    ),
-    st.fixed_dictionaries({"limit": st.integers(1, 12)}),
-    st.just({}),
-)
-"""When a fault strikes: now and then, at certain requests, a few times, or always."""
-
 
 def _faults(kinds: frozenset[FaultKind]) -> st.SearchStrategy[Fault]:
-    """Draw a fault of one of the kinds; what is slow is so three times at most."""
-    fault = st.builds(
-        lambda when, **what: Fault(**when, **what, seconds=0.5),
-        _WHEN,
-        kind=st.sampled_from(sorted(kinds)),
-        endpoint=st.sampled_from(["any", "sms", "voice_calls", "token", "accounts"]),
-        refusal=_REFUSALS,
-    )
-    return fault.map(lambda drawn: replace(drawn, limit=3) if drawn.kind == "slow" else drawn)
+    """Draw a fault of one of the kinds: now and then, at certain requests, a few times, or always.
+
+    What is slow is so three times at most.
+    """
+    requests = st.lists(st.integers(1, 20), min_size=1, max_size=6).map(tuple)
+    what: dict[str, Any] = {
+        "kind": st.sampled_from(sorted(kinds)),
+        "endpoint": st.sampled_from(["any", "sms", "voice_calls", "token", "accounts"]),
+        "refusal": _REFUSALS,
+        "seconds": st.just(0.5),
+    }
+    return st.one_of(
+        st.builds(Fault, probability=st.sampled_from([0.03, 0.1, 0.3]), **what),
+        st.builds(Fault, requests=requests, **what),
+        st.builds(Fault, limit=st.integers(1, 12), **what),
+        st.builds(Fault, **what),
+    ).map(lambda drawn: replace(drawn, limit=3) if drawn.kind == "slow" else drawn)
 
 
 _LIMITS = st.builds(
@@ -225,14 +215,12 @@ _LIMITS = st.builds(
     latency_seconds=st.sampled_from([0.0, 0.0, 0.02]),
 )
 
-_DEATHS = st.builds(
-    lambda when, **what: Death(**when, **what),
-    st.one_of(
-        st.fixed_dictionaries({"after_share": st.floats(0, 1)}),
-        st.fixed_dictionaries({"after_seconds": st.floats(0.05, 1)}),
-    ),
-    signal_name=st.sampled_from(["SIGKILL", "SIGKILL", "SIGTERM", ""]),
-    keeps_up_to_state=st.none() | st.integers(0, 5),
+_DEATH: dict[str, Any] = {
+    "signal_name": st.sampled_from(["SIGKILL", "SIGKILL", "SIGTERM", ""]),
+    "keeps_up_to_state": st.none() | st.integers(0, 5),
+}
+_DEATHS = st.builds(Death, after_share=st.floats(0, 1), **_DEATH) | st.builds(
+    Death, after_seconds=st.floats(0.05, 1), **_DEATH
 )
 
 

@@ -3,28 +3,41 @@
 `sync` reads what a simulator holds, and is what most tests want. `run_tap` runs any command line to
 its end; `start_tap` gives the running process. Config, state and catalog are given as dicts (or as
 text, to be wrong on purpose) and written to files.
+
+Importing the SDK takes a second, a sync of a small history a tenth of that; tests that sync
+hundreds of times would do little else than import. So the fork server of `multiprocessing` imports
+`tap_zoom_cc.tap`, and each run is a fork of it that calls the same function as the installed
+command ``tap-zoom-cc``. `tests/test_harness.py` says that it makes no difference.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import gc
+import importlib
 import json
+import multiprocessing
+import os
+import sys
 import tempfile
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from unittest.mock import patch
 
 from tests.harness.constants import OWN, SHORT_WAITS
-from tests.harness.process import TapProcess, TapRun, without_unmapped
-from tests.harness.warm import Order
+from tests.harness.process import LOG, TapProcess, TapRun, without_unmapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from multiprocessing.context import ForkServerContext
 
     from simulator.process import SimulatorProcess
-    from tests.harness.constants import Constants
-    from tests.harness.process import Kill
+    from tests.harness.constants import Constants, Value
     from tests.harness.singer import Catalog, State
 
 __all__ = [
@@ -39,6 +52,15 @@ __all__ = [
 
 Content: TypeAlias = "Mapping[str, Any] | str | bytes"
 """What a file holds: an object to be written as JSON, a text, or bytes."""
+
+LONGEST_RUN_SECONDS = 240
+"""After it a run says where its threads stand, and ends: sooner than pytest would end the test."""
+
+_IMPORTED = ["tests.harness.tap", "tap_zoom_cc.tap", "email.parser", "importlib.metadata"]
+"""The last two are what each run needs to look up the versions of the tap and of the SDK."""
+
+_FOREIGN = ("CURL_CA", "LOGLEVEL", "PYTHOND", "PYTHONU", "REQUESTS_CA", "SSL_CERT", "TAP_ZOOM_CC")
+"""How those variables begin that would change what the tap does."""
 
 
 def start_tap(  # noqa: PLR0913 (each is an option of a run)
@@ -55,68 +77,57 @@ def start_tap(  # noqa: PLR0913 (each is an option of a run)
 ) -> TapProcess:
     """Start the tap's command line in a process of its own.
 
-    It is a fork of one that has imported the tap already, see `tests.harness.warm`: most of these
-    runs take less time than that import. `tests/test_harness.py` says that it makes no difference.
-
-    Args:
-        config: what ``--config`` names; None leaves the option out.
-        state: what ``--state`` names; None leaves the option out.
-        catalog: what ``--catalog`` names; None leaves the option out.
-        arguments: further options.
-        environment: variables added to this process's.
-        constants: of the tap.
-        prelude: Python code that is run before the command line.
-        output: a descriptor for the output, in place of the pipe that is read here.
-        cold: starts a new interpreter, for what a fork cannot show.
+    ``config``, ``state``, ``catalog``: what the options of these names name; None leaves an option
+    out. ``arguments``: further options. ``environment``: variables added to this process's.
+    ``constants``: of the tap. ``prelude``: Python code that is run before the command line.
+    ``output``: a descriptor for the output, in place of the pipe that is read here. ``cold`` starts
+    a new interpreter, for what a fork cannot show.
     """
     folder = tempfile.TemporaryDirectory(prefix="tap-zoom-cc-test-")
-    options = _write_files(Path(folder.name), config=config, state=state, catalog=catalog)
-    order = Order(
-        folder=Path(folder.name),
-        arguments=[*options, *arguments],
-        environment=environment or {},
-        constants=constants.by_name(),
-        prelude=prelude,
-        cold=cold,
-    )
-    return TapProcess(order, folder, output)
+    files = _write_files(Path(folder.name), config=config, state=state, catalog=catalog)
+    pipe = os.pipe()
+    written = Connection(os.dup(pipe[1] if output is None else output), readable=False)
+    options = {
+        "arguments": [*files, *arguments],
+        "environment": environment or {},
+        "constants": constants.by_name(),
+        "prelude": prelude,
+        "cold": cold,
+    }
+    run = _server().Process(target=_run, args=(folder.name, written), kwargs=options, daemon=True)
+    run.start()
+    written.close()
+    return TapProcess(run, folder, pipe)
 
 
 start_cold_tap = partial(start_tap, cold=True)
 
 
-def run_tap(config: Content | None, *, kill: Kill | None = None, **options: Any) -> TapRun:  # noqa: ANN401 (those of `start_tap`)
-    """Run the tap's command line to its end, which ``kill`` makes an early one."""
+def run_tap(config: Content | None, **options: Any) -> TapRun:  # noqa: ANN401 (those of `start_tap`)
+    """Run the tap's command line to its end."""
     with start_tap(config, **options) as tap:
-        return tap.finish(kill)
+        return tap.finish()
 
 
-def sync(  # noqa: PLR0913 (each is an option of a run)
+def sync(
     simulator: SimulatorProcess,
     now: datetime | None = None,
     *,
     state: State | None = None,
     catalog: Catalog | None = None,
     constants: Constants = SHORT_WAITS,
-    kill: Kill | None = None,
     **settings: object,
 ) -> TapRun:
     """Read what a simulator holds, as fast as it can, and count its requests from here.
 
-    Args:
-        simulator: what stands in for Zoom.
-        now: the simulator's present; None is that of its scenario.
-        state: of the run before.
-        catalog: None selects everything.
-        constants: of the tap.
-        kill: ends the run early.
-        settings: besides those of `settings_for`.
+    ``now`` is the simulator's present; None is that of its scenario. ``state`` is that of the run
+    before. Without a ``catalog`` everything is selected. ``settings``: besides `settings_for`.
     """
     now = now or simulator.scenario.clock.now
     simulator.set_clock(now)
     simulator.reset_stats()
     config = settings_for(simulator, now, **settings)
-    return run_tap(config, state=state, catalog=catalog, constants=constants, kill=kill)
+    return run_tap(config, state=state, catalog=catalog, constants=constants)
 
 
 def settings_for(
@@ -150,3 +161,52 @@ def _write_files(folder: Path, **contents: Content | None) -> list[str]:
             path.write_bytes(text.encode() if isinstance(text, str) else text)
             options.append(f"--{name}={path}")
     return options
+
+
+@cache
+def _server() -> ForkServerContext:
+    """Start the process that all runs are forks of; it ends with this one."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_IMPORTED)
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_FOREIGN) and not name.lower().endswith("_proxy")
+    }
+    with patch.dict(os.environ, own, clear=True):
+        forkserver.ensure_running()
+    return context
+
+
+def _run(  # noqa: PLR0913 (each is an option of a run)
+    folder: str,
+    output: Connection,
+    *,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    constants: Mapping[str, Value],
+    prelude: str,
+    cold: bool,
+) -> None:
+    """Become the command line, in a process of its own."""
+    os.chdir(folder)
+    os.dup2(output.fileno(), 1)
+    output.close()
+    with Path(LOG).open("ab") as log:
+        os.dup2(log.fileno(), 2)
+    os.environ.update(environment)
+    if cold:
+        os.set_inheritable(0, True)  # noqa: FBT003 (the standard library's)
+        command = [sys.executable, "-m", "tap_zoom_cc", *arguments]
+        os.execv(command[0], command)  # noqa: S606 (a shell is not wanted)
+    # To collect what was imported would be to copy all of it.
+    gc.freeze()
+    for name, value in constants.items():
+        module_name, _, constant = name.rpartition(".")
+        module = importlib.import_module(module_name)
+        assert hasattr(module, constant), f"the tap has no constant {name}"
+        setattr(module, constant, value)
+    sys.argv = ["tap-zoom-cc", *arguments]
+    faulthandler.dump_traceback_later(LONGEST_RUN_SECONDS, exit=True)
+    exec(prelude, {})  # noqa: S102 (a test's own code)
+    importlib.import_module("tap_zoom_cc.tap").TapZoomCC.cli()
