@@ -9,14 +9,14 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.harness.raw_server import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import psycopg
 
@@ -24,14 +24,6 @@ HOST = "127.0.0.1"
 USER = "zoom_cc"
 DATABASE = "postgres"
 DEBIAN_VERSIONS = Path("/usr/lib/postgresql")
-
-
-class _Owner(TypedDict, total=False):
-    """Who runs the server, as arguments of `subprocess.run`."""
-
-    user: str
-    group: int
-    extra_groups: list[int]
 
 
 @contextmanager
@@ -42,26 +34,47 @@ def postgres_server() -> Iterator[int]:
     Where no server is installed the test is skipped, but in CI, where .ci/run installs one, it
     fails.
     """
-    folder = _programs()
-    if folder is None:
+    programs = _programs()
+    if programs is None:
         give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         give_up("no PostgreSQL server is installed (initdb and pg_ctl were looked for)")
     # Not below pytest's folders, which only their owner may enter: the server refuses to run as
     # root and then runs as somebody else.
     with tempfile.TemporaryDirectory(prefix="postgres-") as home:
-        port = free_port()
-        owner = _owner(Path(home))
-        data = f"--pgdata={home}/data"
+        owner: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            user = (
+                "postgres" if "postgres" in {each.pw_name for each in pwd.getpwall()} else "nobody"
+            )
+            owner = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+            shutil.chown(home, user)
+
+        def run(program: str, *arguments: str) -> None:
+            """Run a program; a started server would keep a pipe open, hence a file."""
+            with tempfile.TemporaryFile() as output:
+                ended = subprocess.run(
+                    [programs / program, f"--pgdata={home}/data", *arguments],
+                    cwd=home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    check=False,
+                    **owner,
+                )
+                output.seek(0)
+                assert ended.returncode == 0, output.read().decode()
+
         making = ["--encoding=UTF8", "--locale=C", "--no-sync", "--auth=trust"]
-        _run([f"{folder}/initdb", data, f"--username={USER}", *making], home, owner)
+        run("initdb", f"--username={USER}", *making)
+        port = free_port()
         options = f"-c listen_addresses={HOST} -c port={port} -c unix_socket_directories={home}"
         options += " -c fsync=off -c timezone=America/Los_Angeles"
-        control = [f"{folder}/pg_ctl", data, "--wait", "--timeout=240"]
-        _run([*control, f"--log={home}/log", f"--options={options}", "start"], home, owner)
+        control = ["--wait", "--timeout=240", f"--log={home}/log"]
+        run("pg_ctl", *control, f"--options={options}", "start")
         try:
             yield port
         finally:
-            _run([*control, "--mode=immediate", "stop"], home, owner)
+            run("pg_ctl", *control, "--mode=immediate", "stop")
 
 
 def connect(port: int) -> psycopg.Connection[tuple[Any, ...]]:
@@ -84,29 +97,3 @@ def _programs() -> Path | None:
     versions = sorted(DEBIAN_VERSIONS.glob("[0-9]*/bin"), key=lambda path: float(path.parent.name))
     folders = [*([Path(found).resolve().parent] if found else []), *reversed(versions)]
     return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
-
-
-def _owner(home: Path) -> _Owner:
-    """Give the folder to a user who may run the server: root may not."""
-    if os.geteuid() != 0:
-        return {}
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    entry = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
-    os.chown(home, entry.pw_uid, entry.pw_gid)
-    return {"user": entry.pw_name, "group": entry.pw_gid, "extra_groups": []}
-
-
-def _run(command: Sequence[str], home: str, owner: _Owner) -> None:
-    """Run a program; its output goes to a file, since a started server would keep a pipe open."""
-    with tempfile.TemporaryFile() as output:
-        result = subprocess.run(
-            command,
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            check=False,
-            **owner,
-        )
-        output.seek(0)
-        assert result.returncode == 0, output.read().decode()

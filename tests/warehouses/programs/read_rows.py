@@ -1,9 +1,9 @@
 """Reads tables with the client of each vendor, and prints their rows as JSON.
 
 Run with the environment of dbt, which has all clients: `read_rows.py < question.json`. The question
-has `output`, a connection as in dbt's profiles.yml, and `tables`, what to select from by the names
-to answer with. The answer has a list of rows by name, each an object by column in lower case,
-as the client gives it: instants as ISO 8601, decimals as numbers.
+has `output`, a connection as in dbt's profiles.yml, `statements` to run before, and `tables`, what
+to select from by the names to answer with. The answer has a list of rows by name, each an object by
+column in lower case, as the client gives it: instants as ISO 8601, decimals as numbers.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from typing import Any
 
 def connection(output: dict[str, Any]) -> Any:
     """Return a connection of Python's DB-API."""
-    if output["type"] == "duckdb":
+    kind = output.pop("type")
+    if kind == "duckdb":
         import duckdb
 
-        return duckdb.connect(output["path"], read_only=True)
-    if output["type"] == "postgres":
+        return duckdb.connect(output["path"])
+    if kind == "postgres":
         import psycopg2
 
-        return psycopg2.connect(**chosen(output, "host port user password dbname"))
-    if output["type"] == "snowflake":
+        connected = psycopg2.connect(**output)
+        connected.autocommit = True
+        return connected
+    if kind == "snowflake":
         import snowflake.connector
 
-        names = "account host port protocol user password database"
-        return snowflake.connector.connect(**chosen(output, names))
+        return snowflake.connector.connect(**output)
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import bigquery
     from google.cloud.bigquery import dbapi
@@ -42,11 +44,6 @@ def connection(output: dict[str, Any]) -> Any:
     return dbapi.connect(client=client, prefer_bqstorage_client=False)
 
 
-def chosen(output: dict[str, Any], names: str) -> dict[str, Any]:
-    """Return some settings of a connection."""
-    return {name: output[name] for name in names.split()}
-
-
 def plain(value: object) -> object:
     """Return a value that JSON does not have as one that it has."""
     if isinstance(value, Decimal):
@@ -57,7 +54,6 @@ def plain(value: object) -> object:
 
 
 def rows(cursor: Any, table: str) -> list[dict[str, Any]]:
-    """Return all rows of a table."""
     cursor.execute(f"select * from {table}")
     names = [column[0].lower() for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -66,5 +62,7 @@ def rows(cursor: Any, table: str) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     question = json.load(sys.stdin)
     cursor = connection(question["output"]).cursor()
+    for statement in question["statements"]:
+        cursor.execute(statement)
     answer = {name: rows(cursor, table) for name, table in question["tables"].items()}
     json.dump(answer, sys.stdout, default=plain)

@@ -4,7 +4,7 @@ Started as `fakesnow` is, with its arguments. What is made up for:
 
 - FLATTEN's INDEX counts through all rows instead of through each array.
 - Of a part of a VARIANT that GET takes out, the text has JSON's quotes. ARRAY_SIZE is unsigned, so
-  that nothing may be subtracted. IS_OBJECT is missing, and TYPEOF knows only a type JSON.
+  that nothing may be subtracted. IS_OBJECT is missing.
 - DESCRIBE TABLE finds no columns of a table in another database than the session's.
 - Primary keys are enforced.
 - A timestamp that is null comes to the client as the first second of 1970.
@@ -32,49 +32,29 @@ from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.transforms import transforms
 from sqlglot import exp
 
+# Of arrays; the models flatten nothing else.
 FLATTEN = string.Template("""
 create or replace macro ${catalog}._fs_flatten(input) as table
     select
         cast(hash(to_json(input)) as ubigint) as seq,
-        item.k as key,
-        coalesce(item.k, '[' || item.i || ']') as path,
+        cast(null as varchar) as key,
+        '[' || item.i || ']' as path,
         item.i as index,
         item.v as value,
         to_json(input) as this
     from (
         select unnest(
-            case json_type(to_json(input))
-                when 'OBJECT' then list_transform(
-                    json_keys(to_json(input)),
-                    lambda name: {
-                        'k': name,
-                        'i': cast(null as bigint),
-                        'v': cast(to_json(input) -> name as json)
-                    }
-                )
-                else list_transform(
-                    cast(to_json(input) as json[]),
-                    lambda element, position: {
-                        'k': cast(null as varchar),
-                        'i': cast(position - 1 as bigint),
-                        'v': element
-                    }
-                )
-            end,
+            list_transform(
+                cast(to_json(input) as json[]),
+                lambda element, position: {'i': cast(position - 1 as bigint), 'v': element}
+            ),
             recursive := true
         )
-    ) as item (k, i, v)
+    ) as item (i, v)
 """)
 STAGED = re.compile(r"'@~/target-snowflake/([\w-]+)'")
 MERGED = re.compile(r"using \((select .*?)\) s on ", re.DOTALL)
 COPIED = re.compile(r"copy into (\S+) (\(.*?\)) from \((.*)\)\s*$", re.DOTALL)
-
-# What TYPEOF answers, by the type that DuckDB gives a JSON value.
-DOCUMENTED_TYPES = {
-    "NULL": "NULL_VALUE",
-    "BIGINT": "INTEGER",
-    "UBIGINT": "INTEGER",
-}
 
 execute = FakeSnowflakeCursor.execute
 transform = FakeSnowflakeCursor._transform
@@ -109,21 +89,14 @@ def as_documented(node: exp.Expression) -> exp.Expression:
         return exp.cast(node.copy(), "bigint")
     if isinstance(node, exp.Anonymous) and node.name.lower() == "is_object":
         return exp.EQ(this=call("json_type", *node.expressions), expression=exp.convert("OBJECT"))
-    if isinstance(node, exp.Typeof):
-        kind = exp.Case(this=call("json_type", node.this), default=call("json_type", node.this))
-        for name, documented in DOCUMENTED_TYPES.items():
-            kind = kind.when(exp.convert(name), exp.convert(documented))
-        return kind
     return node
 
 
 def call(name: str, *arguments: exp.Expression) -> exp.Expression:
-    """Return a call of one of DuckDB's own functions."""
     return exp.Anonymous(this=name, expressions=[each.copy() for each in arguments])
 
 
 def transform_all(self: FakeSnowflakeCursor, expression: exp.Expression, parameters: Any) -> Any:
-    """Translate a statement."""
     for node in reversed(list(expression.walk())):
         if isinstance(node, exp.PrimaryKey):
             node.pop()
