@@ -17,5 +17,5 @@ if __name__ == "__main__":
     arguments = [part for each in sys.argv[1:] for part in (ALL if each == "--all" else [each])]
     # A process takes the next test when it is done with one; tests/conftest.py says which stay
     # together and which come first. A third process works while two wait for what they started.
-    spread = ["-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    spread = ["-n", "3", "--no-loadscope-reorder"]
     sys.exit(bootstrap.call(["-m", "pytest", *spread, *arguments]))

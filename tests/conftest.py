@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from typing_extensions import override
+from xdist.scheduler import LoadScopeScheduling
 
 from simulator.process import SimulatorProcess
 from simulator.scenario import Scenario
@@ -31,16 +33,34 @@ LONGEST = tuple(
 )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file that runs other programs in one process: its tests share what is set up.
+# Of these, all tests of a file are for one process, since they share what takes long to set up.
+SET_UP_ONCE = ("tests/test_demo.py", "tests/test_packaging.py")
 
-    Such files come first, and of them the longest: at the end a worker would be alone with one.
+
+class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # It has no types.
+    """Gives a process all tests of a file that is set up once, and else the next test.
+
+    The mark of pytest-xdist for this has no effect with pytest 9.2.
+    """
+
+    @override
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        return file if file in SET_UP_ONCE else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> TogetherScheduling:
+    """Spread the tests over the processes."""
+    return TogetherScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files that run other programs begin, and of them the longest.
+
+    At the end a process would be alone with one.
     """
     items.sort(key=_turn)
-    for item in items:
-        if item.get_closest_marker("programs") and item.config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 def _turn(item: pytest.Item) -> int:
