@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -40,16 +41,20 @@ def environment(name: str) -> Path:
     Args:
         name: of the file in `pins/`, without its ending.
     """
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     folder = ENVIRONMENTS / name
     stamp = folder / "stamp"
     pins = PINS / f"{name}.txt"
     wanted = f"{ENVIRONMENTS} {sys.version}\n{pins.read_text('utf-8')}"
-    if not stamp.exists() or stamp.read_text("utf-8") != wanted:
-        uv = [sys.executable, "-m", "uv", "--quiet"]
-        python = folder / "bin" / "python"
-        run_program(*uv, "venv", "--clear", f"--python={sys.executable}", folder)
-        run_program(*uv, "pip", "sync", "--require-hashes", f"--python={python}", pins)
-        stamp.write_text(wanted, "utf-8")
+    # Two tests may need it at the same time, in two processes.
+    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text("utf-8") != wanted:
+            uv = [sys.executable, "-m", "uv", "--quiet"]
+            python = folder / "bin" / "python"
+            run_program(*uv, "venv", "--clear", f"--python={sys.executable}", folder)
+            run_program(*uv, "pip", "sync", "--require-hashes", f"--python={python}", pins)
+            stamp.write_text(wanted, "utf-8")
     return folder / "bin"
 
 
