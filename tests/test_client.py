@@ -8,6 +8,7 @@ from __future__ import annotations
 import doctest
 import json
 import logging
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from itertools import count
@@ -120,15 +121,18 @@ def test_a_request_after_an_error_that_ended_the_run_tells_that_error(
     assert simulator.stats().requests["sms"] == {"one": 1}
 
 
-def test_an_answer_that_is_an_error_makes_the_run_faster_too(simulator: SimulatorProcess) -> None:
+@pytest.mark.parametrize("faults", [(), (Fault(kind="account_refuses", endpoint="sms"),)])
+def test_an_answer_makes_the_run_faster_and_one_that_is_an_error_too(
+    simulator: SimulatorProcess, faults: tuple[Fault, ...]
+) -> None:
     """After a refusal for the rate the run is slow: others than those for the rate show its end."""
-    play(simulator, Fault(kind="account_refuses", endpoint="sms"))
+    play(simulator, *faults)
     ours = paced_by(SteadyClock(), simulator)
     with ours.pacer.turn():
         pass
     ours.pacer.cool_down(None)
     slow = ours.pacer.interval
-    with pytest.raises(AccountError):
+    with pytest.raises(AccountError) if faults else nullcontext():
         ours.get(sms_of("one"), READ_SMS)
     assert ours.pacer.interval < slow
 
