@@ -163,6 +163,20 @@ def test_a_bookmark_a_few_minutes_ahead_is_a_clock_that_differs(zoom: SimulatorP
     assert bookmarks(run.state, "sms") == {"one": soon, **ELSEWHERE}
 
 
+@pytest.mark.parametrize(("ahead", "exit_code"), [(59 * MINUTE, 0), (61 * MINUTE, 1)])
+def test_a_bookmark_far_ahead_of_zooms_clock_stays_and_fails_the_run(
+    simulator: SimulatorProcess, ahead: timedelta, exit_code: int
+) -> None:
+    """Nothing is read then, which must not look like a run that has read all."""
+    zoom = scenario(Account(id="one", sms=20))
+    simulator.replace(replace(zoom, clock=replace(zoom.clock, told=True)))
+    bookmark = (FIRST_RUN + ahead).isoformat()
+    run = sync(simulator, FIRST_RUN, state=state_with(bookmark)).check(exit_code)
+    assert bookmarks(run.state, "sms") == {"one": bookmark, **ELSEWHERE}
+    said = "sms, account one: its bookmark lies after the present by Zoom's clock" in run.stderr
+    assert said is (exit_code == 1)
+
+
 def test_state_has_the_documented_form_and_given_again_it_changes_nothing(
     zoom: SimulatorProcess,
 ) -> None:
