@@ -220,7 +220,7 @@ def test_what_is_told_is_what_the_server_saw(simulator: SimulatorProcess) -> Non
 
     requests = simulator.stats().requests
     sent = sum(sum(by_account.values()) for name, by_account in requests.items() if name != "token")
-    assert summary_of(ended).startswith("2 accounts, ")
+    assert summary_of(ended).startswith("2 accounts, 12 windows, "), "three for each of 80 days"
     assert f", {sent} requests, 0 retries, 0 failures, " in summary_of(ended)
     newest = max(datetime.fromisoformat(row["start_time"]) for row in rows)
     assert summary_of(ended, "sms").startswith(
