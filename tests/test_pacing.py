@@ -131,6 +131,8 @@ def test_refusals_slow_the_run_down_to_a_bound_and_answers_bring_it_back(
     assert slower == sorted(slower)
     assert slower[1] > at_first
     assert slower[-1] == pytest.approx(SLOWEST * (1 + LONGEST_MARGIN) / 10)
+    pacer.speed_up()
+    assert 2 * at_first < pacer.interval < slower[-1], "a little with each answer"
     for _ in range(10_000):
         pacer.speed_up()
     assert at_first <= pacer.interval <= (1 + LONGEST_MARGIN) / 10
