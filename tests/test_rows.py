@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tap_zoom_cc.rows.types import Record
 
 
-def of(kind: str, **more: object) -> dict[str, Any]:
+def of(kind: object, **more: object) -> dict[str, Any]:
     """Return the schema of a field that may be null."""
     return {"type": [kind, "null"], **more}
 
@@ -293,6 +293,15 @@ def test_a_declared_name_that_cannot_be_compiled_is_declared_all_the_same(name: 
     declared = {**SCHEMA["properties"], name: of("integer")}
     record = reader(schema={**SCHEMA, "properties": declared})({name: 7})
     assert record == {**EMPTY, name: 7}
+
+
+@pytest.mark.parametrize(
+    "schema", [of("object", properties=[7]), of("object", properties={}), {"type": 7}, of(7), 7]
+)
+def test_a_schema_that_says_nothing_that_is_understood_allows_anything(schema: object) -> None:
+    declared = {**SCHEMA["properties"], "odd": schema}
+    record = reader(schema={**SCHEMA, "properties": declared})({"odd": {"a": [7]}})
+    assert record == {**EMPTY, "odd": {"a": [7]}}
 
 
 def test_a_name_with_half_a_character_is_one_with_a_replacement() -> None:
