@@ -31,8 +31,6 @@ LONGEST = tuple(
     f"test_{name}.py"
     for name in ("warehouses", "models", "commands", "targets", "demo", "shards", "stream_maps")
 )
-
-
 # Of these, all tests of a file are for one process, since they share what takes long to set up.
 SET_UP_ONCE = ("tests/test_demo.py", "tests/test_packaging.py")
 

@@ -51,12 +51,6 @@ def test_a_range_selects_as_the_reading_says(
     assert sorted(ids) == sorted(ids_of(list(selected)))
 
 
-def test_an_account_can_answer_the_first_hour_alone(simulator: SimulatorProcess) -> None:
-    page = Client(simulator, with_engagements(*ROWS, account={"hours_answered": 1})).page(SPAN)
-    assert (page["from"], page["to"]) == (SPAN[0], "2024-01-10T11:00:00+00:00")
-    assert sorted(ids_of(page["sms"])) == sorted(ids_of([FIRST, INSIDE, OVER]))
-
-
 def test_a_page_is_cut_out_of_the_list_as_it_is_at_that_moment(simulator: SimulatorProcess) -> None:
     rows = [engagement(f"{n}", f"{n:02}:00:00", f"{n:02}:00:00") for n in range(9)]
     # It is listed a minute later, after the first page.
