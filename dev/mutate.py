@@ -59,17 +59,19 @@ ASKED_FIRST = {
     "sync/fetch": "test_pacing test_budget test_completeness test_faults",
     "sync/lookback": "test_lookback test_properties",
     "sync/prefetch": "test_prefetch test_completeness",
+    "sync/stages": "test_accounts test_completeness test_state test_report",
     "sync/window_rows": "test_window_rows test_completeness test_properties",
     "sync/windows": "test_windows test_window_rows test_readings test_completeness",
     "zoom/": "test_client test_completeness test_errors test_faults",
     "zoom/answers": "test_answers test_errors",
-    "zoom/auth": "test_client test_secrets",
+    "zoom/auth": "test_client test_clock test_faults test_secrets",
     "zoom/client": "test_client test_completeness test_errors test_faults",
     "zoom/connections": "test_connections test_bounds",
     "zoom/filters": "test_filters",
     "zoom/json_text": "test_answers test_rows",
     "zoom/pacing": "test_pacing test_client test_clock test_faults",
     "zoom/pages": "test_answers test_client test_completeness",
+    "zoom/rules": "test_errors test_pacing test_bounds test_faults",
 }
 
 # What stands for an operator, and what is put in its place.
