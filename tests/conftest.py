@@ -36,10 +36,7 @@ SET_UP_ONCE = ("tests/test_demo.py", "tests/test_packaging.py")
 
 
 class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # It has no types.
-    """Gives a process all tests of a file that is set up once, and else the next test.
-
-    The mark of pytest-xdist for this has no effect with pytest 9.2.
-    """
+    """Gives a process a file that is set up once; with pytest 9.2 no mark of xdist's does so."""
 
     @override
     def _split_scope(self, nodeid: str) -> str:
@@ -54,10 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> TogetherS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the files that run other programs begin, and of them the longest.
-
-    At the end a process would be alone with one.
-    """
+    """Let the longest files begin: at the end a process would be alone with one."""
     items.sort(key=_turn)
 
 

@@ -263,6 +263,15 @@ def test_an_engagement_is_remembered_from_the_latest_end_that_it_came_with(
     assert not target.gets(later, RowKey("one", MIDNIGHT, end), came_at=3)
 
 
+def test_what_comes_when_another_is_forgotten_is_remembered() -> None:
+    begin = EARLIER.end + RETURN_PERIOD + SECOND
+    later, target = Window(begin, begin + DAY), Target()
+    new = RowKey("new", begin, later.end)
+    assert target.gets(EARLIER, RowKey("old", EARLIER.begin, EARLIER.end))
+    assert target.gets(later, new)
+    assert not target.gets(later, new)
+
+
 def test_what_cannot_come_again_takes_no_memory() -> None:
     window = Window(EARLIER.begin, EARLIER.begin + 28 * DAY)
     emitted = Emitted()
