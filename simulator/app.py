@@ -240,8 +240,6 @@ def _check_credentials(world: World, request: Request, body: bytes) -> None:
         raise errors.ApiError(
             400, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"}
         )
-    if scenario.app_disabled:
-        raise errors.coded(400, 4717, "The app has been disabled.")
     form = parse_qs(body.decode(errors="replace"))
     if form.get("grant_type") != ["account_credentials"]:
         raise errors.ApiError(

@@ -256,7 +256,6 @@ class Scenario:
     limits: Limits = Limits()
     clock: Clock = Clock()
     scopes: tuple[str, ...] = SCOPES
-    app_disabled: bool = False
     faults: tuple[Fault, ...] = ()
     profile: Profile | None = None
 

@@ -305,6 +305,5 @@ def _same_engagements(old: Scenario, new: Scenario) -> bool:
         limits=old.limits,
         clock=old.clock,
         scopes=old.scopes,
-        app_disabled=old.app_disabled,
         faults=old.faults,
     )

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests.checkout import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from simulator.process import SimulatorProcess
 
-ROOT = Path(__file__).parent.parent
 PLUGINS = Path(sys.prefix) / "plugins"
 
 # Settings of the shell that would change what the plugins are told, and one that makes every start

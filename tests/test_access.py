@@ -19,7 +19,7 @@ from tests.harness.tap import run_tap, start_tap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.harness.tap import TapRun
+    from tests.harness.process import TapRun
 
 NOW = datetime.now(timezone.utc)
 SETTINGS = list(TapZoomCC.config_jsonschema["properties"])

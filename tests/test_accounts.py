@@ -17,8 +17,8 @@ from tests.harness.tap import sync
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind
+    from tests.harness.process import TapRun
     from tests.harness.singer import Record
-    from tests.harness.tap import TapRun
 
 NOW = FIRST_RUN.isoformat()
 SINCE = (FIRST_RUN - 20 * DAY).isoformat()

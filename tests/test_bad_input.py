@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
-    from tests.harness.tap import TapRun
+    from tests.harness.process import TapRun
 
     Config = dict[str, object]
 

@@ -19,8 +19,8 @@ from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
+    from tests.harness.process import TapRun
     from tests.harness.singer import State
-    from tests.harness.tap import TapRun
 
 SINCE: dict[str, Any] = {"start_date": (FIRST_RUN - 20 * DAY).isoformat()}
 """From there on an account is one window."""

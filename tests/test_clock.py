@@ -14,8 +14,8 @@ from tests.harness.tap import run_tap
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
+    from tests.harness.process import TapRun
     from tests.harness.singer import State
-    from tests.harness.tap import TapRun
 
 
 def now() -> datetime:

@@ -16,8 +16,9 @@ import pytest
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.checkout import ROOT
 from tests.harness.history import accounts_asked
-from tests.harness.pages import ROOT, block, run_block
+from tests.harness.pages import block, run_block
 from tests.harness.raw_server import free_port
 from tests.meltano_project import MeltanoProject, needs_duckdb
 

@@ -26,8 +26,8 @@ from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
+    from tests.harness.process import TapRun
     from tests.harness.singer import Catalog, Record
-    from tests.harness.tap import TapRun
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import Endpoint
     from tests.harness.constants import Constants
+    from tests.harness.process import TapRun
     from tests.harness.singer import State
-    from tests.harness.tap import TapRun
 
 SICK, SOUND = "SickAccount", "SoundAccount"
 EARLIER = datetime(2024, 1, 10, tzinfo=timezone.utc)

@@ -11,7 +11,7 @@ from tests.harness.tap import settings_for, start_cold_tap, sync
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.harness.tap import TapRun
+    from tests.harness.process import TapRun
 
 
 def without_times(run: TapRun) -> tuple[list[object], list[str]]:

@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from simulator.scenario import Account, Clock, Refusal, Scenario
+from tests.checkout import ROOT
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import DAY, HOUR
 from tests.harness.singer import state_of
 from tests.harness.tap import run_tap, settings_for, sync
-from tests.meltano_project import ROOT, MeltanoProject
+from tests.meltano_project import MeltanoProject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
+    from tests.harness.process import TapRun
     from tests.harness.singer import State
-    from tests.harness.tap import TapRun
 
 PAGE = ROOT / "docs" / "log.md"
 

@@ -13,9 +13,10 @@ import duckdb
 import pytest
 import yaml
 
+from tests.checkout import ROOT
 from tests.harness.pages import block
 from tests.harness.rows import KEYS, rows_of
-from tests.meltano_project import ROOT, needs_duckdb
+from tests.meltano_project import needs_duckdb
 from tests.model_truth import MODELS, described_columns
 from tests.two_runs import SECOND_RUN, run_meltano
 from tests.warehouses.warehouse import properties

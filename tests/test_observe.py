@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
     from tap_zoom_cc.commands.observe.asking import Purpose
+    from tests.harness.process import TapRun
     from tests.harness.singer import Record
-    from tests.harness.tap import TapRun
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 CALLS: Stream = "voice_calls"

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from simulator.process import SimulatorProcess
+    from tests.harness.process import TapRun
     from tests.harness.singer import State
-    from tests.harness.tap import TapRun
 
 NOW = BEGIN + 40 * DAY
 """Up to here all accounts were read."""

@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 
 from tap_zoom_cc.input_schemas import state_mistakes
 from tap_zoom_cc.inputs import settings_from
-from tests.checkout import run_program
-from tests.harness.pages import AS_WRITTEN, PAGES, ROOT, block, blocks, text_of, without_blocks
+from tests.checkout import ROOT, run_program
+from tests.harness.pages import AS_WRITTEN, PAGES, block, blocks, text_of, without_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,11 +15,11 @@ import pytest
 from simulator.scenario import STREAMS, Account, Clock, Fault, Limits, Readings, Refusal, Scenario
 from tap_zoom_cc.commands.reconcile import days_from
 from tap_zoom_cc.inputs import InputError
+from tests.checkout import ROOT
 from tests.harness.constants import SHORT_WAITS
 from tests.harness.history import accounts_asked, engagement, requests_to
 from tests.harness.singer import selecting
 from tests.harness.tap import run_tap, start_tap, sync
-from tests.meltano_project import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import FaultKind
     from tests.harness.constants import Constants
+    from tests.harness.process import TapRun
     from tests.harness.singer import Catalog, Record
-    from tests.harness.tap import TapRun
 
 DAY = timedelta(days=1)
 BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)

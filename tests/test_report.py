@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simulator.process import SimulatorProcess
-    from tests.harness.tap import TapRun
+    from tests.harness.process import TapRun
 
     Show: TypeAlias = Callable[[Report], None]
     """A method of the report, called about twice a second."""

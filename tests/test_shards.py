@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from simulator.scenario import STREAMS, Account, Clock, Limits, Scenario
+from tests.checkout import ROOT
 from tests.harness.pages import run_block
+from tests.harness.process import without_unmapped
 from tests.harness.rows import by_key, of_account
 from tests.harness.singer import bookmarks, parse_messages
-from tests.harness.tap import without_unmapped
-from tests.meltano_project import ROOT, MeltanoProject
+from tests.meltano_project import MeltanoProject
 from tests.postgres_server import connect, loader_settings
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from simulator.process import SimulatorProcess
     from simulator.scenario import Endpoint, FaultKind, Scenario
+    from tests.harness.process import TapRun
     from tests.harness.rows import Key
-    from tests.harness.tap import TapRun
 
 LITTLE_AHEAD = replace(MANY_WINDOWS, flush_bytes=1_000)
 """With it the tap is ahead of its reader by what fits in the pipe, a part of any history here."""

@@ -14,11 +14,12 @@ import pytest
 
 from schemas.derive import walk
 from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.checkout import ROOT
 from tests.harness.history import requests_to
 from tests.harness.pages import block, run_block
+from tests.harness.process import without_unmapped
 from tests.harness.rows import by_key, leaves
-from tests.harness.tap import sync, without_unmapped
-from tests.meltano_project import ROOT
+from tests.harness.tap import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from tests.checkout import ROOT
 from tests.harness.pages import block
 from tests.harness.rows import by_key, rows_of
-from tests.meltano_project import ROOT, needs_duckdb
+from tests.meltano_project import needs_duckdb
 from tests.model_truth import truth
 from tests.postgres_server import connect, loader_settings
 from tests.two_runs import FIRST_RUN, SECOND_RUN, rows_of_zoom, run_meltano

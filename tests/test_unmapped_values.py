@@ -19,8 +19,8 @@ from tests.harness.tap import run_tap
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.harness.process import TapRun
     from tests.harness.singer import Record
-    from tests.harness.tap import TapRun
 
 END = "2024-01-20T00:00:00+00:00"
 DEEP = b"[" * 5000 + b"]" * 5000

@@ -16,9 +16,9 @@ import duckdb
 import pytest
 import yaml
 
+from tests.checkout import ROOT
 from tests.harness.pages import block
 from tests.harness.rows import KEYS, rows_of
-from tests.meltano_project import ROOT
 from tests.model_truth import PASSED_ON, described_columns, truth
 from tests.two_runs import SMALL, latest_rows, run_twice
 from tests.warehouses import warehouse
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.process import SimulatorProcess
-    from tests.harness.tap import TapRun
+    from tests.harness.process import TapRun
     from tests.warehouses.rows import Row, Rows
     from tests.warehouses.warehouse import Warehouse
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from simulator.scenario import STREAMS, Account, Clock, Scenario
+from tests.checkout import ROOT
 from tests.harness.rows import KEYS, listed_accounts
 from tests.harness.tap import run_tap
-from tests.meltano_project import ROOT
 from tests.warehouses.rows import differences, without_ages
 
 if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
-    from tests.harness.tap import TapRun
+    from tests.harness.process import TapRun
     from tests.meltano_project import MeltanoProject
 
 Row: TypeAlias = dict[str, Any]

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from simulator.process import SimulatorProcess
+    from tests.harness.process import TapRun
     from tests.harness.singer import Record
-    from tests.harness.tap import TapRun
 
 Key: TypeAlias = tuple[str, str, str]
 """Stream, account and engagement."""

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from unittest.mock import patch
 
 from tests.harness.constants import OWN, SHORT_WAITS
-from tests.harness.process import LOG, TapProcess, TapRun, without_unmapped
+from tests.harness.process import LOG, TapProcess
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,17 +38,8 @@ if TYPE_CHECKING:
 
     from simulator.process import SimulatorProcess
     from tests.harness.constants import Constants, Value
+    from tests.harness.process import TapRun
     from tests.harness.singer import Catalog, State
-
-__all__ = [
-    "TapRun",
-    "run_tap",
-    "settings_for",
-    "start_cold_tap",
-    "start_tap",
-    "sync",
-    "without_unmapped",
-]
 
 Content: TypeAlias = "Mapping[str, Any] | str | bytes"
 """What a file holds: an object to be written as JSON, a text, or bytes."""

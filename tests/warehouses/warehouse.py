@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
-from tests.checkout import copy_checkout, run_program
+from tests.checkout import ROOT, copy_checkout, run_program
 from tests.harness.pages import block
 from tests.harness.rows import KEYS
-from tests.meltano_project import ROOT
 from tests.model_truth import described_columns
 from tests.postgres_server import loader_settings
 from tests.warehouses import rows
