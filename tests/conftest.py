@@ -33,6 +33,8 @@ LONGEST = tuple(
 )
 # Of these, all tests of a file are for one process, since they share what takes long to set up.
 SET_UP_ONCE = ("tests/test_demo.py", "tests/test_packaging.py")
+# What hangs is ended then. Ten programs in a row need minutes on a machine that does much else.
+SECONDS_FOR_PROGRAMS = 1800
 
 
 class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # It has no types.
@@ -53,6 +55,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> TogetherS
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the longest files begin: at the end a process would be alone with one."""
     items.sort(key=_turn)
+    for item in items:
+        if item.get_closest_marker("programs"):
+            item.add_marker(pytest.mark.timeout(SECONDS_FOR_PROGRAMS))
 
 
 def _turn(item: pytest.Item) -> int:

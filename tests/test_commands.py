@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from simulator.scenario import Stream
 
-pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.programs
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 ACCOUNT_ID = "dEmOaCcOuNt0000000001"

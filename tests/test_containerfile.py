@@ -81,7 +81,6 @@ def build(folder: Path, env: dict[str, str]) -> dict[str, list[str]]:
 
 @pytest.mark.long
 @pytest.mark.programs
-@pytest.mark.timeout(1200)
 def test_the_steps_lead_to_a_container_that_loads_and_goes_on_from_its_volume(
     tmp_path: Path, simulator: SimulatorProcess, postgres_port: int
 ) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.harness.singer import Record
     from tests.meltano_project import MeltanoProject
 
-pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.programs
 
 A_WEEK = timedelta(weeks=1)
 # With the Python that the environment is made of.

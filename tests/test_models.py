@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simulator.process import SimulatorProcess
     from tests.meltano_project import MeltanoProject
 
-pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.programs
 
 
 @needs_duckdb

@@ -19,7 +19,7 @@ import pytest
 from tests.checkout import ROOT, copy_checkout, run_program
 from tests.harness.pages import block
 
-pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.programs
 
 # Only the derivation of the schemas needs the facts.
 SCHEMAS = {path.name for path in ROOT.glob("schemas/*.json")} - {"zoom_facts.openapi.json"}

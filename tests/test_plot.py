@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from simulator.scenario import Stream
     from tests.meltano_project import MeltanoProject
 
-pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.programs
 
 HOUR = timedelta(hours=1)
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

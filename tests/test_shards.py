@@ -223,7 +223,6 @@ def installed(project: MeltanoProject, requirement: str, program: str) -> Path:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1200)
 def test_dagster_runs_the_example_with_all_its_workers(
     project: MeltanoProject, zoom: SimulatorProcess, postgres_port: int
 ) -> None:
@@ -242,7 +241,6 @@ def test_dagster_runs_the_example_with_all_its_workers(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1200)
 def test_airflow_runs_the_example_with_all_its_workers(
     project: MeltanoProject, zoom: SimulatorProcess, postgres_port: int
 ) -> None:

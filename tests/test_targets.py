@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.meltano_project import MeltanoProject
     from tests.two_runs import Row, Rows
 
-pytestmark = [pytest.mark.programs, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.programs
 
 
 def load_twice(project: MeltanoProject, simulator: SimulatorProcess, *steps: str) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.warehouses.rows import Row, Rows
     from tests.warehouses.warehouse import Warehouse
 
-pytestmark = [pytest.mark.programs, needs_python_3_11, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.programs, needs_python_3_11]
 
 # An hour that is not UTC's and changes within the year: no share of the rows stays where it was.
 ZONE = "Australia/Adelaide"
